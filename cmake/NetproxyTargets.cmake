@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# How targets are declared, so that a wrong dependency does not compile: a folder's headers are reachable
+# as "folder/header.h" only by targets that name the folder as a dependency.
+
+# np_library(NAME SOURCES ... [DEPENDS folder...] [LINK other...])
+# Declares the static library of the folder of that name. Headers of DEPENDS may be included in the
+# folder's own files; those of base in everybody's.
+function(np_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  set(root ${CMAKE_BINARY_DIR}/include-roots/${name})
+  file(MAKE_DIRECTORY ${root})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${name} ${root}/${name} SYMBOLIC)
+  target_include_directories(${name} PUBLIC ${root})
+  if(NOT name STREQUAL base)
+    target_link_libraries(${name} PUBLIC base)
+  endif()
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK})
+endfunction()
+
+# np_program(NAME SOURCES ... [DEPENDS folder...] [LINK other...] [STATIC])
+# A program, installed to bin/ unless the caller installs it elsewhere (NO_INSTALL).
+function(np_program name)
+  cmake_parse_arguments(ARG "STATIC;NO_INSTALL" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base)
+  if(ARG_STATIC AND NOT NETPROXY_SANITIZE)
+    target_link_options(${name} PRIVATE -static)
+  endif()
+  if(NOT ARG_NO_INSTALL)
+    install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endfunction()
+
+# np_unit_test(NAME SOURCES ... [DEPENDS folder...])
+# A check test program, test_NAME, run by ctest with the label "unit".
+function(np_unit_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base PkgConfig::CHECK)
+  add_test(NAME unit.${name} COMMAND test_${name})
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
+endfunction()
+
+# np_fuzz_target(NAME SOURCES ... [DEPENDS folder...])
+# SOURCES define LLVMFuzzerTestOneInput(). Always builds fuzz_NAME, which replays the files of
+# tests/fuzz/corpus/NAME and is run by ctest with the label "fuzz"; with NETPROXY_FUZZ it is
+# a libFuzzer program instead.
+function(np_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_executable(fuzz_${name} ${ARG_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base)
+  if(NETPROXY_FUZZ)
+    target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+  endif()
+endfunction()
