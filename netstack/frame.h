@@ -27,10 +27,12 @@
 
 enum frame_csum {
 	FRAME_CSUM_UNKNOWN, /* the transport checksum is complete; nobody verified it */
-	FRAME_CSUM_PARTIAL, /* to be completed: holds the pseudo-header's sum; see csum_start */
+	FRAME_CSUM_PARTIAL, /* to be completed: holds the pseudo-header's sum; see csum_start. Whoever
+			     * ends such a frame has nothing to verify: it never crossed a wire */
 	FRAME_CSUM_VALID,   /* complete and known good */
 };
 
+/* With a GSO type the checksum is always PARTIAL: there is none that would be right for all segments. */
 enum frame_gso {
 	FRAME_GSO_NONE,
 	FRAME_GSO_TCP4,

@@ -9,10 +9,12 @@
  *
  * Receiving: a link reads as much as there is, up to a bounded batch so that others get their turn, calls
  * `receive` for every frame and `batch_end` once after the last one of the batch. `receive` must not block
- * and may send on this or any other link, but must not destroy a link.
+ * and may send on this or any other link. Only `gone` may destroy the link that calls it; no callback may
+ * destroy another link. The bytes of a received frame may be changed in place by its receiver, as lwIP does.
  *
  * Sending never drops by itself, unless the transport is a queue that tells nothing (a tap): see
- * `send`. Nothing here blocks.
+ * `send`. Nothing here blocks. send(), flush() and destroy() never call the user back: what they find out
+ * (the peer has gone, there is room again) is told from the event loop.
  */
 #ifndef NETSTACK_LINK_H
 #define NETSTACK_LINK_H
