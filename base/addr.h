@@ -73,7 +73,7 @@ const char *endpoint_format(const struct endpoint *ep, char to[static ENDPOINT_T
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* Fills *ret and returns the length to pass to bind() or connect(). AF_UNSPEC becomes [::]. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret);
-/* From AF_INET or AF_INET6; an IPv4-mapped IPv6 address becomes IPv4. Returns 0 or -EAFNOSUPPORT. */
+/* From AF_INET or AF_INET6; an IPv4-mapped address becomes IPv4. Returns 0 or -EAFNOSUPPORT. */
 int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *ret);
 
 /* "192.168.65.0/24"; bits beyond the length must be zero. Returns 0 or -EINVAL. */

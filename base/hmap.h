@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hash map of intrusive nodes, chained, that doubles as it fills, and the keyed hash (SipHash-2-4)
- * that its users need: what a guest chooses (addresses, ports, MACs) must not let it aim at one chain.
+ * A hash map of intrusive nodes, chained, that doubles as it fills, and the keyed hash
+ * (SipHash-2-4) that its users need: what a guest chooses (addresses, ports, MACs) must not let it
+ * aim at one chain.
  */
 #ifndef BASE_HMAP_H
 #define BASE_HMAP_H
@@ -24,7 +25,8 @@ struct hmap {
 void hmap_init(struct hmap *map);
 /* Frees the map's memory, not its nodes. */
 void hmap_destroy(struct hmap *map);
-/* Links `node` in under `hash`; the caller made sure that the key isn't there. Returns 0 or -ENOMEM. */
+/* Links `node` in under `hash`; the caller made sure that the key isn't there. Returns 0 or
+ * -ENOMEM. */
 int hmap_insert(struct hmap *map, struct hmap_node *node, uint64_t hash);
 /* `node` must be in the map. */
 void hmap_remove(struct hmap *map, struct hmap_node *node);
@@ -36,7 +38,7 @@ struct hmap_node *hmap_find_next(const struct hmap_node *node);
 /* All nodes, in no order; NULL to start, NULL at the end. The map must not change between calls. */
 struct hmap_node *hmap_next(const struct hmap *map, const struct hmap_node *node);
 
-#define hmap_for_each(NODE, MAP)                                                                   \
+#define hmap_for_each(NODE, MAP) \
 	for (struct hmap_node *NODE = hmap_next((MAP), NULL); NODE; NODE = hmap_next((MAP), NODE))
 
 struct hash_key {

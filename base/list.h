@@ -14,12 +14,12 @@ struct list {
 
 #define container_of(POINTER, TYPE, MEMBER) ((TYPE *)((char *)(POINTER)-offsetof(TYPE, MEMBER)))
 
-#define list_for_each(NODE, HEAD)                                                                  \
+#define list_for_each(NODE, HEAD) \
 	for (struct list *NODE = (HEAD)->next; NODE != (HEAD); NODE = NODE->next)
 
 /* The body may remove NODE, and no other. */
-#define list_for_each_safe(NODE, HEAD)                                                             \
-	for (struct list *NODE = (HEAD)->next, *NODE##_next = NODE->next; NODE != (HEAD);          \
+#define list_for_each_safe(NODE, HEAD)                                                    \
+	for (struct list *NODE = (HEAD)->next, *NODE##_next = NODE->next; NODE != (HEAD); \
 	     NODE = NODE##_next, NODE##_next = NODE->next)
 
 static inline void list_init(struct list *head)

@@ -6,8 +6,8 @@
  *
  *	LOG_MODULE("dhcp");
  *
- * and then calls log_error() ... log_debug(). What a guest or an API client can trigger at will goes
- * through log_limited(), so that nobody can fill the host's disk by sending packets.
+ * and then calls log_error() ... log_debug(). What a guest or an API client can trigger at will
+ * goes through log_limited(), so that nobody can fill the host's disk by sending packets.
  *
  * This is the one module with process-wide state: the level, the module filters and the output.
  */
@@ -24,8 +24,8 @@ enum log_level {
 	LOG_LEVEL_DEBUG, /* one line per flow or message */
 };
 
-/* At most LOG_LIMIT_BURST lines per call site in LOG_LIMIT_WINDOW_MS; the next line that passes says
- * how many were left out. */
+/* At most LOG_LIMIT_BURST lines per call site in LOG_LIMIT_WINDOW_MS; the next line that passes
+ * says how many were left out. */
 #define LOG_LIMIT_BURST     5
 #define LOG_LIMIT_WINDOW_MS 10000
 
@@ -51,7 +51,8 @@ bool log_enabled(enum log_level level, const char *module);
 int log_set_levels(const char *text);
 
 /* Appends to the file at `path` instead of standard error; reopens it when called again with the
- * same path (log rotation). Returns 0 or -errno with the old output kept. */
+ * same path (log rotation). NULL goes back to standard error. Returns 0 or -errno with the old
+ * output kept. */
 int log_set_file(const char *path);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, log_module, __VA_ARGS__)
@@ -60,10 +61,10 @@ int log_set_file(const char *path);
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, log_module, __VA_ARGS__)
 
 /* log_limited(LOG_LEVEL_WARN, "..."): one limit per call site. */
-#define log_limited(LEVEL, ...)                                                                    \
-	do {                                                                                       \
-		static struct log_limit limit_here;                                                \
-		log_write_limited(&limit_here, (LEVEL), log_module, __VA_ARGS__);                  \
+#define log_limited(LEVEL, ...)                                                   \
+	do {                                                                      \
+		static struct log_limit limit_here;                               \
+		log_write_limited(&limit_here, (LEVEL), log_module, __VA_ARGS__); \
 	} while (0)
 
 #endif

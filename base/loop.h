@@ -37,7 +37,8 @@ void loop_free(struct loop *loop);
 int loop_run(struct loop *loop);
 /* Ends loop_run() after the current round. */
 void loop_stop(struct loop *loop, int status);
-/* Runs one round; waits for events only when `may_wait`. For tests and tools with loops of their own. */
+/* Runs one round; waits for events only when `may_wait`. For tests and tools with loops of their
+ * own. */
 int loop_run_once(struct loop *loop, bool may_wait);
 /* Borrowed; for libraries on top of libevent (evhttp). */
 struct event_base *loop_event_base(struct loop *loop);
@@ -45,16 +46,17 @@ struct event_base *loop_event_base(struct loop *loop);
 uint64_t loop_now_ms(struct loop *loop);
 
 /* Watches `fd` (borrowed: free the watch before closing it) for `events`, a set of LOOP_READ,
- * LOOP_WRITE and LOOP_EDGE, possibly empty. `fn` may free its own watch. Returns 0 or -errno. */
+ * LOOP_WRITE and LOOP_EDGE, possibly empty. `fn` may free its own watch. When the fd is readable
+ * and writable, `fn` may be called once for both or once for each. Returns 0 or -errno. */
 int loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn *fn, void *arg,
 		struct loop_fd **ret_watch);
-/* Changes what is waited for; cheap when nothing changes. Returns 0 or -errno. */
+/* Changes what is waited for; no system call when nothing changes. Returns 0 or -errno. */
 int loop_fd_set(struct loop_fd *watch, unsigned events);
 void loop_fd_free(struct loop_fd *watch);
 
 /* A one-shot timer, not running yet. */
 int loop_timer_new(struct loop *loop, loop_fn *fn, void *arg, struct loop_timer **ret_timer);
-/* (Re)starts it to fire once in `delay_ms`. */
+/* (Re)starts it to fire once in `delay_ms`, never earlier. */
 void loop_timer_set(struct loop_timer *timer, uint64_t delay_ms);
 void loop_timer_cancel(struct loop_timer *timer);
 bool loop_timer_pending(const struct loop_timer *timer);

@@ -16,19 +16,20 @@ int fd_set_nonblocking(int fd);
 /* Closes *fd unless it is negative, and sets it to -1. */
 void fd_close(int *fd);
 
-/* Listens on a unix socket (`type` is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM, which is only bound).
- * A socket file nobody listens on is taken over; where something answers: -EADDRINUSE. Anything
- * else than a socket at the path: -EEXIST. Too long: -ENAMETOOLONG. */
+/* Listens on a unix socket (`type` is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM, which is only
+ * bound). A socket file nobody listens on is taken over; where something answers: -EADDRINUSE.
+ * Anything else than a socket at the path: -EEXIST. Too long: -ENAMETOOLONG. */
 int sock_listen_unix(const char *path, int type, int *ret_fd);
-/* Connects, without waiting: returns 0 with *ret_fd connected or connecting (-EAGAIN: backlog full). */
+/* Connects, without waiting: returns 0 with *ret_fd connected or connecting (-EAGAIN: backlog
+ * full). */
 int sock_connect_unix(const char *path, int type, int *ret_fd);
-/* Listens on TCP. AF_UNSPEC in `at` means all addresses, both families. Port 0 picks one; *ret_at, if
- * not NULL, gets where it really listens. */
+/* Listens on TCP. AF_UNSPEC in `at` means all addresses, both families. Port 0 picks one; *ret_at,
+ * if not NULL, gets the address as asked for with the port that it really is. */
 int sock_listen_tcp(const struct endpoint *at, int backlog, int *ret_fd, struct endpoint *ret_at);
 /* The same for UDP: a bound datagram socket. */
 int sock_bind_udp(const struct endpoint *at, int *ret_fd, struct endpoint *ret_at);
-/* Accepts one connection: non-blocking, close-on-exec. *ret_peer, if not NULL, is set for TCP. -EAGAIN
- * when there is none; transient errors of the connection itself are also -EAGAIN. */
+/* Accepts one connection: non-blocking, close-on-exec. *ret_peer, if not NULL, is set for TCP.
+ * -EAGAIN when there is none; transient errors of the connection itself are also -EAGAIN. */
 int sock_accept(int listen_fd, int *ret_fd, struct endpoint *ret_peer);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * Bounds-checked readers and writers for wire formats.
  *
- * Both hold a sticky failure: a read past the end returns zeros (or NULL) and marks the reader, so a
- * parser reads as straight lines and asks wire_ok() once, before it acts on what it read. Integers
- * come out in host order.
+ * Both hold a sticky failure: a read past the end returns zeros (or NULL) and marks the reader, so
+ * a parser reads as straight lines and asks wire_ok() once, before it acts on what it read.
+ * Integers come out in host order.
  */
 #ifndef BASE_WIRE_H
 #define BASE_WIRE_H
@@ -32,7 +32,8 @@ static inline struct wire_reader wire_reader(const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
 
-	return (struct wire_reader){.start = bytes, .pos = bytes, .end = bytes ? bytes + size : bytes};
+	return (struct wire_reader){
+		.start = bytes, .pos = bytes, .end = bytes ? bytes + size : bytes};
 }
 
 static inline bool wire_ok(const struct wire_reader *r)

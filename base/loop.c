@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop. libevent's epoll changelist is not used, though it would save system calls: with
+ * it, a descriptor that is closed before the next wait stays registered if another process shares
+ * it, and vhost-user front-ends share all of theirs with us.
+ */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+LOG_MODULE("loop");
+
+/* Keeps sums of times far from overflowing; a timer for longer never fires anyway. */
+#define DELAY_MS_MAX (100ull * 365 * 24 * 3600 * 1000)
+
+#define READ_WRITE (LOOP_READ | LOOP_WRITE)
+
+struct loop {
+	struct event_base *base;
+	struct loop_task *tasks;      /* scheduled */
+	struct loop_task **tasks_end; /* where to link the next one */
+	struct loop_task *running;    /* those of this round that didn't run yet */
+	uint64_t now_ms;
+	bool now_valid; /* now_ms was read in this round */
+	bool in_round;
+	bool stopped;
+	int status;
+};
+
+/*
+ * An fd's read and write events are registered together as far as they are asked for together, and
+ * apart when one is added later: adding or removing one then is one epoll_ctl(), not two.
+ */
+struct loop_fd {
+	struct loop *loop;
+	loop_fd_fn *fn;
+	void *arg;
+	int fd;
+	unsigned events; /* as asked for */
+	struct {
+		struct event event;
+		unsigned events; /* LOOP_READ, LOOP_WRITE; 0 while not added */
+	} slots[2];
+};
+
+struct loop_timer {
+	struct loop *loop;
+	loop_fn *fn;
+	void *arg;
+	uint64_t deadline_ms;
+	bool pending;
+	struct event event;
+};
+
+struct loop_signal {
+	struct loop *loop;
+	loop_fn *fn;
+	void *arg;
+	struct event event;
+};
+
+/* What a failed libevent call means; it leaves errno as the system call set it. */
+static int event_error(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
+static void event_log(int severity, const char *text)
+{
+	log_write(severity >= EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, log_module, "%s",
+		  text);
+}
+
+int loop_new(struct loop **ret_loop)
+{
+	struct event_config *config = event_config_new();
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	event_set_log_callback(event_log);
+	if (config && loop) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
+		loop->base = event_base_new_with_config(config);
+	}
+	if (config)
+		event_config_free(config);
+	if (!loop || !loop->base) {
+		free(loop);
+		return -ENOMEM;
+	}
+	loop->tasks_end = &loop->tasks;
+	*ret_loop = loop;
+	return 0;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	event_base_free(loop->base);
+	free(loop);
+}
+
+struct event_base *loop_event_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+uint64_t loop_now_ms(struct loop *loop)
+{
+	if (!loop->in_round || !loop->now_valid) {
+		loop->now_ms = clock_ms();
+		loop->now_valid = true;
+	}
+	return loop->now_ms;
+}
+
+/* Unlinks the head of *list. */
+static struct loop_task *task_pop(struct loop_task **list)
+{
+	struct loop_task *task = *list;
+
+	*list = task->next;
+	if (task->next)
+		task->next->prev_next = list;
+	task->next = NULL;
+	task->prev_next = NULL;
+	return task;
+}
+
+/* Those scheduled up to now; what they schedule waits for the next round. */
+static void run_tasks(struct loop *loop)
+{
+	loop->running = loop->tasks;
+	if (loop->running)
+		loop->running->prev_next = &loop->running;
+	loop->tasks = NULL;
+	loop->tasks_end = &loop->tasks;
+	while (loop->running) {
+		struct loop_task *task = task_pop(&loop->running);
+
+		/* The task's owner may be gone after this. */
+		task->fn(task->arg);
+	}
+}
+
+int loop_run_once(struct loop *loop, bool may_wait)
+{
+	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+	int r;
+
+	if (!may_wait || loop->tasks)
+		flags |= EVLOOP_NONBLOCK;
+	loop->now_valid = false;
+	loop->in_round = true;
+	errno = 0;
+	r = event_base_loop(loop->base, flags) < 0 ? event_error() : 0;
+	run_tasks(loop);
+	loop->in_round = false;
+	return r;
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!loop->stopped) {
+		int r = loop_run_once(loop, true);
+
+		if (r < 0)
+			return r;
+	}
+	loop->stopped = false;
+	return loop->status;
+}
+
+void loop_stop(struct loop *loop, int status)
+{
+	loop->stopped = true;
+	loop->status = status;
+}
+
+static void on_fd(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_fd *watch = arg;
+	unsigned ready = 0;
+
+	if (what & EV_READ)
+		ready |= LOOP_READ;
+	if (what & EV_WRITE)
+		ready |= LOOP_WRITE;
+	/* The watch may be gone after this. */
+	watch->fn(watch->arg, fd, ready);
+}
+
+static void slot_remove(struct loop_fd *watch, unsigned slot)
+{
+	if (watch->slots[slot].events)
+		event_del(&watch->slots[slot].event);
+	watch->slots[slot].events = 0;
+}
+
+static int slot_add(struct loop_fd *watch, unsigned slot, unsigned events, bool edge)
+{
+	struct event *event = &watch->slots[slot].event;
+	short what = EV_PERSIST;
+
+	if (events & LOOP_READ)
+		what |= EV_READ;
+	if (events & LOOP_WRITE)
+		what |= EV_WRITE;
+	if (edge)
+		what |= EV_ET;
+	errno = 0;
+	if (event_assign(event, watch->loop->base, watch->fd, what, on_fd, watch) < 0 ||
+	    event_add(event, NULL) < 0)
+		return event_error();
+	watch->slots[slot].events = events;
+	return 0;
+}
+
+int loop_fd_set(struct loop_fd *watch, unsigned events)
+{
+	bool edge_changes = (watch->events ^ events) & LOOP_EDGE;
+	unsigned missing = events & READ_WRITE;
+	int r = 0;
+
+	if (events == watch->events)
+		return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		if (edge_changes || (watch->slots[i].events & ~events))
+			slot_remove(watch, i);
+		missing &= ~watch->slots[i].events;
+	}
+	if (missing)
+		r = slot_add(watch, watch->slots[0].events ? 1 : 0, missing, events & LOOP_EDGE);
+	watch->events = watch->slots[0].events | watch->slots[1].events | (events & LOOP_EDGE);
+	return r;
+}
+
+int loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn *fn, void *arg,
+		struct loop_fd **ret_watch)
+{
+	struct loop_fd *watch = calloc(1, sizeof(*watch));
+	int r;
+
+	if (!watch)
+		return -ENOMEM;
+	watch->loop = loop;
+	watch->fd = fd;
+	watch->fn = fn;
+	watch->arg = arg;
+	r = loop_fd_set(watch, events);
+	if (r < 0) {
+		free(watch);
+		return r;
+	}
+	*ret_watch = watch;
+	return 0;
+}
+
+void loop_fd_free(struct loop_fd *watch)
+{
+	if (!watch)
+		return;
+	slot_remove(watch, 0);
+	slot_remove(watch, 1);
+	free(watch);
+}
+
+static void timer_add(struct loop_timer *timer, uint64_t delay_ms)
+{
+	struct timeval delay = {
+		.tv_sec = (time_t)(delay_ms / 1000),
+		.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000),
+	};
+
+	/* Grows an array, and has nothing else to fail with; the next allocation would end us. */
+	if (event_add(&timer->event, &delay) < 0) {
+		log_error("out of memory for timers");
+		abort();
+	}
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *timer = arg;
+	uint64_t now_ms = loop_now_ms(timer->loop);
+
+	(void)fd;
+	(void)what;
+	/* libevent's clock is the coarse one, some milliseconds behind; nobody should see
+	 * a timer fire before its time. */
+	if (now_ms < timer->deadline_ms) {
+		timer_add(timer, timer->deadline_ms - now_ms);
+		return;
+	}
+	timer->pending = false;
+	timer->fn(timer->arg);
+}
+
+int loop_timer_new(struct loop *loop, loop_fn *fn, void *arg, struct loop_timer **ret_timer)
+{
+	struct loop_timer *timer = calloc(1, sizeof(*timer));
+
+	if (!timer)
+		return -ENOMEM;
+	timer->loop = loop;
+	timer->fn = fn;
+	timer->arg = arg;
+	evtimer_assign(&timer->event, loop->base, on_timer, timer);
+	*ret_timer = timer;
+	return 0;
+}
+
+void loop_timer_set(struct loop_timer *timer, uint64_t delay_ms)
+{
+	if (delay_ms > DELAY_MS_MAX)
+		delay_ms = DELAY_MS_MAX;
+	timer->deadline_ms = loop_now_ms(timer->loop) + delay_ms;
+	timer->pending = true;
+	timer_add(timer, delay_ms);
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	if (timer->pending)
+		event_del(&timer->event);
+	timer->pending = false;
+}
+
+bool loop_timer_pending(const struct loop_timer *timer)
+{
+	return timer->pending;
+}
+
+void loop_timer_free(struct loop_timer *timer)
+{
+	if (!timer)
+		return;
+	loop_timer_cancel(timer);
+	free(timer);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct loop_signal *signal = arg;
+
+	(void)number;
+	(void)what;
+	signal->fn(signal->arg);
+}
+
+int loop_signal_new(struct loop *loop, int signal_number, loop_fn *fn, void *arg,
+		    struct loop_signal **ret_signal)
+{
+	struct loop_signal *signal = calloc(1, sizeof(*signal));
+	int r;
+
+	if (!signal)
+		return -ENOMEM;
+	signal->loop = loop;
+	signal->fn = fn;
+	signal->arg = arg;
+	errno = 0;
+	if (evsignal_assign(&signal->event, loop->base, signal_number, on_signal, signal) < 0 ||
+	    event_add(&signal->event, NULL) < 0) {
+		r = event_error();
+		free(signal);
+		return r;
+	}
+	*ret_signal = signal;
+	return 0;
+}
+
+void loop_signal_free(struct loop_signal *signal)
+{
+	if (!signal)
+		return;
+	event_del(&signal->event);
+	free(signal);
+}
+
+void loop_task_schedule(struct loop *loop, struct loop_task *task)
+{
+	if (task->prev_next)
+		return;
+	task->next = NULL;
+	task->prev_next = loop->tasks_end;
+	*loop->tasks_end = task;
+	loop->tasks_end = &task->next;
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	if (!task->prev_next)
+		return;
+	*task->prev_next = task->next;
+	if (task->next)
+		task->next->prev_next = task->prev_next;
+	else if (loop->tasks_end == &task->next)
+		loop->tasks_end = task->prev_next;
+	task->next = NULL;
+	task->prev_next = NULL;
+}
