@@ -18,18 +18,40 @@ function(np_library name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK})
 endfunction()
 
-# np_program(NAME SOURCES ... [DEPENDS folder...] [LINK other...] [STATIC])
-# A program, installed to bin/ unless the caller installs it elsewhere (NO_INSTALL).
+# np_program(NAME SOURCES ... [DEPENDS folder...] [LINK other...] [STATIC] [NO_INSTALL])
+# A program, installed to bin/ unless the caller installs it elsewhere (NO_INSTALL). A STATIC one runs in guests of
+# any distribution; with sanitizers it is an ordinary one, since those can't be linked statically.
 function(np_program name)
   cmake_parse_arguments(ARG "STATIC;NO_INSTALL" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base)
   if(ARG_STATIC AND NOT NETPROXY_SANITIZE)
-    target_link_options(${name} PRIVATE -static)
+    np_link_static(${name} ${ARG_DEPENDS} base)
+  else()
+    target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base)
   endif()
   if(NOT ARG_NO_INSTALL)
     install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
+endfunction()
+
+# Links a program statically with the archives of these folders and of the libraries that they use, of which the
+# linker takes what is needed. (The libraries' imported targets name shared objects, so they can't serve.)
+function(np_link_static name)
+  find_library(JSON_C_ARCHIVE libjson-c.a)
+  find_library(LIBEVENT_CORE_ARCHIVE libevent_core.a)
+  if(NOT JSON_C_ARCHIVE OR NOT LIBEVENT_CORE_ARCHIVE)
+    message(FATAL_ERROR "libjson-c.a and libevent_core.a are needed for static programs; Debian has "
+                        "them in libjson-c-dev and libevent-dev.")
+  endif()
+  foreach(folder ${ARGN})
+    target_include_directories(${name} PRIVATE
+                               $<TARGET_PROPERTY:${folder},INTERFACE_INCLUDE_DIRECTORIES>)
+    target_link_libraries(${name} PRIVATE $<TARGET_FILE:${folder}>)
+    add_dependencies(${name} ${folder})
+  endforeach()
+  target_include_directories(${name} SYSTEM PRIVATE ${JSON_C_INCLUDE_DIRS})
+  target_link_libraries(${name} PRIVATE ${JSON_C_ARCHIVE} ${LIBEVENT_CORE_ARCHIVE})
+  target_link_options(${name} PRIVATE -static)
 endfunction()
 
 # np_unit_test(NAME SOURCES ... [DEPENDS folder...])
