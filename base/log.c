@@ -13,10 +13,11 @@
 
 #include "base/clock.h"
 
-#define LINE_SIZE_MAX   2048
-#define TEXT_SIZE_MAX   1024
-#define FILTERS_MAX     32
-#define MODULE_NAME_MAX 24
+#define LINE_SIZE_MAX     2048
+#define TEXT_SIZE_MAX     1024
+#define FILTERS_MAX       32
+#define MODULE_NAME_MAX   24
+#define MODULE_NAME_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 struct filter {
 	char module[MODULE_NAME_MAX];
@@ -215,6 +216,8 @@ static int levels_parse_item(const char *item, size_t size, struct levels *to)
 	if (!equals)
 		return level_parse(item, size, &to->base);
 	if (name_size == 0 || name_size >= MODULE_NAME_MAX || to->filter_count == FILTERS_MAX)
+		return -EINVAL;
+	if (strspn(item, MODULE_NAME_CHARS) != name_size)
 		return -EINVAL;
 	memcpy(filter->module, item, name_size);
 	filter->module[name_size] = '\0';

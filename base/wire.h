@@ -108,16 +108,17 @@ static inline uint16_t wire_be16(struct wire_reader *r)
 
 static inline uint32_t wire_be32(struct wire_reader *r)
 {
-	uint32_t high = wire_be16(r);
+	const uint8_t *b = wire_bytes(r, 4);
 
-	return high << 16 | wire_be16(r);
+	return b ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
 }
 
 static inline uint64_t wire_be64(struct wire_reader *r)
 {
-	uint64_t high = wire_be32(r);
+	struct wire_reader sub = wire_sub(r, 8);
+	uint64_t high = wire_be32(&sub);
 
-	return high << 32 | wire_be32(r);
+	return high << 32 | wire_be32(&sub);
 }
 
 static inline uint16_t wire_le16(struct wire_reader *r)
@@ -129,16 +130,17 @@ static inline uint16_t wire_le16(struct wire_reader *r)
 
 static inline uint32_t wire_le32(struct wire_reader *r)
 {
-	uint32_t low = wire_le16(r);
+	const uint8_t *b = wire_bytes(r, 4);
 
-	return low | (uint32_t)wire_le16(r) << 16;
+	return b ? (uint32_t)b[3] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[1] << 8 | b[0] : 0;
 }
 
 static inline uint64_t wire_le64(struct wire_reader *r)
 {
-	uint64_t low = wire_le32(r);
+	struct wire_reader sub = wire_sub(r, 8);
+	uint64_t low = wire_le32(&sub);
 
-	return low | (uint64_t)wire_le32(r) << 32;
+	return low | (uint64_t)wire_le32(&sub) << 32;
 }
 
 static inline struct wire_writer wire_writer(void *buffer, size_t size)
@@ -211,8 +213,10 @@ static inline void wire_put_be32(struct wire_writer *w, uint32_t value)
 
 static inline void wire_put_be64(struct wire_writer *w, uint64_t value)
 {
-	wire_put_be32(w, (uint32_t)(value >> 32));
-	wire_put_be32(w, (uint32_t)value);
+	uint8_t *b = wire_put_space(w, 8);
+
+	for (int i = 0; b && i < 8; i++)
+		b[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
 static inline void wire_put_le16(struct wire_writer *w, uint16_t value)
@@ -227,8 +231,10 @@ static inline void wire_put_le32(struct wire_writer *w, uint32_t value)
 
 static inline void wire_put_le64(struct wire_writer *w, uint64_t value)
 {
-	wire_put_le32(w, (uint32_t)value);
-	wire_put_le32(w, (uint32_t)(value >> 32));
+	uint8_t *b = wire_put_space(w, 8);
+
+	for (int i = 0; b && i < 8; i++)
+		b[i] = (uint8_t)(value >> 8 * i);
 }
 
 #endif
