@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Option values from the configuration, and their way into replies: see dhcp_options.h. */
+#include "dhcp/dhcp_options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ETHERNET_MTU 1500
+
+int dhcp_options_set(struct dhcp_options *options, uint8_t code, const void *data, size_t size,
+		     bool always)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+
+	if (!copy)
+		return -ENOMEM;
+	if (size)
+		memcpy(copy, data, size);
+	free(options->values[code].data);
+	options->values[code] = (struct dhcp_value){.data = copy, .size = size, .always = always};
+	return 0;
+}
+
+void dhcp_options_clear(struct dhcp_options *options)
+{
+	for (size_t i = 0; i < 256; i++)
+		free(options->values[i].data);
+	*options = (struct dhcp_options){0};
+}
+
+static int set_u32(struct dhcp_options *options, uint8_t code, uint32_t value, bool always)
+{
+	uint8_t bytes[4];
+	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+
+	wire_put_be32(&w, value);
+	return dhcp_options_set(options, code, bytes, sizeof(bytes), always);
+}
+
+static int set_addresses(struct dhcp_options *options, uint8_t code, const struct addr *addresses,
+			 size_t count)
+{
+	uint8_t bytes[4 * DHCP_ADDRESSES_MAX];
+	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+
+	for (size_t i = 0; i < count; i++)
+		wire_put_be32(&w, addr_v4(&addresses[i]));
+	return count ? dhcp_options_set(options, code, bytes, wire_written(&w), false) : 0;
+}
+
+/* RFC 3397, without the compression that it allows: every client can read it. */
+static int set_search(struct dhcp_options *options, const char *const *search)
+{
+	uint8_t bytes[DHCP_OPTION_SIZE_MAX];
+	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+
+	for (; *search; search++)
+		dhcp_put_domain(&w, *search);
+	if (wire_written(&w) == 0)
+		return 0;
+	return dhcp_options_set(options, DHCP_OPT_SEARCH, bytes, wire_written(&w), false);
+}
+
+static void put_route(struct wire_writer *w, const struct prefix *to, const struct addr *via)
+{
+	uint32_t address = addr_v4(&to->addr);
+
+	wire_put_u8(w, to->length);
+	for (int i = 0; i < (to->length + 7) / 8; i++)
+		wire_put_u8(w, (uint8_t)(address >> (24 - 8 * i)));
+	wire_put_be32(w, addr_v4(via));
+}
+
+/* RFC 3442. A client that reads this one ignores option 3, so the default route is in it too. */
+static int set_routes(struct dhcp_options *options, const struct dhcp_conf *conf)
+{
+	uint8_t bytes[9 * (DHCP_ROUTES_MAX + 1)];
+	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+	const struct prefix all = {.addr = addr_from_v4(0), .length = 0};
+
+	if (conf->route_count == 0)
+		return 0;
+	for (size_t i = 0; i < conf->route_count; i++)
+		put_route(&w, &conf->routes[i].to, &conf->routes[i].via);
+	put_route(&w, &all, &conf->gateway);
+	return dhcp_options_set(options, DHCP_OPT_ROUTES, bytes, wire_written(&w), false);
+}
+
+static int set_link(struct dhcp_options *options, const struct dhcp_conf *conf)
+{
+	uint32_t mask = prefix_mask4(&conf->subnet);
+	uint8_t mtu[] = {conf->mtu >> 8, conf->mtu & 0xff};
+	int r = set_u32(options, DHCP_OPT_NETMASK, mask, true);
+
+	if (r == 0)
+		r = set_u32(options, DHCP_OPT_ROUTERS, addr_v4(&conf->gateway), false);
+	if (r == 0)
+		r = set_u32(options, DHCP_OPT_BROADCAST, addr_v4(&conf->subnet.addr) | ~mask,
+			    false);
+	/* A client that doesn't ask for the MTU would otherwise use Ethernet's. */
+	if (r == 0 && conf->mtu)
+		r = dhcp_options_set(options, DHCP_OPT_MTU, mtu, sizeof(mtu),
+				     conf->mtu != ETHERNET_MTU);
+	return r;
+}
+
+static int set_names(struct dhcp_options *options, const struct dhcp_conf *conf)
+{
+	int r = conf->dns_count ? set_addresses(options, DHCP_OPT_DNS, conf->dns, conf->dns_count)
+				: set_addresses(options, DHCP_OPT_DNS, &conf->gateway, 1);
+
+	if (r == 0 && conf->domain)
+		r = dhcp_options_set(options, DHCP_OPT_DOMAIN, conf->domain, strlen(conf->domain),
+				     false);
+	if (r == 0 && conf->search)
+		r = set_search(options, conf->search);
+	return r;
+}
+
+int dhcp_options_from_conf(struct dhcp_options *options, const struct dhcp_conf *conf)
+{
+	int r = set_link(options, conf);
+
+	if (r == 0)
+		r = set_names(options, conf);
+	if (r == 0)
+		r = set_addresses(options, DHCP_OPT_NTP, conf->ntp, conf->ntp_count);
+	if (r == 0)
+		r = set_routes(options, conf);
+	for (size_t i = 0; r == 0 && i < conf->extra_count; i++)
+		r = dhcp_options_set(options, conf->extras[i].code, conf->extras[i].data,
+				     conf->extras[i].size, conf->extras[i].always);
+	return r;
+}
+
+void dhcp_options_put(struct dhcp_option_writer *to, uint8_t code, const void *data, size_t size)
+{
+	if (!to->written[code])
+		to->written[code] = dhcp_put_option(to->w, to->reserve, code, data, size);
+}
+
+void dhcp_options_put_u32(struct dhcp_option_writer *to, uint8_t code, uint32_t value)
+{
+	uint8_t bytes[4];
+	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+
+	wire_put_be32(&w, value);
+	dhcp_options_put(to, code, bytes, sizeof(bytes));
+}
+
+static void put_one(struct dhcp_option_writer *to, const struct dhcp_options *options, uint8_t code,
+		    dhcp_option_fn *own, void *arg)
+{
+	const struct dhcp_value *value = &options->values[code];
+
+	own(arg, to, code);
+	if (value->data)
+		dhcp_options_put(to, code, value->data, value->size);
+}
+
+void dhcp_options_put_wanted(struct dhcp_option_writer *to, const struct dhcp_options *options,
+			     const uint8_t *wanted, size_t wanted_count, dhcp_option_fn *own,
+			     void *arg)
+{
+	for (size_t i = 0; i < wanted_count; i++)
+		put_one(to, options, wanted[i], own, arg);
+	for (unsigned code = DHCP_OPT_PAD + 1; code < DHCP_OPT_END; code++)
+		if (wanted_count == 0 || options->values[code].always)
+			put_one(to, options, (uint8_t)code, own, arg);
+}
