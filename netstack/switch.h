@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The switch: an Ethernet learning bridge (IEEE 802.1D, without spanning tree) between the links of a
- * network and the gateway's stack. It owns the links attached to it. Where a link lacks an offload that
- * a frame needs, its port makes it up (offload.h); where a link says so, its port coalesces what comes in.
+ * The switch: an Ethernet learning bridge (IEEE 802.1D, without spanning tree) between the links of
+ * a network and the gateway's stack. It owns the links attached to it. Where a link lacks an
+ * offload that a frame needs, its port makes it up (offload.h); where a link says so, its port
+ * coalesces what comes in.
  *
  * Theory of the table: a source address is learned with the port it came from and forgotten after
  * SWITCH_AGE_MS without a frame. At SWITCH_ENTRIES_MAX the entry of the port with the most
- * entries that was seen longest ago makes room, so a guest that floods the table with invented addresses
- * evicts its own. Frames to an unknown or group address go to all other ports.
+ * entries that was seen longest ago makes room, so a guest that floods the table with invented
+ * addresses evicts its own. Frames to an unknown or group address go to all other ports; those for
+ * the next bridge only (01:80:c2:00:00:0x) to none. A source that is a group or the gateway's own
+ * MAC is a lie: such frames are dropped.
  */
 #ifndef NETSTACK_SWITCH_H
 #define NETSTACK_SWITCH_H
@@ -27,10 +30,11 @@ struct nswitch;
 
 /* The gateway's side: where frames for the gateway's MAC and for groups go. */
 struct switch_local {
-	/* A frame for the gateway, borrowed for the call. May call switch_send(). `port` is the number of
-	 * the port that it came in by, 1 or more, stable while the link is attached. */
+	/* A frame for the gateway, borrowed for the call; its bytes may be changed in place. May
+	 * call switch_send(). `port` is the number of the port that it came in by, 1 or more,
+	 * stable while the link is attached. */
 	void (*receive)(void *arg, unsigned port, const struct frame *frame);
-	/* After switch_send() said -EAGAIN: some port takes frames again. */
+	/* After switch_send() said -EAGAIN: some port takes frames again, or has gone. */
 	void (*writable)(void *arg);
 	/* A link came (attached) or went; may be NULL. */
 	void (*port_changed)(void *arg, unsigned port, const struct link *link, bool attached);
@@ -42,27 +46,30 @@ struct switch_port_info {
 	const char *kind;
 	struct link_counters counters;
 	uint64_t flooded;    /* frames of this port that went to all others */
+	uint64_t rx_refused; /* frames whose source was a group or the gateway's own MAC */
 	uint64_t tx_dropped; /* frames between guests dropped because this port was full */
 };
 
-/* Returns 0 with an owned switch, or -ENOMEM. `gateway` is the gateway's MAC. */
-int switch_new(struct loop *loop, const struct mac *gateway, const struct switch_local *local, void *arg,
-	       struct nswitch **ret_switch);
-/* Destroys the links too. */
+/* Returns 0 with an owned switch, or -ENOMEM. `gateway` is the gateway's MAC; `local` is borrowed
+ * for the switch's life. */
+int switch_new(struct loop *loop, const struct mac *gateway, const struct switch_local *local,
+	       void *arg, struct nswitch **ret_switch);
+/* Destroys the links too, without calling switch_local. */
 void switch_free(struct nswitch *sw);
 
-/* The sink for link providers: attaches every link that it is given. Borrowed, valid for the switch's life. */
+/* The sink for link providers: attaches every link that it is given. Borrowed, valid for the
+ * switch's life. */
 const struct link_sink *switch_sink(struct nswitch *sw);
 
 /*
- * Sends a frame of the gateway's, borrowed for the call, to the port of its destination, or to all ports. The
- * frame may have any offload state. Returns 0 when it was taken (by every port that it goes to), or -EAGAIN when
- * the one port of a unicast frame is full (switch_local.writable follows). Frames for groups are never
- * refused: full ports miss them.
+ * Sends a frame of the gateway's, borrowed for the call, to the port of its destination, or to all
+ * ports. The frame may have any offload state. Returns 0 when it was taken (by every port that it
+ * goes to), or -EAGAIN when the one port of a unicast frame is full (switch_local.writable
+ * follows). Frames for groups are never refused: full ports miss them.
  */
 int switch_send(struct nswitch *sw, const struct frame *frame);
-/* Flushes every link that was sent to since the last flush. Ports flush by themselves at the end of the round
- * at the latest; calling it saves latency. */
+/* Flushes every link that was sent to since the last flush. Ports flush by themselves at the end of
+ * the round at the latest; calling it saves latency. */
 void switch_flush(struct nswitch *sw);
 
 /* Fills up to `max` infos, in the order of attachment; returns how many ports there are. */

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// The switch between links and the gateway's stack: see switch.h. The learning table is in
+// switch_table.c.
+#include "netstack/switch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "netstack/offload.h"
+#include "netstack/switch_table.h"
+
+LOG_MODULE("switch");
+
+struct port {
+	struct nswitch *sw;
+	struct link *link;
+	unsigned number;
+	struct gro *gro;      /* NULL: the link's frames come as they are */
+	struct list in_ports; /* in the order of attachment */
+	struct list in_dirty; /* sent to since the last flush; unlinked otherwise */
+	bool local_waits;     /* switch_send() was refused because of this port */
+	uint64_t flooded;
+	uint64_t rx_refused;
+	uint64_t tx_dropped;
+};
+
+struct nswitch {
+	struct loop *loop;
+	struct mac gateway;
+	const struct switch_local *local;
+	void *local_arg;
+	struct link_sink sink;
+	struct switch_table *table;
+	struct offload_scratch *scratch;
+	struct loop_task flush_task;
+	struct list ports;
+	struct list dirty;
+	unsigned last_number; /* numbers are given in turn, so that one isn't reused at once */
+	struct port *by_number[SWITCH_PORTS_MAX + 1];
+};
+
+/* --- To a port --- */
+
+static bool link_takes(const struct link_caps *caps, const struct frame *frame)
+{
+	switch (frame->gso) {
+	case FRAME_GSO_NONE:
+		return caps->csum || frame->csum != FRAME_CSUM_PARTIAL;
+	case FRAME_GSO_TCP4:
+		return caps->tso4 && frame->size <= caps->frame_max;
+	case FRAME_GSO_TCP6:
+		return caps->tso6 && frame->size <= caps->frame_max;
+	case FRAME_GSO_UDP:
+		return caps->uso && frame->size <= caps->frame_max;
+	}
+	return false;
+}
+
+static void mark_dirty(struct port *port)
+{
+	struct nswitch *sw = port->sw;
+
+	if (!list_empty(&port->in_dirty))
+		return;
+	if (list_empty(&sw->dirty))
+		loop_task_schedule(sw->loop, &sw->flush_task);
+	list_add_tail(&sw->dirty, &port->in_dirty);
+}
+
+/* Returns 0 when the frame was taken or can never be, -EAGAIN when the link is full. */
+static int port_send(struct port *port, const struct frame *frame)
+{
+	const struct frame *frames = frame;
+	int count = 1, status;
+
+	if (!link_takes(&port->link->caps, frame))
+		count = offload_segment(port->sw->scratch, frame, &frames);
+	status = count < 0 ? count : link_send(port->link, frames, (unsigned)count);
+	if (status == -EAGAIN)
+		return status;
+	if (status < 0)
+		port->tx_dropped++;
+	else
+		mark_dirty(port);
+	return 0;
+}
+
+static void port_send_or_drop(struct port *port, const struct frame *frame)
+{
+	if (port_send(port, frame) == -EAGAIN)
+		port->tx_dropped++;
+}
+
+/* To every port but `from`, which may be NULL. */
+static void flood(struct nswitch *sw, const struct port *from, const struct frame *frame)
+{
+	list_for_each (node, &sw->ports) {
+		struct port *port = container_of(node, struct port, in_ports);
+
+		if (port != from)
+			port_send_or_drop(port, frame);
+	}
+}
+
+/* --- From a port --- */
+
+static void frame_macs(const struct frame *frame, struct mac *ret_dst, struct mac *ret_src)
+{
+	const uint8_t *bytes = frame->iov[0].iov_base;
+
+	memcpy(ret_dst->bytes, bytes, MAC_SIZE);
+	memcpy(ret_src->bytes, bytes + MAC_SIZE, MAC_SIZE);
+}
+
+/* 01:80:c2:00:00:00 to 0f: for the neighbour on the wire, not to be forwarded (IEEE
+ * 802.1D, 7.12.6). */
+static bool is_link_local_group(const struct mac *mac)
+{
+	static const uint8_t group[] = {0x01, 0x80, 0xc2, 0x00, 0x00};
+
+	return memcmp(mac->bytes, group, sizeof(group)) == 0 && mac->bytes[5] <= 0x0f;
+}
+
+static void forward_unicast(struct port *from, const struct mac *dst, const struct frame *frame)
+{
+	struct nswitch *sw = from->sw;
+	unsigned number = switch_table_lookup(sw->table, dst, loop_now_ms(sw->loop));
+
+	if (!number) {
+		from->flooded++;
+		flood(sw, from, frame);
+	} else if (number != from->number) {
+		port_send_or_drop(sw->by_number[number], frame);
+	}
+}
+
+static void forward(void *arg, const struct frame *frame)
+{
+	struct port *from = arg;
+	struct nswitch *sw = from->sw;
+	struct mac dst, src;
+
+	if (!frame->iov_count || frame->iov[0].iov_len < ETH_HEADER_SIZE) {
+		from->rx_refused++;
+		return;
+	}
+	frame_macs(frame, &dst, &src);
+	if (mac_is_group(&src) || mac_equal(&src, &sw->gateway)) {
+		from->rx_refused++;
+		return;
+	}
+	switch_table_learn(sw->table, &src, from->number, loop_now_ms(sw->loop));
+	if (mac_equal(&dst, &sw->gateway)) {
+		sw->local->receive(sw->local_arg, from->number, frame);
+	} else if (!mac_is_group(&dst)) {
+		forward_unicast(from, &dst, frame);
+	} else if (!is_link_local_group(&dst)) {
+		from->flooded++;
+		flood(sw, from, frame);
+		/* Last: it may change the frame in place. */
+		sw->local->receive(sw->local_arg, from->number, frame);
+	}
+}
+
+static void on_receive(void *arg, const struct frame *frame)
+{
+	struct port *port = arg;
+
+	if (port->gro)
+		gro_receive(port->gro, frame);
+	else
+		forward(port, frame);
+}
+
+static void on_batch_end(void *arg)
+{
+	struct port *port = arg;
+
+	if (port->gro)
+		gro_flush(port->gro);
+}
+
+static void on_writable(void *arg)
+{
+	struct port *port = arg;
+
+	if (!port->local_waits)
+		return;
+	port->local_waits = false;
+	port->sw->local->writable(port->sw->local_arg);
+}
+
+/* --- Coming and going --- */
+
+/* Frees the port and its link; nobody is told. */
+static void port_free(struct port *port)
+{
+	struct nswitch *sw = port->sw;
+
+	sw->by_number[port->number] = NULL;
+	switch_table_forget_port(sw->table, port->number);
+	list_remove(&port->in_ports);
+	list_remove(&port->in_dirty);
+	gro_free(port->gro);
+	link_destroy(port->link);
+	free(port);
+}
+
+static void on_gone(void *arg, const char *reason)
+{
+	struct port *port = arg;
+	struct nswitch *sw = port->sw;
+	bool local_waits = port->local_waits;
+
+	log_info("port %u: %s: gone: %s", port->number, port->link->name, reason);
+	if (sw->local->port_changed)
+		sw->local->port_changed(sw->local_arg, port->number, port->link, false);
+	port_free(port);
+	/* What the gateway holds for it needs another look: there is nobody to wait for any more.
+	 */
+	if (local_waits)
+		sw->local->writable(sw->local_arg);
+}
+
+static const struct link_user port_user = {
+	.receive = on_receive,
+	.batch_end = on_batch_end,
+	.writable = on_writable,
+	.gone = on_gone,
+};
+
+/* A free port number, or 0. */
+static unsigned next_number(const struct nswitch *sw)
+{
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++) {
+		unsigned number = (sw->last_number + i) % SWITCH_PORTS_MAX + 1;
+
+		if (!sw->by_number[number])
+			return number;
+	}
+	return 0;
+}
+
+static int port_new(struct nswitch *sw, struct link *link, struct port **ret_port)
+{
+	unsigned number = next_number(sw);
+	struct port *port;
+
+	if (!number)
+		return -ENOSPC;
+	port = calloc(1, sizeof(*port));
+	if (!port)
+		return -ENOMEM;
+	if (link->caps.gro && gro_new(forward, port, &port->gro) < 0) {
+		free(port);
+		return -ENOMEM;
+	}
+	port->sw = sw;
+	port->link = link;
+	port->number = number;
+	list_init(&port->in_dirty);
+	*ret_port = port;
+	return 0;
+}
+
+static void on_attached(void *arg, struct link *link)
+{
+	struct nswitch *sw = arg;
+	struct port *port;
+	int status = port_new(sw, link, &port);
+
+	if (status < 0) {
+		log_limited(LOG_LEVEL_ERROR, "%s: not attached: %s", link->name,
+			    status == -ENOSPC ? "all ports of the switch are taken (256)"
+					      : "out of memory");
+		link_destroy(link);
+		return;
+	}
+	sw->last_number = port->number;
+	sw->by_number[port->number] = port;
+	list_add_tail(&sw->ports, &port->in_ports);
+	link->user = &port_user;
+	link->user_arg = port;
+	log_info("port %u: %s: attached (%s)", port->number, link->name, link->ops->kind);
+	if (sw->local->port_changed)
+		sw->local->port_changed(sw->local_arg, port->number, link, true);
+}
+
+static void flush_ports(void *arg)
+{
+	switch_flush(arg);
+}
+
+int switch_new(struct loop *loop, const struct mac *gateway, const struct switch_local *local,
+	       void *arg, struct nswitch **ret_switch)
+{
+	struct nswitch *sw = calloc(1, sizeof(*sw));
+	int status = sw ? switch_table_new(SWITCH_ENTRIES_MAX, SWITCH_PORTS_MAX, SWITCH_AGE_MS,
+					   &sw->table)
+			: -ENOMEM;
+
+	if (status == 0) {
+		sw->scratch = offload_scratch_new();
+		status = sw->scratch ? 0 : -ENOMEM;
+	}
+	if (status < 0) {
+		if (sw)
+			switch_table_free(sw->table);
+		free(sw);
+		return status;
+	}
+	sw->loop = loop;
+	sw->gateway = *gateway;
+	sw->local = local;
+	sw->local_arg = arg;
+	sw->sink = (struct link_sink){.attached = on_attached, .arg = sw};
+	sw->flush_task = (struct loop_task){.fn = flush_ports, .arg = sw};
+	list_init(&sw->ports);
+	list_init(&sw->dirty);
+	*ret_switch = sw;
+	return 0;
+}
+
+void switch_free(struct nswitch *sw)
+{
+	if (!sw)
+		return;
+	while (!list_empty(&sw->ports))
+		port_free(container_of(list_first(&sw->ports), struct port, in_ports));
+	loop_task_cancel(sw->loop, &sw->flush_task);
+	offload_scratch_free(sw->scratch);
+	switch_table_free(sw->table);
+	free(sw);
+}
+
+const struct link_sink *switch_sink(struct nswitch *sw)
+{
+	return &sw->sink;
+}
+
+/* --- The gateway's side --- */
+
+int switch_send(struct nswitch *sw, const struct frame *frame)
+{
+	struct mac dst, src;
+	unsigned number;
+
+	assert(frame->iov_count && frame->iov[0].iov_len >= ETH_HEADER_SIZE);
+	frame_macs(frame, &dst, &src);
+	number = mac_is_group(&dst) ? 0
+				    : switch_table_lookup(sw->table, &dst, loop_now_ms(sw->loop));
+	if (!number) {
+		flood(sw, NULL, frame);
+		return 0;
+	}
+	if (port_send(sw->by_number[number], frame) == 0)
+		return 0;
+	sw->by_number[number]->local_waits = true;
+	return -EAGAIN;
+}
+
+void switch_flush(struct nswitch *sw)
+{
+	struct list *node;
+
+	while ((node = list_first(&sw->dirty)) != NULL) {
+		struct port *port = container_of(node, struct port, in_dirty);
+
+		list_remove(node);
+		link_flush(port->link);
+	}
+	loop_task_cancel(sw->loop, &sw->flush_task);
+}
+
+unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max)
+{
+	unsigned count = 0;
+
+	list_for_each (node, &sw->ports) {
+		const struct port *port = container_of(node, struct port, in_ports);
+
+		if (count < max)
+			infos[count] = (struct switch_port_info){
+				.port = port->number,
+				.name = port->link->name,
+				.kind = port->link->ops->kind,
+				.counters = port->link->counters,
+				.flooded = port->flooded,
+				.rx_refused = port->rx_refused,
+				.tx_dropped = port->tx_dropped,
+			};
+		count++;
+	}
+	return count;
+}
