@@ -22,8 +22,8 @@
 #include "base/list.h"
 #include "base/sock.h"
 #include "netstack/bytes.h"
-#include "netstack/iobuf.h"
 #include "netstack/offload.h"
+#include "netstack/rx_buffer.h"
 
 #define PREFIX_SIZE 4
 
@@ -56,11 +56,7 @@ struct link_stream {
 	const char *gone_reason; /* set once; the link is dead from then on */
 	bool gone_told;
 
-	struct iobuf_pool *pool;
-	struct iobuf *in;  /* being read into; NULL: `spare` is */
-	uint8_t *spare;    /* when the pool gives nothing; lent to nobody. Made on first need */
-	uint32_t in_start; /* first byte not delivered */
-	uint32_t in_end;   /* end of what was read */
+	struct rx_buffer rx;
 
 	uint8_t *out; /* OUT_SIZE bytes, from out_start to out_end in use */
 	uint32_t out_start;
@@ -109,54 +105,6 @@ static const char *reason_of(int error)
 
 /* --- Receiving --- */
 
-static uint8_t *in_data(struct link_stream *stream)
-{
-	return stream->in ? stream->in->data : stream->spare;
-}
-
-/* Continues in another buffer, with what is left of a frame at its start. */
-static int change_buffer(struct link_stream *stream)
-{
-	struct iobuf *next = iobuf_pool_get(stream->pool);
-	uint8_t *to;
-
-	if (!next && !stream->spare) {
-		stream->spare = malloc(IN_SIZE);
-		if (!stream->spare)
-			return -ENOMEM;
-	}
-	to = next ? next->data : stream->spare;
-	if (stream->in_end > stream->in_start)
-		memmove(to, in_data(stream) + stream->in_start, stream->in_end - stream->in_start);
-	stream->in_end -= stream->in_start;
-	stream->in_start = 0;
-	iobuf_unref(stream->in);
-	stream->in = next;
-	return 0;
-}
-
-/* Makes room for a read: IN_ROOM_MIN bytes, and so for the largest frame. */
-static int make_room(struct link_stream *stream)
-{
-	uint32_t left = stream->in_end - stream->in_start;
-
-	static_assert(IN_SIZE - IN_ROOM_MIN > FRAME_SIZE_MAX + PREFIX_SIZE, "a frame must fit");
-	if (stream->in && stream->in->refs == 1) {
-		/* Nobody kept anything: the same memory, still warm, is used again. */
-		if (stream->in_start == stream->in_end)
-			stream->in_start = stream->in_end = 0;
-		if (IN_SIZE - stream->in_end >= IN_ROOM_MIN)
-			return 0;
-		memmove(stream->in->data, stream->in->data + stream->in_start, left);
-		stream->in_start = 0;
-		stream->in_end = left;
-		return 0;
-	}
-	if (stream->in && IN_SIZE - stream->in_end >= IN_ROOM_MIN)
-		return 0;
-	return change_buffer(stream);
-}
-
 static void deliver(struct link_stream *stream, uint8_t *bytes, uint32_t size)
 {
 	struct iovec iov = {.iov_base = bytes, .iov_len = size};
@@ -164,7 +112,7 @@ static void deliver(struct link_stream *stream, uint8_t *bytes, uint32_t size)
 		.iov = &iov,
 		.iov_count = 1,
 		.size = size,
-		.buf = stream->in,
+		.buf = stream->rx.buf,
 		.csum = FRAME_CSUM_UNKNOWN,
 	};
 
@@ -180,19 +128,19 @@ static void deliver(struct link_stream *stream, uint8_t *bytes, uint32_t size)
 /* Delivers all complete frames. -EBADMSG: the stream makes no sense from here on. */
 static int deliver_frames(struct link_stream *stream)
 {
-	uint8_t *data = in_data(stream);
+	uint8_t *data = rx_buffer_data(&stream->rx);
 
-	while (stream->in_end - stream->in_start >= PREFIX_SIZE) {
-		uint32_t size = load_be32(data + stream->in_start);
+	while (stream->rx.end - stream->rx.start >= PREFIX_SIZE) {
+		uint32_t size = load_be32(data + stream->rx.start);
 
 		if (size == 0 || size > FRAME_SIZE_MAX) {
 			stream->link.counters.rx_invalid++;
 			return -EBADMSG;
 		}
-		if (stream->in_end - stream->in_start - PREFIX_SIZE < size)
+		if (stream->rx.end - stream->rx.start - PREFIX_SIZE < size)
 			break;
-		stream->in_start += PREFIX_SIZE + size;
-		deliver(stream, data + stream->in_start - size, size);
+		stream->rx.start += PREFIX_SIZE + size;
+		deliver(stream, data + stream->rx.start - size, size);
 		if (stream->gone_reason)
 			break; /* a send in the callback found the peer gone */
 	}
@@ -205,13 +153,14 @@ static bool read_once(struct link_stream *stream)
 	uint32_t room;
 	ssize_t got;
 
-	if (make_room(stream) < 0) {
+	static_assert(IN_SIZE - IN_ROOM_MIN > FRAME_SIZE_MAX + PREFIX_SIZE, "a frame must fit");
+	if (rx_buffer_make_room(&stream->rx, IN_ROOM_MIN) < 0) {
 		fail(stream, "out of memory");
 		return false;
 	}
-	room = IN_SIZE - stream->in_end;
+	room = IN_SIZE - stream->rx.end;
 	do {
-		got = read(stream->fd, in_data(stream) + stream->in_end, room);
+		got = read(stream->fd, rx_buffer_data(&stream->rx) + stream->rx.end, room);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
@@ -219,12 +168,12 @@ static bool read_once(struct link_stream *stream)
 		return false;
 	}
 	if (got == 0) {
-		fail(stream, stream->in_end > stream->in_start
+		fail(stream, stream->rx.end > stream->rx.start
 				     ? "closed by the guest's side in the middle of a frame"
 				     : "closed by the guest's side");
 		return false;
 	}
-	stream->in_end += (uint32_t)got;
+	stream->rx.end += (uint32_t)got;
 	if (deliver_frames(stream) < 0)
 		fail(stream, "not QEMU's stream framing: a length of 0 or above 65549");
 	return (uint32_t)got == room && !stream->gone_reason;
@@ -454,9 +403,7 @@ static void stream_destroy(struct link *link)
 	loop_task_cancel(stream->loop, &stream->gone_task);
 	loop_fd_free(stream->watch);
 	fd_close(&stream->fd);
-	iobuf_unref(stream->in);
-	iobuf_pool_free(stream->pool);
-	free(stream->spare);
+	rx_buffer_done(&stream->rx);
 	free(stream->out);
 	free(stream);
 }
@@ -494,7 +441,7 @@ static int stream_start(struct link_stream *stream)
 	stream->out = malloc(OUT_SIZE);
 	if (!stream->out)
 		return -ENOMEM;
-	status = iobuf_pool_new(IN_SIZE, IN_COUNT_MAX, &stream->pool);
+	status = rx_buffer_init(&stream->rx, IN_SIZE, IN_COUNT_MAX);
 	if (status < 0)
 		return status;
 	return loop_fd_new(stream->loop, stream->fd, LOOP_READ, on_ready, stream, &stream->watch);

@@ -1,0 +1,985 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP connections with guests on lwIP; see conn.h for what this offers and stack_private.h for the data.
+ *
+ * lwIP is used from outside its files only. Every call into it stands between conn_enter() and conn_leave(), which lend it
+ * the pcb lists of one connection. Its callbacks run inside such a call; they take note of what happened and nothing
+ * else, since the owner may want to touch other connections.
+ */
+#include "netstack/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lwip/init.h>
+#include <lwip/ip.h>
+#include <lwip/priv/tcp_priv.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/wire.h"
+#include "netstack/stack_private.h"
+
+LOG_MODULE("tcp");
+
+/* The congestion window is pinned wide open: the way to a guest is a queue in memory, which pushes back. */
+#define CWND_OPEN (64u * 1024 * 1024)
+
+/* A guest that announces less gets segments of this size all the same: the largest that every host takes is 536 (RFC 9293,
+ * 3.7.1), and tiny ones only serve to make us work. */
+#define GUEST_MSS_MIN 88
+
+/* Frames with no more payload than this are copied rather than kept in their receive buffer. */
+#define RX_COPY_MAX 2048
+
+/* lwIP asks for initial sequence numbers without a context. */
+static const struct hash_key *isn_key;
+
+struct tcp_header {
+	uint16_t src_port;
+	uint16_t dst_port;
+	uint32_t seq;
+	uint8_t flags;
+};
+
+/* A pbuf that refers to a link's receive buffer. */
+struct rx_pbuf {
+	struct pbuf_custom custom;
+	struct iobuf *buf;
+};
+
+struct conn_key {
+	struct in6_addr guest;
+	struct in6_addr far;
+	uint16_t guest_port;
+	uint16_t far_port;
+};
+
+static void key_addr(struct in6_addr *to, const struct addr *addr)
+{
+	if (addr->family == AF_INET)
+		memcpy(to, &addr->v4, sizeof(addr->v4));
+	else
+		*to = addr->v6;
+}
+
+static uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
+			  const struct endpoint *far)
+{
+	struct conn_key key = {.guest_port = guest->port, .far_port = far->port};
+
+	key_addr(&key.guest, &guest->addr);
+	key_addr(&key.far, &far->addr);
+	return hash_bytes(&tcp->key, &key, sizeof(key));
+}
+
+static struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
+			      const struct endpoint *far, uint64_t hash)
+{
+	for (struct hmap_node *node = hmap_find(&tcp->conns, hash); node;
+	     node = hmap_find_next(node)) {
+		struct conn *conn = container_of(node, struct conn, node);
+
+		if (endpoint_equal(&conn->guest, guest) && endpoint_equal(&conn->far, far))
+			return conn;
+	}
+	return NULL;
+}
+
+static ip_addr_t to_lwip(const struct addr *addr)
+{
+	ip_addr_t ip = {0};
+
+	if (addr->family == AF_INET) {
+		ip_addr_set_ip4_u32_val(ip, addr->v4.s_addr);
+	} else {
+		memcpy(ip_2_ip6(&ip)->addr, &addr->v6, sizeof(addr->v6));
+		IP_SET_TYPE_VAL(ip, IPADDR_TYPE_V6);
+	}
+	return ip;
+}
+
+uint32_t conn_lwip_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_addr_t *remote_ip,
+		       uint16_t remote_port)
+{
+	struct {
+		uint8_t local[16];
+		uint8_t remote[16];
+		uint16_t local_port;
+		uint16_t remote_port;
+	} tuple = {.local_port = local_port, .remote_port = remote_port};
+
+	memcpy(tuple.local, local_ip, IP_IS_V6_VAL(*local_ip) ? 16 : 4);
+	memcpy(tuple.remote, remote_ip, IP_IS_V6_VAL(*remote_ip) ? 16 : 4);
+	/* RFC 6528: a hash of the connection, plus a clock of 4 microseconds. */
+	return (uint32_t)hash_bytes(isn_key, &tuple, sizeof(tuple)) + (uint32_t)(clock_us() / 4);
+}
+
+/* ---- In and out of lwIP ---- */
+
+void conn_enter(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	assert(!tcp->current);
+	tcp->current = conn;
+	tcp->output_blocked = false;
+	tcp_active_pcbs = conn->active;
+	tcp_tw_pcbs = conn->tw;
+	tcp_ticks = (u32_t)(loop_now_ms(conn->stack->loop) / TCP_SLOW_INTERVAL);
+}
+
+static bool needs_tick(const struct tcp_pcb *pcb)
+{
+	return pcb->unacked || pcb->unsent || pcb->ooseq || pcb->persist_backoff ||
+	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
+}
+
+static void tick_start(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+	uint64_t now = loop_now_ms(stack->loop);
+	struct conn *oldest;
+
+	if (!list_empty(&tcp->timed)) {
+		loop_timer_set(tcp->tick, TCP_SLOW_INTERVAL);
+	} else if (!list_empty(&tcp->time_wait)) {
+		oldest = container_of(list_first(&tcp->time_wait), struct conn, timer_link);
+		loop_timer_set(tcp->tick, oldest->time_wait_until_ms > now
+						  ? oldest->time_wait_until_ms - now
+						  : 0);
+	}
+}
+
+/* Puts the conn on the timer list that its state asks for. One that no longer needs to be on `timed` stays until the
+ * next tick: a busy connection would come and go with every segment. */
+static void conn_update_timer(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+	bool start = list_empty(&tcp->timed);
+
+	if (conn->tw) {
+		if (conn->time_wait_until_ms)
+			return;
+		conn->time_wait_until_ms = loop_now_ms(conn->stack->loop) + 2 * TCP_MSL;
+		list_remove(&conn->timer_link);
+		list_add_tail(&tcp->time_wait, &conn->timer_link);
+		start = !loop_timer_pending(tcp->tick);
+	} else if (conn->active && list_empty(&conn->timer_link) && needs_tick(conn->active)) {
+		list_add_tail(&tcp->timed, &conn->timer_link);
+	} else {
+		return;
+	}
+	if (start)
+		tick_start(conn->stack);
+}
+
+static void conn_learn_mss(struct conn *conn)
+{
+	unsigned headers = IP4_HEADER_SIZE + TCP_HEADER_SIZE;
+	unsigned mss = conn->active->mss;
+
+	if (conn->guest.addr.family == AF_INET6)
+		headers += 20;
+	if (mss > conn->stack->conf.mtu - headers)
+		mss = conn->stack->conf.mtu - headers;
+	if (mss < GUEST_MSS_MIN)
+		mss = GUEST_MSS_MIN;
+	conn->guest_mss = (uint16_t)mss;
+	conn->segment_size = (uint16_t)(TCP_MSS / mss * mss);
+}
+
+/* What lwIP mustn't learn from the guest: it reads an MSS option in any segment, and it believes in congestion. */
+static void conn_correct_pcb(struct conn *conn)
+{
+	struct tcp_pcb *pcb = conn->active;
+
+	if (!conn->segment_size) {
+		if (pcb->state == SYN_SENT)
+			return;
+		conn_learn_mss(conn);
+	}
+	pcb->mss = conn->segment_size;
+	pcb->cwnd = CWND_OPEN;
+	pcb->ssthresh = CWND_OPEN;
+}
+
+static void conn_block(struct conn *conn)
+{
+	conn->is_blocked = true;
+	if (list_empty(&conn->work_link))
+		list_add_tail(&conn->stack->tcp.blocked, &conn->work_link);
+}
+
+void conn_leave(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	assert(tcp->current == conn);
+	tcp->current = NULL;
+	conn->active = tcp_active_pcbs;
+	conn->tw = tcp_tw_pcbs;
+	tcp_active_pcbs = NULL;
+	tcp_tw_pcbs = NULL;
+	if (conn->active)
+		conn_correct_pcb(conn);
+	if (conn->tx_acked)
+		conn_tx_release(conn);
+	if (conn->pcb && !conn->active && !conn->tw) {
+		conn->ended = true;
+		conn_schedule(conn);
+	}
+	conn->pcb = conn->active ? conn->active : conn->tw;
+	conn_update_timer(conn);
+	if (tcp->output_blocked && conn->pcb)
+		conn_block(conn);
+}
+
+/* ---- lwIP's callbacks: take note ---- */
+
+static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct conn *conn = arg;
+
+	(void)pcb;
+	if (err != ERR_OK || !conn)
+		return ERR_OK;
+	conn->connected = true;
+	conn->connected_pending = true;
+	return ERR_OK;
+}
+
+static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct conn *conn = arg;
+
+	if (err != ERR_OK)
+		return ERR_OK;
+	conn->connected = true;
+	conn->connected_pending = true;
+	/* The SYN announced at most 64 KiB; lwIP opens fully when it learns of window scaling. */
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = conn->rx_window;
+	return ERR_OK;
+}
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	struct conn *conn = arg;
+
+	(void)pcb;
+	(void)err;
+	if (p)
+		conn_rx_append(conn, p);
+	else
+		conn->rx_fin = true;
+	return ERR_OK;
+}
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t size)
+{
+	struct conn *conn = arg;
+
+	(void)pcb;
+	conn->tx_acked += size;
+	return ERR_OK;
+}
+
+/* lwIP frees the pcb after this. */
+static void on_error(void *arg, err_t err)
+{
+	struct conn *conn = arg;
+
+	if (!conn)
+		return;
+	if (err == ERR_CLSD || (conn->rx_fin && conn->tx_fin_sent)) {
+		/* Both sides had closed; nothing to tell. */
+		return;
+	}
+	conn->ended_pending = true;
+	if (err == ERR_RST)
+		conn->end = conn->active_open && !conn->connected ? CONN_END_REFUSED : CONN_END_RESET;
+	else
+		conn->end = CONN_END_TIMEOUT;
+}
+
+static void pcb_set_callbacks(struct tcp_pcb *pcb, struct conn *conn)
+{
+	tcp_arg(pcb, conn);
+	tcp_recv(pcb, on_recv);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_error);
+	tcp_nagle_disable(pcb);
+}
+
+/* Removes the pcb, with RST where the guest still counts on it; the owner isn't told. */
+static void conn_abort_pcb(struct conn *conn)
+{
+	if (!conn->pcb)
+		return;
+	conn_enter(conn);
+	conn->pcb->errf = NULL;
+	tcp_abort(conn->pcb);
+	conn->tx_acked = 0;
+	conn_leave(conn);
+}
+
+/* ---- Life ---- */
+
+static int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
+		    struct conn **ret_conn)
+{
+	struct conn_table *tcp = &stack->tcp;
+	struct conn *conn;
+
+	if (tcp->count >= stack->conf.conns_max) {
+		tcp->refused_full++;
+		log_limited(LOG_LEVEL_WARN,
+			    "%u connections are open, the most allowed: refusing another one",
+			    tcp->count);
+		return -ENOBUFS;
+	}
+	conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return -ENOMEM;
+	conn->stack = stack;
+	conn->guest = *guest;
+	conn->far = *far;
+	list_init(&conn->work_link);
+	list_init(&conn->timer_link);
+	conn_data_init(conn);
+	if (hmap_insert(&tcp->conns, &conn->node, conn_hash(tcp, guest, far)) < 0) {
+		free(conn);
+		return -ENOMEM;
+	}
+	tcp->count++;
+	tcp->total++;
+	*ret_conn = conn;
+	return 0;
+}
+
+static void conn_destroy(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	conn_abort_pcb(conn);
+	conn_data_release(conn);
+	free(conn->held_syn);
+	list_remove(&conn->work_link);
+	list_remove(&conn->timer_link);
+	hmap_remove(&tcp->conns, &conn->node);
+	tcp->count--;
+	free(conn);
+}
+
+void conn_own(struct conn *conn, const struct conn_ops *ops, void *arg)
+{
+	conn->ops = ops;
+	conn->ops_arg = arg;
+}
+
+void conn_schedule(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	list_remove(&conn->work_link);
+	list_add_tail(&tcp->work, &conn->work_link);
+	loop_task_schedule(conn->stack->loop, &tcp->task);
+}
+
+void conn_free(struct conn *conn)
+{
+	if (!conn)
+		return;
+	conn->ops = NULL;
+	if (conn->in_callback) {
+		conn->freed = true;
+		return;
+	}
+	if (conn->pcb && conn_rx_eof(conn) && conn->tx_fin) {
+		/* lwIP delivers what is in flight; the work list takes it from here. */
+		conn_schedule(conn);
+		return;
+	}
+	conn_destroy(conn);
+}
+
+/* ---- Opening ---- */
+
+static void fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst)
+{
+	memset(&ip_data, 0, sizeof(ip_data));
+	ip_data.current_netif = &stack->netif;
+	ip_data.current_input_netif = &stack->netif;
+	ip_data.current_iphdr_src = to_lwip(src);
+	ip_data.current_iphdr_dest = to_lwip(dst);
+}
+
+/* A pbuf with a copy of the TCP segment in a held packet. */
+static struct pbuf *held_segment(const struct conn *conn)
+{
+	unsigned header_size = (((const uint8_t *)conn->held_syn)[0] & 0x0f) * 4;
+	uint16_t size = (uint16_t)(conn->held_size - header_size);
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
+
+	if (p)
+		memcpy(p->payload, (const uint8_t *)conn->held_syn + header_size, size);
+	return p;
+}
+
+void conn_accept(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+	struct pbuf *p;
+
+	if (!conn->held_syn || conn->ended)
+		return;
+	p = held_segment(conn);
+	if (p) {
+		fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
+		conn_enter(conn);
+		tcp->listener->local_port = conn->far.port;
+		tcp->listener->callback_arg = conn;
+		tcp_listen_pcbs.listen_pcbs = tcp->listener;
+		tcp_input(p, &conn->stack->netif);
+		tcp_listen_pcbs.listen_pcbs = NULL;
+		if (tcp_active_pcbs) {
+			struct tcp_pcb *pcb = tcp_active_pcbs;
+
+			pcb_set_callbacks(pcb, conn);
+			conn->pcb = pcb;
+			/* lwIP announced 64 KiB at most in the SYN-ACK, but noted its full window. */
+			pcb->rcv_wnd = pcb->rcv_ann_wnd = conn->rx_window;
+			pcb->rcv_ann_right_edge = pcb->rcv_nxt + conn->rx_window;
+		}
+		conn_leave(conn);
+	}
+	free(conn->held_syn);
+	conn->held_syn = NULL;
+	if (!conn->pcb && !conn->ended) {
+		conn->ended = true;
+		conn->ended_pending = true;
+		conn->end = CONN_END_TIMEOUT;
+		conn_schedule(conn);
+	}
+}
+
+/* lwIP sees the segment with no connection that it could belong to, and answers as RFC 9293 3.10.7.1 says. */
+static void input_stray(struct stack *stack, struct pbuf *p, const struct addr *src, const struct addr *dst)
+{
+	fill_ip_data(stack, src, dst);
+	tcp_input(p, &stack->netif);
+}
+
+void conn_refuse(struct conn *conn, enum conn_refusal how)
+{
+	static const enum stack_unreachable codes[] = {
+		[CONN_REFUSE_NET] = STACK_UNREACH_NET,
+		[CONN_REFUSE_HOST] = STACK_UNREACH_HOST,
+		[CONN_REFUSE_ADMIN] = STACK_UNREACH_ADMIN,
+	};
+	struct pbuf *p;
+
+	if (conn->held_syn) {
+		switch (how) {
+		case CONN_REFUSE_RESET:
+			p = held_segment(conn);
+			if (p)
+				input_stray(conn->stack, p, &conn->guest.addr, &conn->far.addr);
+			break;
+		case CONN_REFUSE_NET:
+		case CONN_REFUSE_HOST:
+		case CONN_REFUSE_ADMIN:
+			stack_send_unreachable(conn->stack, codes[how], conn->held_syn,
+					       conn->held_size);
+			break;
+		case CONN_REFUSE_SILENTLY:
+			break;
+		}
+	}
+	conn_free(conn);
+}
+
+int conn_connect(struct stack *stack, const struct endpoint *from, const struct endpoint *guest,
+		 const struct conn_ops *ops, void *arg, struct conn **ret_conn)
+{
+	struct conn_table *tcp = &stack->tcp;
+	ip_addr_t guest_ip = to_lwip(&guest->addr);
+	const struct neigh *neigh;
+	struct tcp_pcb *pcb;
+	struct conn *conn;
+	err_t err;
+	int r;
+
+	if (!prefix_contains(&stack->conf.subnet, &guest->addr) ||
+	    addr_equal(&guest->addr, &stack->conf.gateway) ||
+	    addr_equal(&guest->addr, &stack->conf.alias))
+		return -EHOSTUNREACH;
+	if (conn_find(tcp, guest, from, conn_hash(tcp, guest, from)))
+		return -EADDRINUSE;
+	r = conn_new(stack, guest, from, &conn);
+	if (r < 0)
+		return r;
+	conn->active_open = true;
+	conn_own(conn, ops, arg);
+	neigh = neigh_lookup(stack->neighbours, &guest->addr);
+	conn->port = neigh ? neigh->port : 0;
+
+	conn_enter(conn);
+	pcb = tcp_new_ip_type(IP_GET_TYPE(&guest_ip));
+	if (!pcb) {
+		conn_leave(conn);
+		conn_destroy(conn);
+		return -ENOMEM;
+	}
+	pcb->local_ip = to_lwip(&from->addr);
+	pcb->local_port = from->port;
+	pcb_set_callbacks(pcb, conn);
+	err = tcp_connect(pcb, &guest_ip, guest->port, on_connected);
+	if (err != ERR_OK && pcb->state == CLOSED)
+		memp_free(MEMP_TCP_PCB, pcb);
+	conn_leave(conn);
+	if (!conn->pcb) {
+		conn_destroy(conn);
+		return -ENOMEM;
+	}
+	*ret_conn = conn;
+	return 0;
+}
+
+/* ---- Segments from guests ---- */
+
+static void on_rx_pbuf_free(struct pbuf *p)
+{
+	struct rx_pbuf *rx = (struct rx_pbuf *)p;
+
+	iobuf_unref(rx->buf);
+	free(rx);
+}
+
+static void on_borrowed_free(struct pbuf *p)
+{
+	(void)p;
+}
+
+/* A chain of pbufs that refers to the frame's pieces from `offset` to `end` and keeps its buffer. */
+static struct pbuf *chain_reference(const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf *head = NULL;
+	struct pbuf **tail = &head;
+	size_t at = 0;
+
+	for (unsigned i = 0; i < frame->iov_count && at < end; i++) {
+		size_t from = at < offset ? offset - at : 0;
+		size_t to = frame->iov[i].iov_len;
+		struct rx_pbuf *rx;
+
+		if (at + to > end)
+			to = end - at;
+		at += frame->iov[i].iov_len;
+		if (from >= to)
+			continue;
+		rx = malloc(sizeof(*rx));
+		if (!rx) {
+			if (head)
+				pbuf_free(head);
+			return NULL;
+		}
+		rx->custom.custom_free_function = on_rx_pbuf_free;
+		rx->buf = iobuf_ref(frame->buf);
+		*tail = pbuf_alloced_custom(PBUF_RAW, (u16_t)(to - from), PBUF_REF, &rx->custom,
+					    (uint8_t *)frame->iov[i].iov_base + from,
+					    (u16_t)(to - from));
+		tail = &(*tail)->next;
+	}
+	/* Each pbuf's tot_len counts from itself to the end of the chain. */
+	size_t left = end - offset;
+	for (struct pbuf *p = head; p; p = p->next) {
+		p->tot_len = (u16_t)left;
+		left -= p->len;
+	}
+	return head;
+}
+
+static struct pbuf *chain_copy(const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)(end - offset), PBUF_RAM);
+	uint8_t *to = p ? p->payload : NULL;
+	size_t at = 0;
+
+	for (unsigned i = 0; p && i < frame->iov_count && at < end; i++) {
+		size_t piece = frame->iov[i].iov_len;
+		size_t first = at < offset ? offset - at : 0;
+		size_t last = at + piece > end ? end - at : piece;
+
+		if (first < last) {
+			memcpy(to, (uint8_t *)frame->iov[i].iov_base + first, last - first);
+			to += last - first;
+		}
+		at += piece;
+	}
+	return p;
+}
+
+static void input_pbuf(struct conn *conn, struct pbuf *p)
+{
+	fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
+	conn_enter(conn);
+	tcp_input(p, &conn->stack->netif);
+	conn_leave(conn);
+	conn_schedule(conn);
+}
+
+/*
+ * Most segments are small and in order: lwIP is done with those, or conn_rx_append() has copied them, when tcp_input()
+ * returns, so they need no memory of their own.
+ */
+static void input_borrowed(struct conn *conn, const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf_custom custom = {.custom_free_function = on_borrowed_free};
+	struct pbuf *p = pbuf_alloced_custom(PBUF_RAW, (u16_t)(end - offset), PBUF_REF, &custom,
+					     (uint8_t *)frame->iov[0].iov_base + offset,
+					     (u16_t)(end - offset));
+
+	input_pbuf(conn, p);
+	assert(p->ref == 0);
+}
+
+static void input_segment(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
+			  const struct frame_headers *headers)
+{
+	size_t offset = headers->transport_offset;
+	size_t end = headers->ip_end;
+	bool small = end - headers->payload_offset <= RX_COPY_MAX;
+	struct pbuf *p;
+
+	if (small && conn->active && conn->active->state >= ESTABLISHED &&
+	    tcp->seq == conn->active->rcv_nxt && !conn->active->ooseq &&
+	    end <= frame->iov[0].iov_len) {
+		input_borrowed(conn, frame, offset, end);
+		return;
+	}
+	if (small || !frame->buf)
+		p = chain_copy(frame, offset, end);
+	else
+		p = chain_reference(frame, offset, end);
+	if (p)
+		input_pbuf(conn, p);
+}
+
+static int hold_syn(struct conn *conn, const struct frame *frame, const struct frame_headers *headers)
+{
+	uint16_t size = (uint16_t)(headers->payload_offset - headers->ip_offset);
+	void *copy = malloc(size);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
+	free(conn->held_syn);
+	conn->held_syn = copy;
+	conn->held_size = size;
+	return 0;
+}
+
+static void input_held(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
+		       const struct frame_headers *headers)
+{
+	if (tcp->flags & TCP_RST) {
+		conn->ended = true;
+		conn->ended_pending = true;
+		conn->end = CONN_END_RESET;
+		conn_schedule(conn);
+	} else if (tcp->flags & TCP_SYN) {
+		/* A retransmission, or a new attempt from the same port: the latest one counts. */
+		hold_syn(conn, frame, headers);
+	}
+}
+
+static void input_syn(struct stack *stack, unsigned port, const struct endpoint *guest,
+		      const struct endpoint *far, const struct frame *frame,
+		      const struct frame_headers *headers)
+{
+	struct conn *conn;
+
+	if (conn_new(stack, guest, far, &conn) < 0) {
+		struct pbuf *p =
+			chain_copy(frame, headers->transport_offset, headers->payload_offset);
+
+		if (p)
+			input_stray(stack, p, &guest->addr, &far->addr);
+		return;
+	}
+	conn->port = port;
+	if (hold_syn(conn, frame, headers) < 0) {
+		conn_destroy(conn);
+		return;
+	}
+	stack->handler->syn(stack->handler_arg, conn);
+}
+
+/* Whether a SYN may take the place of a connection in TIME_WAIT (RFC 9293, 3.10.7.4). */
+static bool supersedes(const struct conn *conn, const struct tcp_header *tcp)
+{
+	return conn->tw && !conn->ops && (tcp->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+	       TCP_SEQ_GT(tcp->seq, conn->tw->rcv_nxt);
+}
+
+void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+		const struct frame *frame, const struct frame_headers *headers)
+{
+	struct wire_reader r =
+		wire_reader((const uint8_t *)frame->iov[0].iov_base + headers->transport_offset,
+			    headers->payload_offset - headers->transport_offset);
+	struct tcp_header tcp = {.src_port = wire_be16(&r), .dst_port = wire_be16(&r)};
+	struct endpoint guest = {.addr = packet->src, .port = tcp.src_port};
+	struct endpoint far = {.addr = packet->dst, .port = tcp.dst_port};
+	struct conn *conn;
+
+	tcp.seq = wire_be32(&r);
+	wire_skip(&r, 5);
+	tcp.flags = wire_u8(&r) & 0x3f;
+	if (!wire_ok(&r) || !tcp.src_port || !tcp.dst_port)
+		return;
+
+	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
+	if (conn && supersedes(conn, &tcp)) {
+		conn_destroy(conn);
+		conn = NULL;
+	}
+	if (conn && conn->held_syn) {
+		input_held(conn, &tcp, frame, headers);
+	} else if (conn && conn->pcb) {
+		conn->port = port;
+		input_segment(conn, &tcp, frame, headers);
+	} else if (!conn &&
+		   (tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
+		input_syn(stack, port, &guest, &far, frame, headers);
+	} else {
+		struct pbuf *p = chain_copy(frame, headers->transport_offset, headers->ip_end);
+
+		if (p)
+			input_stray(stack, p, &packet->src, &packet->dst);
+	}
+}
+
+/* ---- The work list ---- */
+
+/* A segment larger than the guest's window waits for lwIP's persist timer, unless it is cut. */
+static void split_for_window(struct conn *conn)
+{
+	struct tcp_pcb *pcb = conn->active;
+
+	if (!pcb || !pcb->unsent || pcb->unacked || pcb->snd_wnd < conn->guest_mss ||
+	    pcb->snd_wnd >= pcb->unsent->len)
+		return;
+	if (tcp_split_unsent_seg(pcb, (u16_t)pcb->snd_wnd) == ERR_OK)
+		tcp_output(pcb);
+}
+
+/* Sends what the owner queued, and one ACK or window update for what was received in this round. */
+static void conn_transmit(struct conn *conn)
+{
+	struct tcp_pcb *pcb;
+
+	if (!conn->active)
+		return;
+	conn->is_blocked = false;
+	conn_enter(conn);
+	pcb = conn->active;
+	if (pcb->state >= ESTABLISHED) {
+		conn_tx_push(conn);
+		if (conn_rx_announce(conn) || (pcb->flags & TF_ACK_DELAY))
+			tcp_ack_now(pcb);
+	}
+	if (pcb->unsent || (pcb->flags & TF_ACK_NOW))
+		tcp_output(pcb);
+	split_for_window(conn);
+	/* lwIP would let a FIN on a segment that it splits go too early, so it waits until all is sent. */
+	if (conn->tx_fin && !conn->tx_fin_sent && conn->tx_queued == conn->tx_bytes &&
+	    !pcb->unsent && tcp_shutdown(pcb, 0, 1) == ERR_OK)
+		conn->tx_fin_sent = true;
+	conn_leave(conn);
+}
+
+static void conn_tell_owner(struct conn *conn)
+{
+	conn->in_callback = true;
+	if (conn->connected_pending && conn->ops) {
+		conn->connected_pending = false;
+		conn->ops->connected(conn->ops_arg);
+	}
+	if (conn->ops && !conn->held_syn)
+		conn->ops->work(conn->ops_arg);
+	if (conn->ended_pending && conn->ops) {
+		conn->ended_pending = false;
+		conn->ops->ended(conn->ops_arg, conn->end);
+	}
+	conn->in_callback = false;
+}
+
+static void conn_work(struct conn *conn)
+{
+	if (conn->ops)
+		conn_tell_owner(conn);
+	if (conn->freed) {
+		conn->freed = false;
+		if (!conn->pcb || !conn_rx_eof(conn) || !conn->tx_fin) {
+			conn_destroy(conn);
+			return;
+		}
+	}
+	conn_transmit(conn);
+	if (!conn->ops && !conn->pcb)
+		conn_destroy(conn);
+}
+
+static void on_work(void *arg)
+{
+	struct stack *stack = arg;
+	struct list todo;
+
+	list_take(&todo, &stack->tcp.work);
+	while (!list_empty(&todo)) {
+		struct conn *conn = container_of(list_first(&todo), struct conn, work_link);
+
+		list_remove(&conn->work_link);
+		conn_work(conn);
+	}
+	switch_flush(stack->sw);
+}
+
+void conn_writable(struct stack *stack)
+{
+	while (!list_empty(&stack->tcp.blocked))
+		conn_schedule(
+			container_of(list_first(&stack->tcp.blocked), struct conn, work_link));
+}
+
+void conn_port_gone(struct stack *stack, unsigned port)
+{
+	hmap_for_each (node, &stack->tcp.conns) {
+		struct conn *conn = container_of(node, struct conn, node);
+
+		if (conn->port != port)
+			continue;
+		conn_abort_pcb(conn);
+		conn->ended = true;
+		conn->ended_pending = true;
+		conn->end = CONN_END_GONE;
+		conn_schedule(conn);
+	}
+}
+
+/* ---- Timers ---- */
+
+/* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that end by time. */
+static void conn_tick(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	conn_enter(conn);
+	if (conn->is_blocked) {
+		/* The guest's link is full: that says nothing about what was sent. */
+		conn->active->tmr = tcp_ticks;
+	} else {
+		/* lwIP counts the tick itself, and skips a pcb that it thinks it has seen in this tick. */
+		tcp_ticks--;
+		conn->active->last_timer = tcp->timer_counter;
+		tcp_slowtmr();
+		tcp->timer_counter++;
+	}
+	conn_leave(conn);
+}
+
+static void on_tick(void *arg)
+{
+	struct stack *stack = arg;
+	struct conn_table *tcp = &stack->tcp;
+	uint64_t now = loop_now_ms(stack->loop);
+	struct list todo;
+
+	list_take(&todo, &tcp->timed);
+	while (!list_empty(&todo)) {
+		struct conn *conn = container_of(list_first(&todo), struct conn, timer_link);
+
+		list_remove(&conn->timer_link);
+		if (conn->active && needs_tick(conn->active))
+			conn_tick(conn);
+	}
+	while (!list_empty(&tcp->time_wait)) {
+		struct conn *conn =
+			container_of(list_first(&tcp->time_wait), struct conn, timer_link);
+
+		if (conn->time_wait_until_ms > now)
+			break;
+		list_remove(&conn->timer_link);
+		conn_abort_pcb(conn);
+	}
+	tick_start(stack);
+	switch_flush(stack->sw);
+}
+
+/* ---- The table ---- */
+
+int conn_table_init(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+	struct tcp_pcb *pcb;
+	int r;
+
+	hmap_init(&tcp->conns);
+	tcp->key = hash_key_random();
+	isn_key = &tcp->key;
+	list_init(&tcp->work);
+	list_init(&tcp->blocked);
+	list_init(&tcp->timed);
+	list_init(&tcp->time_wait);
+	list_init(&tcp->chunk_pool);
+	tcp->task = (struct loop_task){.fn = on_work, .arg = stack};
+	r = loop_timer_new(stack->loop, on_tick, stack, &tcp->tick);
+	if (r < 0)
+		return r;
+	/* One listener of any address and port, linked in only while conn_accept() injects a SYN. */
+	pcb = tcp_new_ip_type(IPADDR_TYPE_ANY);
+	if (!pcb)
+		return -ENOMEM;
+	pcb = tcp_listen(pcb);
+	if (!pcb)
+		return -ENOMEM;
+	tcp_accept(pcb, on_accept);
+	tcp->listener = (struct tcp_pcb_listen *)pcb;
+	tcp_listen_pcbs.listen_pcbs = NULL;
+	return 0;
+}
+
+void conn_table_destroy(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+	struct hmap_node *node;
+
+	while ((node = hmap_next(&tcp->conns, NULL)))
+		conn_destroy(container_of(node, struct conn, node));
+	loop_task_cancel(stack->loop, &tcp->task);
+	loop_timer_free(tcp->tick);
+	if (tcp->listener)
+		memp_free(MEMP_TCP_PCB_LISTEN, tcp->listener);
+	conn_chunk_pool_drain(stack);
+	hmap_destroy(&tcp->conns);
+	isn_key = NULL;
+}
+
+const struct endpoint *conn_guest(const struct conn *conn)
+{
+	return &conn->guest;
+}
+
+const struct endpoint *conn_far(const struct conn *conn)
+{
+	return &conn->far;
+}
+
+unsigned conn_port(const struct conn *conn)
+{
+	return conn->port;
+}

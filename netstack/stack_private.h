@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the stack share and nobody else includes: stack.c (frames in, and what they are), packet.c (packets
+ * out), conn.c (TCP in lwIP) and conn_data.c (a connection's buffers).
+ */
+#ifndef NETSTACK_STACK_PRIVATE_H
+#define NETSTACK_STACK_PRIVATE_H
+
+#include <lwip/netif.h>
+#include <lwip/pbuf.h>
+#include <lwip/tcp.h>
+
+#include "base/hmap.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "netstack/conn.h"
+#include "netstack/neigh.h"
+#include "netstack/offload.h"
+#include "netstack/stack.h"
+#include "netstack/switch.h"
+
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_ARP  0x0806
+#define ETHERTYPE_IPV6 0x86dd
+
+#define IP4_HEADER_SIZE  20
+#define UDP_HEADER_SIZE  8
+#define ICMP_HEADER_SIZE 8
+#define TCP_HEADER_SIZE  20
+
+/* At most this many ICMP errors a second, with as many at once (RFC 1812, 4.3.2.8). */
+#define ICMP_ERRORS_PER_SECOND 200
+
+struct tx_chunk;
+
+/* Everything of conn.c's that is there once. */
+struct conn_table {
+	struct hmap conns;
+	struct hash_key key;     /* of the hash, and of initial sequence numbers */
+	struct list work;        /* conns that something happened to: conn.work_link */
+	struct list blocked;     /* conns whose guest's link was full: conn.work_link too */
+	struct list timed;       /* conns whose retransmission and state timers run: conn.timer_link */
+	struct list time_wait;   /* conns in TIME_WAIT, the oldest first: conn.timer_link */
+	struct loop_task task;   /* works off `work` */
+	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
+	uint64_t ticked_ms;      /* when it ran last */
+	uint8_t timer_counter;   /* mirror of lwIP's own */
+	struct tcp_pcb_listen *listener;
+	struct conn *current;    /* whose pcb lists are in lwIP's globals now; NULL: none */
+	bool output_blocked;     /* the output of `current` met a full link */
+	struct list chunk_pool;  /* free struct tx_chunk */
+	unsigned chunk_pool_count;
+	size_t tx_bytes;         /* in use by all connections' send buffers */
+	unsigned count;
+	uint64_t total;
+	uint64_t refused_full;
+};
+
+struct stack {
+	struct loop *loop;
+	struct stack_conf conf;
+	const struct stack_handler *handler;
+	void *handler_arg;
+	struct nswitch *sw;
+	struct neigh_table *neighbours;
+	struct netif netif;           /* lwIP's view of the network */
+	struct conn_table tcp;
+	struct loop_timer *reass_timer; /* runs for IP_REASS_MAXAGE after the last fragment */
+	unsigned reass_ticks_left;
+	uint16_t ip_id;
+	unsigned icmp_tokens;         /* errors that may be sent now */
+	uint64_t icmp_refill_ms;
+	struct stack_counters counters;
+	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is looked at */
+	uint8_t tx_scratch[FRAME_SIZE_MAX]; /* a packet to a guest, while it is sent or held */
+};
+
+/* stack.c */
+
+/* The decoded header of an IPv4 packet, host order. */
+struct ip4_packet {
+	struct addr src;
+	struct addr dst;
+	uint8_t protocol;
+	uint8_t ttl;
+	uint8_t tos;
+	uint16_t header_size;
+	uint16_t fragment; /* flags and offset as on the wire */
+	uint16_t total_size;
+};
+
+/* packet.c: packets to guests. */
+
+/* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes before it) to
+ * `dst`. `frame` holds the offload state; offsets in it count from the Ethernet header; iov and size are filled
+ * here. Returns 0, also when it was held for ARP or dropped, or -EAGAIN. */
+int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac, struct frame *frame,
+		 struct iovec *iov, unsigned iov_count);
+/* Sends a flat packet that was held for ARP, from its IP header on, with complete checksums. */
+void stack_output_held(struct stack *stack, const struct addr *dst, void *packet, size_t size);
+void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
+		    const struct addr *sender, const struct mac *target_mac, const struct addr *target);
+/* lwIP's netif->output. */
+err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst);
+
+/* conn.c */
+
+int conn_table_init(struct stack *stack);
+void conn_table_destroy(struct stack *stack);
+/* A TCP segment from a guest, its checksum verified; the TCP header starts at `transport` bytes of the frame. */
+void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet, const struct frame *frame,
+		const struct frame_headers *headers);
+void conn_port_gone(struct stack *stack, unsigned port);
+void conn_writable(struct stack *stack);
+
+struct conn {
+	struct hmap_node node;
+	struct stack *stack;
+	struct endpoint guest;
+	struct endpoint far;
+	const struct conn_ops *ops; /* NULL: given up by its owner, lwIP finishes alone */
+	void *ops_arg;
+	struct list work_link;  /* in conn_table.work or .blocked */
+	struct list timer_link; /* in conn_table.timed or .time_wait */
+
+	struct tcp_pcb *active; /* lwIP's lists: at most one pcb in one of them */
+	struct tcp_pcb *tw;
+	struct tcp_pcb *pcb;    /* that one; NULL once lwIP has freed it */
+	void *held_syn;         /* IP packet with the SYN, while held */
+	uint16_t held_size;
+	uint16_t guest_mss;     /* largest segment on the wire */
+	uint16_t segment_size;  /* a multiple: what lwIP takes for the MSS */
+	unsigned port;
+	uint64_t time_wait_until_ms;
+
+	bool connected : 1;         /* the handshake is complete */
+	bool connected_pending : 1; /* ... and the owner is to be told */
+	bool ended : 1;             /* lwIP has freed the pcb */
+	bool ended_pending : 1;     /* ... and the owner is to be told why */
+	bool is_blocked : 1;
+	bool in_callback : 1; /* of the owner's: freeing waits until it returns */
+	bool freed : 1;
+	bool rx_fin : 1;      /* the guest's FIN has been received */
+	bool tx_fin : 1;      /* the owner asked for ours */
+	bool tx_fin_sent : 1; /* lwIP has it */
+	bool active_open : 1; /* conn_connect() */
+	enum conn_end end;
+
+	/* Received, not consumed (conn_data.c). */
+	struct list rx;         /* struct rx_chunk */
+	uint32_t rx_bytes;
+	uint32_t rx_window;     /* what we let the guest have in flight */
+	uint32_t rx_since_grow; /* bytes consumed since the window last grew */
+
+	/* To the guest (conn_data.c). */
+	struct list tx;      /* struct tx_chunk: acknowledged bytes first */
+	uint32_t tx_bytes;   /* in the chunks, not acknowledged */
+	uint32_t tx_queued;  /* of those, handed to lwIP */
+	uint32_t tx_acked;   /* acknowledged during the current call into lwIP, not released yet */
+	uint32_t tx_limit;   /* most that tx_bytes may reach */
+};
+
+/* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's pcb exists. */
+void conn_enter(struct conn *conn);
+void conn_leave(struct conn *conn);
+
+/* conn_data.c */
+
+void conn_data_init(struct conn *conn);
+/* Frees what the conn holds in both directions. */
+void conn_data_release(struct conn *conn);
+/* Takes over a pbuf from lwIP's receive callback. */
+void conn_rx_append(struct conn *conn, struct pbuf *p);
+/* Frees the chunks whose bytes were acknowledged. */
+void conn_tx_release(struct conn *conn);
+/* Hands what was committed to lwIP; called between conn_enter() and conn_leave(). */
+void conn_tx_push(struct conn *conn);
+/* Sets the window to be announced next. Returns true when it is worth a segment of its own. */
+bool conn_rx_announce(struct conn *conn);
+void conn_chunk_pool_drain(struct stack *stack);
+
+#endif
