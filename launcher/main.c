@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* netproxy-vm: boots Linux virtual machines on QEMU, with netproxy as their network. This is the
+ * map: one table of commands, each in its own file. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher/commands.h"
+#include "launcher/flags.h"
+
+static int command_help(int argc, char *const *argv);
+static int command_version(int argc, char *const *argv);
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char *const *argv);
+	const char *help;
+} commands[] = {
+	{"run", command_run, "boot a machine and stay with it until it ends"},
+	{"doctor", command_doctor, "say what this host has and lacks to run machines"},
+	{"help", command_help, "this overview, or with a command's name, that command's flags"},
+	{"version", command_version, "print the version"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_overview(FILE *to)
+{
+	fputs("usage: netproxy-vm COMMAND [FLAGS] [ARGUMENTS]\n"
+	      "\n"
+	      "Boots Linux virtual machines on QEMU, with a userspace network and no privileges.\n"
+	      "\n",
+	      to);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+	fputs("\nTo start:\n\n"
+	      "  netproxy-vm run -kernel vmlinuz -initrd initrd.img -publish 8080:80\n"
+	      "\n"
+	      "\"netproxy-vm COMMAND -help\" explains a command's flags; man netproxy-vm all of it.\n",
+	      to);
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[COMMAND_COUNT + 1] = {NULL};
+	const char *nearest;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		names[i] = commands[i].name;
+	nearest = flags_nearest(name, names);
+	fprintf(stderr, "netproxy-vm: there is no command \"%s\"", name);
+	if (nearest)
+		fprintf(stderr, ": did you mean %s?\n", nearest);
+	else
+		fputs("; \"netproxy-vm help\" lists those there are\n", stderr);
+	return 1;
+}
+
+static int command_help(int argc, char *const *argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		print_overview(stdout);
+		return 0;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return unknown_command(argv[1]);
+	if (command->run == command_help || command->run == command_version) {
+		print_overview(stdout);
+		return 0;
+	}
+	return command->run(2, (char *const[]){argv[1], "-help", NULL});
+}
+
+static int command_version(int argc, char *const *argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("netproxy-vm " NETPROXY_VERSION);
+	return 0;
+}
+
+/* Descriptors 0 to 2 are always open from here on, so that no socket of ours gets such a number. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	open_standard_fds();
+	signal(SIGPIPE, SIG_IGN);
+	if (!name) {
+		print_overview(stderr);
+		return 1;
+	}
+	/* -help, --version: the commands' names, as flags. */
+	if (name[0] == '-')
+		name += strspn(name, "-");
+	command = find_command(strcmp(name, "h") == 0 ? "help" : name);
+	if (!command ||
+	    (argv[1][0] == '-' && command->run != command_help && command->run != command_version))
+		return unknown_command(argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

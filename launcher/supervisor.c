@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See supervisor.h. */
+#include "launcher/supervisor.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "launcher/proxy.h"
+
+LOG_MODULE("netproxy-vm");
+
+#define POWER_REPEAT_MS     5000 /* a guest that was still booting gets another chance */
+#define QUIT_TIMEOUT_MS     3000 /* for QEMU to write its disks' caches */
+#define PROGRESS_EVERY_MS   250
+#define CONSOLE_TAIL_LINES  10
+#define CONSOLE_LINE_LOGGED 160
+
+enum phase {
+	PHASE_PROXY,     /* waiting for netproxy */
+	PHASE_GUEST,     /* QEMU runs */
+	PHASE_POWER_OFF, /* ... and was asked to end; until stop_deadline_ms */
+	PHASE_QUIT,      /* ... and was told to */
+	PHASE_END,       /* QEMU has gone; netproxy is going */
+};
+
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+
+#define STOP_SIGNALS (sizeof(stop_signals) / sizeof(stop_signals[0]))
+
+struct supervisor {
+	const struct supervisor_conf *conf;
+	struct loop *loop;
+	enum phase phase;
+	enum run_status status;
+	struct loop_signal *signals[STOP_SIGNALS];
+	struct loop_timer *stop_timer;
+	struct loop_timer *progress_timer; /* running: KVM hasn't proved itself yet */
+	uint64_t stop_deadline_ms;
+	uint64_t progress_deadline_ms;
+	enum accel accel;
+	struct console *console;
+	struct proxy *proxy; /* NULL: none, or it has ended */
+	bool proxy_lost;
+	struct vm *vm;
+	char net_socket[PATH_MAX];
+	char vsock_socket[PATH_MAX];
+};
+
+enum run_status supervisor_status(enum vm_end end, bool proxy_lost)
+{
+	switch (end) {
+	case VM_END_POWERED_OFF:
+		return proxy_lost ? RUN_PROXY_DIED : RUN_POWERED_OFF;
+	case VM_END_RESET:
+		return proxy_lost ? RUN_PROXY_DIED : RUN_RESET;
+	case VM_END_PANICKED:
+		return RUN_PANICKED;
+	case VM_END_QUIT:
+		return RUN_KILLED;
+	case VM_END_DIED:
+		break;
+	}
+	return RUN_QEMU_FAILED;
+}
+
+/* QEMU is gone, or will not be started: what is left is netproxy. */
+static void finish(struct supervisor *s, enum run_status status)
+{
+	s->status = status;
+	s->phase = PHASE_END;
+	loop_timer_cancel(s->stop_timer);
+	loop_timer_cancel(s->progress_timer);
+	if (s->proxy)
+		proxy_stop(s->proxy);
+	else
+		loop_stop(s->loop, 0);
+}
+
+/* The guest's last lines, for a user who doesn't have them on the screen. */
+static void show_console_tail(struct supervisor *s)
+{
+	char line[CONSOLE_LINE_LOGGED + 1];
+	size_t size, start, length = 0;
+	const char *tail = console_tail(s->console, &size);
+
+	if (s->conf->console_seen || size == 0)
+		return;
+	while (size > 0 && (tail[size - 1] == '\n' || tail[size - 1] == '\r'))
+		size--;
+	start = size;
+	for (unsigned lines = 0; start > 0; start--)
+		if (tail[start - 1] == '\n' && ++lines == CONSOLE_TAIL_LINES)
+			break;
+	log_error("the end of the guest's console:");
+	for (size_t i = start; i <= size; i++) {
+		if (i < size && tail[i] != '\n') {
+			if (length < CONSOLE_LINE_LOGGED && isprint((unsigned char)tail[i]))
+				line[length++] = tail[i];
+			continue;
+		}
+		line[length] = '\0';
+		log_error("| %s", line);
+		length = 0;
+	}
+}
+
+static int start_guest(struct supervisor *s);
+
+static void on_vm_ready(void *arg)
+{
+	struct supervisor *s = arg;
+
+	log_info("QEMU runs, with %s", accel_name(s->accel));
+}
+
+static void fall_back(struct supervisor *s, const char *why)
+{
+	log_warn("KVM of this host doesn't work (%s): starting again with -accel tcg", why);
+	loop_timer_cancel(s->progress_timer);
+	vm_free(s->vm);
+	s->vm = NULL;
+	s->accel = ACCEL_TCG;
+	if (start_guest(s) < 0)
+		finish(s, RUN_QEMU_FAILED);
+}
+
+static void on_vm_ended(void *arg, enum vm_end end, const char *why)
+{
+	struct supervisor *s = arg;
+
+	if (end == VM_END_DIED && s->phase == PHASE_GUEST && s->conf->accel_may_fall_back &&
+	    loop_timer_pending(s->progress_timer)) {
+		fall_back(s, why);
+		return;
+	}
+	if (end == VM_END_POWERED_OFF || end == VM_END_RESET)
+		log_info("%s", why);
+	else
+		log_error("%s", why);
+	if (end != VM_END_POWERED_OFF)
+		show_console_tail(s);
+	vm_free(s->vm);
+	s->vm = NULL;
+	finish(s, supervisor_status(end, s->proxy_lost));
+}
+
+static const struct vm_user vm_user = {.ready = on_vm_ready, .ended = on_vm_ended};
+
+static void on_progress(void *arg, bool guest_runs)
+{
+	struct supervisor *s = arg;
+
+	if (guest_runs)
+		loop_timer_cancel(s->progress_timer);
+}
+
+/* The watchdog over KVM: a guest that writes to its console or has turned paging on is alive. */
+static void on_progress_timer(void *arg)
+{
+	struct supervisor *s = arg;
+
+	if (console_guest_bytes(s->console) > 0 || s->phase != PHASE_GUEST)
+		return;
+	if (loop_now_ms(s->loop) < s->progress_deadline_ms) {
+		loop_timer_set(s->progress_timer, PROGRESS_EVERY_MS);
+		vm_check_progress(s->vm, on_progress, s);
+		return;
+	}
+	if (s->conf->accel_may_fall_back)
+		fall_back(s, "the guest made no progress");
+	else
+		log_warn(
+			"the guest has made no progress in %d s: KVM of this host may not work; try "
+			"-accel tcg",
+			ACCEL_PROGRESS_TIMEOUT_MS / 1000);
+}
+
+static int start_guest(struct supervisor *s)
+{
+	const struct supervisor_conf *conf = s->conf;
+	struct qemu_wiring wiring = {.qemu = conf->qemu, .accel = s->accel};
+	struct problem problem;
+	int r;
+
+	if (conf->machine->network == MACHINE_NETWORK_USERSPACE_SHARED)
+		wiring.net_socket = conf->machine->network_socket;
+	if (conf->machine->network == MACHINE_NETWORK_USERSPACE) {
+		wiring.net_socket = s->net_socket;
+		wiring.vsock_socket = s->vsock_socket;
+	}
+	r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm, &problem);
+	if (r < 0) {
+		log_error("%s", problem.text);
+		return r;
+	}
+	s->phase = PHASE_GUEST;
+	if (s->accel == ACCEL_KVM) {
+		s->progress_deadline_ms = clock_ms() + ACCEL_PROGRESS_TIMEOUT_MS;
+		loop_timer_set(s->progress_timer, PROGRESS_EVERY_MS);
+	}
+	return 0;
+}
+
+static void on_proxy_ready(void *arg)
+{
+	struct supervisor *s = arg;
+
+	log_debug("netproxy is ready");
+	if (s->phase == PHASE_PROXY && start_guest(s) < 0)
+		finish(s, RUN_QEMU_FAILED);
+}
+
+static void on_proxy_ended(void *arg, const char *why)
+{
+	struct supervisor *s = arg;
+
+	proxy_free(s->proxy);
+	s->proxy = NULL;
+	switch (s->phase) {
+	case PHASE_PROXY:
+		log_error("%s", why);
+		finish(s, RUN_PROXY_FAILED);
+		break;
+	case PHASE_END:
+		loop_stop(s->loop, 0);
+		break;
+	case PHASE_GUEST:
+	case PHASE_POWER_OFF:
+	case PHASE_QUIT:
+		s->proxy_lost = true;
+		log_error("%s", why);
+		log_error("the guest runs on, but its network, vsock and published ports are gone: "
+			  "stop it and start it again to get them back");
+		break;
+	}
+}
+
+static const struct proxy_user proxy_user = {.ready = on_proxy_ready, .ended = on_proxy_ended};
+
+static void quit_guest(struct supervisor *s)
+{
+	s->phase = PHASE_QUIT;
+	vm_quit(s->vm);
+	loop_timer_set(s->stop_timer, QUIT_TIMEOUT_MS);
+}
+
+static void power_off(struct supervisor *s)
+{
+	s->phase = PHASE_POWER_OFF;
+	s->stop_deadline_ms = clock_ms() + s->conf->stop_timeout_ms;
+	loop_timer_cancel(s->progress_timer);
+	log_info("powering the guest off; once more to kill it");
+	vm_press_power(s->vm);
+	loop_timer_set(s->stop_timer, s->conf->stop_timeout_ms < POWER_REPEAT_MS
+					      ? s->conf->stop_timeout_ms
+					      : POWER_REPEAT_MS);
+}
+
+/* Somebody wants the machine to end: each time with more force. */
+static void on_stop(void *arg)
+{
+	struct supervisor *s = arg;
+
+	switch (s->phase) {
+	case PHASE_PROXY:
+		log_info("stopped before the guest was started");
+		finish(s, RUN_KILLED);
+		break;
+	case PHASE_GUEST:
+		power_off(s);
+		break;
+	case PHASE_POWER_OFF:
+		log_warn("killing the guest");
+		quit_guest(s);
+		break;
+	case PHASE_QUIT:
+		vm_kill(s->vm);
+		break;
+	case PHASE_END:
+		break;
+	}
+}
+
+static void on_stop_timer(void *arg)
+{
+	struct supervisor *s = arg;
+	uint64_t now_ms = loop_now_ms(s->loop);
+
+	if (s->phase == PHASE_QUIT) {
+		log_warn("QEMU doesn't quit: killing it");
+		vm_kill(s->vm);
+		return;
+	}
+	if (now_ms < s->stop_deadline_ms) {
+		uint64_t left_ms = s->stop_deadline_ms - now_ms;
+
+		vm_press_power(s->vm);
+		loop_timer_set(s->stop_timer,
+			       left_ms < POWER_REPEAT_MS ? left_ms : POWER_REPEAT_MS);
+		return;
+	}
+	log_warn("the guest did not power off within %u s: killing it",
+		 s->conf->stop_timeout_ms / 1000);
+	quit_guest(s);
+}
+
+static void on_key(void *arg, enum console_key key)
+{
+	struct supervisor *s = arg;
+
+	if (key == CONSOLE_KEY_KILL && s->phase == PHASE_GUEST)
+		quit_guest(s);
+	else
+		on_stop(s);
+}
+
+static int set_up(struct supervisor *s)
+{
+	const struct supervisor_conf *conf = s->conf;
+	struct console_conf console = {.in_fd = conf->console_in_fd,
+				       .out_fd = conf->console_out_fd,
+				       .key = on_key,
+				       .arg = s};
+	int r = loop_new(&s->loop);
+
+	for (size_t i = 0; i < STOP_SIGNALS && r == 0; i++)
+		r = loop_signal_new(s->loop, stop_signals[i], on_stop, s, &s->signals[i]);
+	if (r == 0)
+		r = loop_timer_new(s->loop, on_stop_timer, s, &s->stop_timer);
+	if (r == 0)
+		r = loop_timer_new(s->loop, on_progress_timer, s, &s->progress_timer);
+	if (r == 0)
+		r = console_new(s->loop, &console, &s->console);
+	if (r < 0)
+		log_error("can't set up the supervisor: %s", strerror(-r));
+	return r;
+}
+
+static void tear_down(struct supervisor *s)
+{
+	vm_free(s->vm);
+	proxy_free(s->proxy);
+	console_free(s->console);
+	loop_timer_free(s->progress_timer);
+	loop_timer_free(s->stop_timer);
+	for (size_t i = 0; i < STOP_SIGNALS; i++)
+		loop_signal_free(s->signals[i]);
+	loop_free(s->loop);
+}
+
+/* Starts the first part, from which the others follow. Returns 0 or -errno, logged. */
+static int start(struct supervisor *s)
+{
+	const struct supervisor_conf *conf = s->conf;
+	struct proxy_conf proxy = {
+		.program = conf->netproxy, .dir = conf->dir, .machine = conf->machine};
+	struct problem problem;
+	int r;
+
+	if (conf->machine->network != MACHINE_NETWORK_USERSPACE)
+		return start_guest(s);
+	s->phase = PHASE_PROXY;
+	r = proxy_start(s->loop, &proxy, &proxy_user, s, &s->proxy, &problem);
+	if (r < 0)
+		log_error("%s", problem.text);
+	return r;
+}
+
+enum run_status supervisor_run(const struct supervisor_conf *conf)
+{
+	struct supervisor s = {.conf = conf, .accel = conf->accel, .status = RUN_REFUSED};
+
+	snprintf(s.net_socket, sizeof(s.net_socket), "%.*s/" PROXY_NET_SOCKET, PATH_MAX / 2,
+		 conf->dir);
+	snprintf(s.vsock_socket, sizeof(s.vsock_socket), "%.*s/" PROXY_VSOCK_SOCKET, PATH_MAX / 2,
+		 conf->dir);
+	if (set_up(&s) == 0) {
+		if (start(&s) == 0)
+			loop_run(s.loop);
+		else
+			s.status = s.phase == PHASE_PROXY ? RUN_PROXY_FAILED : RUN_QEMU_FAILED;
+	}
+	tear_down(&s);
+	return s.status;
+}
