@@ -33,10 +33,6 @@ if(NETPROXY_FUZZ)
   # Coverage of the libraries, not only of the targets, guides the fuzzer.
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
-if(NETPROXY_FUZZ)
-  # So that the fuzzer sees what its inputs reach in the libraries too.
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
 
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core)
