@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // QEMU's length-prefixed stream as a link: see link_stream.h, and link.h for the contract.
 //
-// Receiving: one read takes as many frames as the socket has; they are delivered where they lie.
-// Whoever keeps one keeps the whole buffer, so the next read then goes behind it while there is
-// room, and to another buffer of the pool after that. Only a frame cut off by the buffer's end is
-// ever moved.
+// Receiving: one read takes as many frames as the socket has; they are delivered where they lie
+// (rx_buffer.h).
 //
 // Sending: everything that waits is in one buffer, `out`: small frames held back until flush()
 // while the socket takes data, and what the socket didn't take while it doesn't.

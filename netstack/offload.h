@@ -16,7 +16,8 @@
 
 /* Most segments that one super-frame is cut into: as many as a full one has at Linux's smallest
  * MSS, 88. A smaller gso_size is fine where it makes no more of them. */
-#define OFFLOAD_SEGMENTS_MAX (65535 / 88 + 1)
+#define OFFLOAD_GSO_SIZE_MIN 88
+#define OFFLOAD_SEGMENTS_MAX (65535 / OFFLOAD_GSO_SIZE_MIN + 1)
 
 /* Where the headers of a TCP or UDP frame lie; offsets from the Ethernet header. */
 struct frame_headers {

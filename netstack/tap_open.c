@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens a tap device in any network namespace: see tap_open.h.
+//
+// A namespace is entered by a child process that opens the tap there and passes it back: nothing
+// has to be restored, and a rootless user namespace, which only a process of one thread may enter,
+// works too.
+#include "netstack/tap_open.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/if_tun.h>
+#include <linux/nsfs.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/sock.h"
+
+/* Since Linux 6.2's headers. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+enum step {
+	STEP_NONE,
+	STEP_NAME,
+	STEP_NETNS_PATH,
+	STEP_NETNS_OPEN,
+	STEP_NETNS_ENTER,
+	STEP_TUN_OPEN,
+	STEP_TUN_SET,
+	STEP_TUN_HEADER,
+	STEP_TUN_OFFLOAD,
+	STEP_HELPER,
+};
+
+static const char *const step_texts[] = {
+	[STEP_NONE] = "",
+	[STEP_NAME] =
+		"the interface's name must have 1 to 15 characters, without '/', '%' and spaces",
+	[STEP_NETNS_PATH] = "the network namespace's path is too long",
+	[STEP_NETNS_OPEN] =
+		"opening the network namespace (a pid, or a path such as /run/netns/NAME)",
+	[STEP_NETNS_ENTER] = "entering the network namespace",
+	[STEP_TUN_OPEN] = "opening /dev/net/tun",
+	[STEP_TUN_SET] = "making the tap device (TUNSETIFF)",
+	[STEP_TUN_HEADER] = "setting the size of the vnet header (TUNSETVNETHDRSZ)",
+	[STEP_TUN_OFFLOAD] = "turning offloads on (TUNSETOFFLOAD)",
+	[STEP_HELPER] = "running the helper process that enters the network namespace",
+};
+
+/* How opening ended; what the child sends, with the fd when error is 0. */
+struct outcome {
+	int error;
+	enum step step;
+	bool uso;
+};
+
+static struct outcome failed(enum step step, int error)
+{
+	return (struct outcome){.error = error, .step = step};
+}
+
+static bool name_ok(const char *ifname)
+{
+	size_t size = strlen(ifname);
+
+	if (!size || size >= IFNAMSIZ || !strcmp(ifname, ".") || !strcmp(ifname, ".."))
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (ifname[i] == '/' || ifname[i] == '%' || ifname[i] == ':' ||
+		    isspace((unsigned char)ifname[i]))
+			return false;
+	}
+	return true;
+}
+
+static struct outcome set_up(int fd, const char *ifname)
+{
+	const unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	int header_size = TAP_VNET_HEADER_SIZE;
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+
+	memcpy(request.ifr_name, ifname, strlen(ifname));
+	if (ioctl(fd, TUNSETIFF, &request) < 0)
+		return failed(STEP_TUN_SET, errno);
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header_size) < 0)
+		return failed(STEP_TUN_HEADER, errno);
+	if (ioctl(fd, TUNSETOFFLOAD, offloads | TUN_F_USO4 | TUN_F_USO6) == 0)
+		return (struct outcome){.uso = true};
+	if (ioctl(fd, TUNSETOFFLOAD, offloads) < 0)
+		return failed(STEP_TUN_OFFLOAD, errno);
+	return (struct outcome){.uso = false};
+}
+
+/* In the namespace that the process is in. *ret_fd is -1 on failure. */
+static struct outcome open_here(const char *ifname, int *ret_fd)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	struct outcome outcome;
+
+	*ret_fd = -1;
+	if (fd < 0)
+		return failed(STEP_TUN_OPEN, errno);
+	outcome = set_up(fd, ifname);
+	if (outcome.error)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return outcome;
+}
+
+/* Enters the namespace; where that needs the privileges of the user namespace that owns it, that
+ * one first. */
+static int enter(int netns_fd)
+{
+	int user_fd, status;
+
+	if (setns(netns_fd, CLONE_NEWNET) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	user_fd = ioctl(netns_fd, NS_GET_USERNS);
+	if (user_fd < 0)
+		return -EPERM;
+	status = setns(user_fd, CLONE_NEWUSER) < 0 || setns(netns_fd, CLONE_NEWNET) < 0 ? -errno
+											: 0;
+	close(user_fd);
+	return status;
+}
+
+static void send_outcome(int socket, const struct outcome *outcome, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {.iov_base = (void *)outcome, .iov_len = sizeof(*outcome)};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *header;
+
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	}
+	(void)!sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+static struct outcome receive_outcome(int socket, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct outcome outcome;
+	struct iovec iov = {.iov_base = &outcome, .iov_len = sizeof(outcome)};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	struct cmsghdr *header;
+	ssize_t got;
+
+	do {
+		got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	} while (got < 0 && errno == EINTR);
+	if (got != sizeof(outcome))
+		return failed(STEP_HELPER, got < 0 ? errno : EPROTO);
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));
+	if (!outcome.error && *ret_fd < 0)
+		return failed(STEP_HELPER, EPROTO);
+	return outcome;
+}
+
+/* The child's whole life: nothing but system calls, as it is a fork of a larger program. */
+static void child_main(int socket, int netns_fd, const char *ifname)
+{
+	struct outcome outcome;
+	int fd = -1, status = enter(netns_fd);
+
+	if (status < 0)
+		outcome = failed(STEP_NETNS_ENTER, -status);
+	else
+		outcome = open_here(ifname, &fd);
+	send_outcome(socket, &outcome, fd);
+	_exit(0);
+}
+
+static struct outcome open_by_child(const char *ifname, int netns_fd, int *ret_fd)
+{
+	struct outcome outcome;
+	int sockets[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return failed(STEP_HELPER, errno);
+	child = fork();
+	if (child < 0) {
+		outcome = failed(STEP_HELPER, errno);
+		close(sockets[0]);
+		close(sockets[1]);
+		return outcome;
+	}
+	if (child == 0)
+		child_main(sockets[1], netns_fd, ifname);
+	close(sockets[1]);
+	outcome = receive_outcome(sockets[0], ret_fd);
+	close(sockets[0]);
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	return outcome;
+}
+
+static struct outcome open_in_netns(const char *ifname, const char *netns, int *ret_fd)
+{
+	bool is_pid = *netns && strspn(netns, "0123456789") == strlen(netns);
+	struct outcome outcome;
+	char path[PATH_MAX];
+	int netns_fd;
+
+	if ((size_t)snprintf(path, sizeof(path), is_pid ? "/proc/%s/ns/net" : "%s", netns) >=
+	    sizeof(path))
+		return failed(STEP_NETNS_PATH, ENAMETOOLONG);
+	netns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns_fd < 0)
+		return failed(STEP_NETNS_OPEN, errno);
+	outcome = open_by_child(ifname, netns_fd, ret_fd);
+	close(netns_fd);
+	return outcome;
+}
+
+int tap_open(const char *ifname, const char *netns, int *ret_fd, bool *ret_uso,
+	     const char **ret_error)
+{
+	struct outcome outcome;
+	int fd = -1;
+
+	if (!name_ok(ifname))
+		outcome = failed(STEP_NAME, EINVAL);
+	else if (netns)
+		outcome = open_in_netns(ifname, netns, &fd);
+	else
+		outcome = open_here(ifname, &fd);
+	if (outcome.error) {
+		fd_close(&fd);
+		*ret_error = step_texts[outcome.step];
+		return -outcome.error;
+	}
+	*ret_fd = fd;
+	*ret_uso = outcome.uso;
+	return 0;
+}
