@@ -174,10 +174,6 @@ static int body_size(struct cursor c, const struct framing *framing, bool ended,
 {
 	size_t have = (size_t)(c.end - c.pos);
 
-	if (framing->status == 204 || framing->status == 304) {
-		*ret_size = 0;
-		return 1;
-	}
 	if (framing->chunked)
 		return decode_chunks(c, NULL, ret_size, ret_why);
 	*ret_size = framing->has_length ? framing->length : have;
@@ -194,6 +190,9 @@ int http_response_decode(const char *data, size_t size, bool ended, struct http_
 	if (size > HTTP_RESPONSE_SIZE_MAX)
 		return bad(ret_why, "it is too long");
 	int r = decode_head(&c, &framing, ret_why);
+	/* Whatever its fields say, such an answer has no body. */
+	if (framing.status == 204 || framing.status == 304)
+		framing = (struct framing){.status = framing.status, .has_length = true};
 	if (r > 0)
 		r = body_size(c, &framing, ended, &length, ret_why);
 	if (r == 0 && ended)

@@ -18,6 +18,8 @@ static const struct good {
 	{"HTTP/1.1 200\r\ncontent-length:2 \r\n\r\n[]", 200, "[]", false},
 	{"HTTP/1.0 500 Internal Server Error\nContent-Length: 4\n\nbad\n", 500, "bad\n", false},
 	{"HTTP/1.1 204 No Content\r\n\r\n", 204, "", false},
+	{"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n", 204, "",
+	 false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 200, "x", false},
 	{"HTTP/1.1 200 OK\r\nX: y\r\n\r\nto the end", 200, "to the end", true},
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=1\r\n0123456789\r\n"
