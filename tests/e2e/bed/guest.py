@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest: a network namespace, whose kernel is attached to netproxy by one kind of link."""
+
+import os
+
+from . import netns, process, wait
+
+IFNAME = "eth0"
+
+# What a DHCP client calls: sets the address and route up, and writes down what it was given.
+_LEASE_SCRIPT = """#!/bin/sh
+set -eu
+case "${1:-${reason:-}}" in
+bound|renew)
+    ip addr flush dev "$interface" scope global
+    ip addr add "$ip/$mask" dev "$interface"
+    [ -z "${router:-}" ] || ip route replace default via "${router%% *}" dev "$interface"
+    env >"$LEASE_FILE.new"
+    ;;
+BOUND|RENEW|REBIND|REBOOT)
+    ip addr flush dev "$interface" scope global
+    ip addr add "$new_ip_address/$new_subnet_mask" dev "$interface"
+    [ -z "${new_routers:-}" ] || ip route replace default via "${new_routers%% *}" dev "$interface"
+    env >"$LEASE_FILE.new"
+    ;;
+PREINIT)
+    ip link set dev "$interface" up
+    exit 0
+    ;;
+*)
+    exit 0
+    ;;
+esac
+mv "$LEASE_FILE.new" "$LEASE_FILE"
+"""
+
+
+class Guest:
+    """`link` is the kind of link: "tap", "stream", "stream-tcp" or "stream-offload"."""
+
+    def __init__(self, number, link, directory, bridge, host):
+        self.number = number
+        self.link = link
+        self.directory = directory
+        self.host = host
+        self.ns = netns.Namespace(f"guest{number}")
+        self.mac = f"52:54:00:00:65:{number + 2:02x}"
+        self.socket = f"{directory}/link{number}.sock"
+        self.tcp_port = 7700 + number
+        self.lease_file = f"{directory}/lease{number}"
+        self.address = None
+        self.bridge = None
+        self._bridge_binary = bridge
+        self._bridge_count = 0
+
+    def link_argument(self):
+        """netproxy's --link for this guest."""
+        if self.link == "tap":
+            return f"tap:{IFNAME},netns={self.ns.path}"
+        if self.link == "stream-tcp":
+            return f"qemu:tcp:127.0.0.1:{self.tcp_port}"
+        return f"qemu:{self.socket}"
+
+    def attach(self):
+        """Connects the link, as starting a VM does, and brings the interface up."""
+        if self.link != "tap":
+            where = (f"tcp:127.0.0.1:{self.tcp_port}" if self.link == "stream-tcp"
+                     else f"unix:{self.socket}")
+            argv = [self._bridge_binary, "--tap", IFNAME, "--netns", self.ns.path, "--connect", where]
+            if self.link == "stream-offload":
+                argv.append("--offload")
+            self._bridge_count += 1
+            log = f"{self.directory}/tapbridge{self.number}.{self._bridge_count}.log"
+            self.bridge = process.Process(argv, log, self.host)
+            self.bridge.wait_output("ready")
+        self.ns.ip("link", "set", "dev", IFNAME, "address", self.mac)
+        self.ns.ip("link", "set", "dev", IFNAME, "up")
+
+    def detach(self):
+        """Ends the bridge as a killed QEMU ends; the tap goes with it."""
+        if self.bridge:
+            self.bridge.kill()
+            self.bridge = None
+            wait.until(lambda: IFNAME not in self.ns.ip("-o", "link"), "the guest's tap to go")
+        self.address = None
+
+    def dhcp(self, *options, timeout=10):
+        """Gets a lease with udhcpc; returns what it was given, as the script's variables."""
+        self._remove_lease()
+        self.ns.run("udhcpc", "-f", "-q", "-n", "-t", "5", "-T", "1", "-i", IFNAME,
+                    "-s", self.lease_script(), *options, timeout=timeout * wait.slowness,
+                    env=self.lease_environment())
+        lease = self.lease()
+        self.address = lease["ip"]
+        return lease
+
+    def lease_environment(self):
+        return {**os.environ, "LEASE_FILE": self.lease_file}
+
+    def lease_script(self):
+        path = f"{self.directory}/lease-script"
+        if not os.path.exists(path):
+            with open(path, "w") as file:
+                file.write(_LEASE_SCRIPT)
+            os.chmod(path, 0o755)
+        return path
+
+    def _remove_lease(self):
+        try:
+            os.unlink(self.lease_file)
+        except FileNotFoundError:
+            pass
+
+    def lease(self):
+        """The variables of the last lease, or AssertionError."""
+        try:
+            with open(self.lease_file) as file:
+                return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        except FileNotFoundError:
+            raise AssertionError("the DHCP client did not call its script with a lease") from None
+
+    def ping(self, address, *options, count=1, deadline=5):
+        """Whether `count` echoes all came back, with the sizes and contents that they were sent with."""
+        done = self.ns.run("ping", "-n", "-c", str(count), "-i", "0.05", "-W",
+                           str(int(2 * wait.slowness)), "-w", str(int(deadline * wait.slowness)),
+                           *options, address, check=False, timeout=30 * wait.slowness)
+        if "wrong data byte" in done.stdout:
+            raise AssertionError(f"ping got other data than it sent:\n{done.stdout}")
+        return f" {count} received" in done.stdout
+
+    def remove(self):
+        if self.bridge:
+            self.bridge.kill()
+        self.ns.remove()
+
+    def diagnostics(self):
+        lines = [f"guest {self.number} ({self.link}), address {self.address}:",
+                 self.ns.run("ip", "-s", "addr", check=False).stdout.rstrip(),
+                 self.ns.run("ss", "-anti", check=False).stdout.rstrip()[-4000:]]
+        if self.bridge:
+            self.bridge.stop()
+            lines.append(f"tapbridge: {self.bridge.output().strip()}")
+        return "\n".join(lines)
