@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holds the local zones, checks what users put into them, and finds the record for a name. */
+#include "dns/dns_zone.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int fail(char *error, size_t error_size, int code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int fail(char *error, size_t error_size, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, error_size, format, args);
+	va_end(args);
+	return code;
+}
+
+void dns_zones_init(struct dns_zones *zones)
+{
+	*zones = (struct dns_zones){0};
+}
+
+static void record_free(struct dns_zone_record *record)
+{
+	if (!record)
+		return;
+	if (record->has_regexp)
+		regfree(&record->regexp);
+	free((char *)record->conf.name);
+	free((char *)record->conf.regexp);
+	free(record);
+}
+
+static void zone_free(struct dns_zone *zone)
+{
+	if (!zone)
+		return;
+	for (size_t i = 0; i < zone->record_count; i++)
+		record_free(zone->records[i]);
+	free(zone->records);
+	free(zone->text);
+	free(zone);
+}
+
+void dns_zones_destroy(struct dns_zones *zones)
+{
+	for (size_t i = 0; i < zones->count; i++)
+		zone_free(zones->zones[i]);
+	dns_zones_init(zones);
+}
+
+/* The upper bound of an interval such as {3}, {2,5} or {1,}, or -EINVAL. */
+static int interval_max(const char *p, const char **ret_end)
+{
+	char *end;
+	unsigned long low = strtoul(p, &end, 10);
+	unsigned long high = low;
+
+	if (end == p)
+		return -EINVAL;
+	if (*end == ',') {
+		p = end + 1;
+		high = strtoul(p, &end, 10);
+		if (end == p)
+			high = low;
+	}
+	if (*end != '}' || high > DNS_REGEXP_REPEAT_MAX || low > high)
+		return -EINVAL;
+	*ret_end = end;
+	return high ? (int)high : 1;
+}
+
+/* Patterns are often written for Go's or Perl's syntax; what POSIX would silently read as something
+ * else is refused, and so is what takes the C library exponential memory or time. Returns NULL or
+ * the complaint. */
+static const char *regexp_complaint(const char *pattern)
+{
+	unsigned repeat = 1;
+	const char *p = pattern;
+
+	if (strlen(pattern) > DNS_REGEXP_SIZE_MAX)
+		return "is longer than 256 characters";
+	for (; *p; p++) {
+		if (*p == '\\') {
+			if (!*++p)
+				return "ends in a backslash";
+			if (*p >= '0' && *p <= '9')
+				return "has a back-reference, which is not supported";
+			if (strchr("dDpPQzA", *p))
+				return "has a Perl escape: write [0-9] instead of \\d";
+		} else if (*p == '(' && p[1] == '?') {
+			return "has a Perl group: write (...) instead of (?:...)";
+		} else if (*p == '{') {
+			int max = interval_max(p + 1, &p);
+
+			if (max < 0 || (repeat *= (unsigned)max) > DNS_REGEXP_REPEAT_MAX)
+				return "repeats too often: the counts in {} may multiply to at most 64";
+		}
+	}
+	return NULL;
+}
+
+static int record_compile(struct dns_zone_record *record, char *error, size_t error_size)
+{
+	const char *complaint = regexp_complaint(record->conf.regexp);
+	char detail[128];
+
+	if (complaint)
+		return fail(error, error_size, -EINVAL, "the regular expression \"%.64s\" %s",
+			    record->conf.regexp, complaint);
+	int status = regcomp(&record->regexp, record->conf.regexp,
+			     REG_EXTENDED | REG_NOSUB | REG_ICASE);
+	if (status) {
+		regerror(status, &record->regexp, detail, sizeof(detail));
+		return fail(error, error_size, -EINVAL,
+			    "the regular expression \"%.64s\" is wrong: %s", record->conf.regexp,
+			    detail);
+	}
+	record->has_regexp = true;
+	return 0;
+}
+
+/* A record's full name. One with a regexp and no name answers by the regexp only. */
+static int record_name(struct dns_zone_record *record, const struct dns_name *zone, char *error,
+		       size_t error_size)
+{
+	const char *text = strcmp(record->conf.name, "@") == 0 ? "" : record->conf.name;
+	struct dns_name relative;
+
+	record->has_name = *text || !record->has_regexp;
+	if (!record->has_name)
+		return 0;
+	if (dns_name_parse(text, &relative) < 0)
+		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid record name",
+			    text);
+	if (dns_name_join(&relative, zone, &record->name) < 0)
+		return fail(error, error_size, -EINVAL,
+			    "the record name \"%.64s\" is too long in its zone", text);
+	dns_name_lower(&record->name);
+	return 0;
+}
+
+static int record_new(const struct dns_record_conf *conf, const struct dns_name *zone, char *error,
+		      size_t error_size, struct dns_zone_record **ret_record)
+{
+	struct dns_zone_record *record = calloc(1, sizeof(*record));
+	bool has_regexp = conf->regexp && *conf->regexp;
+	int r = -ENOMEM;
+
+	if (!record)
+		goto out;
+	record->conf.ip = conf->ip;
+	record->conf.name = strdup(conf->name ? conf->name : "");
+	record->conf.regexp = has_regexp ? strdup(conf->regexp) : NULL;
+	if (!record->conf.name || (has_regexp && !record->conf.regexp))
+		goto out;
+	if (conf->ip.family == AF_UNSPEC) {
+		r = fail(error, error_size, -EINVAL, "the record \"%.64s\" has no IP",
+			 has_regexp ? conf->regexp : record->conf.name);
+		goto out;
+	}
+	r = has_regexp ? record_compile(record, error, error_size) : 0;
+	if (r == 0)
+		r = record_name(record, zone, error, error_size);
+	if (r == 0) {
+		*ret_record = record;
+		return 0;
+	}
+out:
+	if (r == -ENOMEM)
+		fail(error, error_size, r, "out of memory");
+	record_free(record);
+	return r;
+}
+
+static bool record_is(const struct dns_zone_record *record, const struct dns_record_conf *conf)
+{
+	const char *regexp = conf->regexp && *conf->regexp ? conf->regexp : NULL;
+
+	if (!addr_equal(&record->conf.ip, &conf->ip) ||
+	    strcmp(record->conf.name, conf->name ? conf->name : "") != 0)
+		return false;
+	if (!record->conf.regexp || !regexp)
+		return record->conf.regexp == regexp;
+	return strcmp(record->conf.regexp, regexp) == 0;
+}
+
+static bool zone_has(const struct dns_zone *zone, const struct dns_record_conf *conf)
+{
+	for (size_t i = 0; i < zone->record_count; i++) {
+		if (record_is(zone->records[i], conf))
+			return true;
+	}
+	return false;
+}
+
+static struct dns_zone *find_zone(const struct dns_zones *zones, const struct dns_name *name)
+{
+	for (size_t i = 0; i < zones->count; i++) {
+		if (dns_name_equal(&zones->zones[i]->name, name))
+			return zones->zones[i];
+	}
+	return NULL;
+}
+
+static struct dns_zone *zone_new(const struct dns_name *name)
+{
+	struct dns_zone *zone = calloc(1, sizeof(*zone));
+	char text[DNS_NAME_TEXT_MAX];
+
+	if (!zone)
+		return NULL;
+	zone->name = *name;
+	dns_name_lower(&zone->name);
+	dns_name_format(&zone->name, text);
+	if (asprintf(&zone->text, "%s%s", text, name->size > 1 ? "." : "") < 0) {
+		free(zone);
+		return NULL;
+	}
+	return zone;
+}
+
+static void insert_zone(struct dns_zones *zones, struct dns_zone *zone)
+{
+	size_t i = zones->count++;
+
+	for (; i > 0 && zones->zones[i - 1]->name.size < zone->name.size; i--)
+		zones->zones[i] = zones->zones[i - 1];
+	zones->zones[i] = zone;
+}
+
+static size_t count_regexps(struct dns_zone_record *const *records, size_t count)
+{
+	size_t regexps = 0;
+
+	for (size_t i = 0; i < count; i++)
+		regexps += records[i]->has_regexp;
+	return regexps;
+}
+
+/* Makes the records of `conf` that the zone hasn't got, in front of a copy of those that it has. */
+static int merge_records(const struct dns_zones *zones, const struct dns_zone *zone,
+			 const struct dns_zone_conf *conf, char *error, size_t error_size,
+			 struct dns_zone_record ***ret_records, size_t *ret_new_count)
+{
+	struct dns_zone_record **records;
+	size_t count = 0;
+	int r = 0;
+
+	if (conf->record_count > DNS_RECORDS_MAX - zones->record_count)
+		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
+			    DNS_RECORDS_MAX);
+	records = calloc(conf->record_count + zone->record_count + 1, sizeof(*records));
+	if (!records)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < conf->record_count && r == 0; i++) {
+		if (zone_has(zone, &conf->records[i]))
+			continue;
+		r = record_new(&conf->records[i], &zone->name, error, error_size, &records[count]);
+		if (r == 0)
+			count++;
+	}
+	if (r == 0 && zones->regexp_count + count_regexps(records, count) > DNS_REGEXPS_MAX)
+		r = fail(error, error_size, -ENOSPC,
+			 "there may be at most %d regular expressions in DNS zones",
+			 DNS_REGEXPS_MAX);
+	if (r != 0) {
+		while (count > 0)
+			record_free(records[--count]);
+		free(records);
+		return r;
+	}
+	if (zone->record_count)
+		memcpy(records + count, zone->records, zone->record_count * sizeof(*records));
+	*ret_records = records;
+	*ret_new_count = count;
+	return 0;
+}
+
+static int add_zone(struct dns_zones *zones, const struct dns_zone_conf *conf, bool is_built_in,
+		    char *error, size_t error_size)
+{
+	struct dns_zone_record **records = NULL;
+	struct dns_name name;
+	size_t new_count = 0;
+
+	if (!conf->name || dns_name_parse(conf->name, &name) < 0)
+		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid zone name",
+			    conf->name ? conf->name : "");
+	struct dns_zone *zone = find_zone(zones, &name);
+	bool is_new = !zone;
+	if (is_new && zones->count == DNS_ZONES_MAX)
+		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS zones",
+			    DNS_ZONES_MAX);
+	if (is_new && !(zone = zone_new(&name)))
+		return fail(error, error_size, -ENOMEM, "out of memory");
+
+	int r = merge_records(zones, zone, conf, error, error_size, &records, &new_count);
+	if (r < 0) {
+		if (is_new)
+			zone_free(zone);
+		return r;
+	}
+	for (size_t i = 0; i < new_count; i++)
+		records[i]->is_built_in = is_built_in;
+	free(zone->records);
+	zone->records = records;
+	zone->record_count += new_count;
+	zone->default_ip = conf->default_ip;
+	zone->is_shared = zone->name.size == 1 || (is_built_in && (is_new || zone->is_shared));
+	zones->record_count += new_count;
+	zones->regexp_count += count_regexps(records, new_count);
+	if (is_new)
+		insert_zone(zones, zone);
+	return 0;
+}
+
+int dns_zones_add(struct dns_zones *zones, const struct dns_zone_conf *conf, char *error,
+		  size_t error_size)
+{
+	return add_zone(zones, conf, false, error, error_size);
+}
+
+int dns_zones_add_built_in(struct dns_zones *zones, const char *zone, const char *name,
+			   const struct addr *ip)
+{
+	struct dns_record_conf record = {.name = name, .ip = *ip};
+	struct dns_zone_conf conf = {.name = zone, .records = &record, .record_count = 1};
+	char error[128];
+
+	return add_zone(zones, &conf, true, error, sizeof(error));
+}
+
+/* Takes a zone's records out, all but the built-in ones. */
+static void drop_records(struct dns_zones *zones, struct dns_zone *zone)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < zone->record_count; i++) {
+		struct dns_zone_record *record = zone->records[i];
+
+		if (record->is_built_in) {
+			zone->records[kept++] = record;
+			continue;
+		}
+		zones->record_count--;
+		zones->regexp_count -= record->has_regexp;
+		record_free(record);
+	}
+	zone->record_count = kept;
+}
+
+int dns_zones_remove(struct dns_zones *zones, const char *text)
+{
+	struct dns_name name;
+
+	if (dns_name_parse(text, &name) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < zones->count; i++) {
+		struct dns_zone *zone = zones->zones[i];
+
+		if (!dns_name_equal(&zone->name, &name))
+			continue;
+		drop_records(zones, zone);
+		if (zone->record_count) {
+			zone->default_ip = (struct addr){.family = AF_UNSPEC};
+			zone->is_shared = true;
+			return 0;
+		}
+		zone_free(zone);
+		zones->count--;
+		memmove(&zones->zones[i], &zones->zones[i + 1],
+			(zones->count - i) * sizeof(zones->zones[0]));
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* The text that a zone's regular expressions see, made at most once per lookup. */
+struct relative_text {
+	bool is_made;
+	char text[DNS_NAME_TEXT_MAX];
+};
+
+static bool record_matches(const struct dns_zone_record *record, const struct dns_zone *zone,
+			   const struct dns_name *name, struct relative_text *relative)
+{
+	if (record->has_name && dns_name_equal(&record->name, name))
+		return true;
+	if (!record->has_regexp || name->size == zone->name.size)
+		return false;
+	if (!relative->is_made) {
+		struct dns_name front;
+
+		dns_name_cut(name, &zone->name, &front);
+		dns_name_format(&front, relative->text);
+		relative->is_made = true;
+	}
+	return regexec(&record->regexp, relative->text, 0, NULL, 0) == 0;
+}
+
+const struct dns_zone_record *dns_zones_find(const struct dns_zones *zones,
+					     const struct dns_name *name, sa_family_t family,
+					     const struct dns_zone **ret_zone)
+{
+	for (size_t i = 0; i < zones->count; i++) {
+		const struct dns_zone *zone = zones->zones[i];
+		struct relative_text relative = {.is_made = false};
+
+		if (!dns_name_is_within(name, &zone->name))
+			continue;
+		for (size_t j = 0; j < zone->record_count; j++) {
+			const struct dns_zone_record *record = zone->records[j];
+
+			if (family != AF_UNSPEC && record->conf.ip.family != family)
+				continue;
+			if (record_matches(record, zone, name, &relative)) {
+				*ret_zone = zone;
+				return record;
+			}
+		}
+	}
+	return NULL;
+}
+
+const struct dns_zone *dns_zones_owner(const struct dns_zones *zones, const struct dns_name *name)
+{
+	for (size_t i = 0; i < zones->count; i++) {
+		const struct dns_zone *zone = zones->zones[i];
+
+		if (dns_name_is_within(name, &zone->name) &&
+		    (!zone->is_shared || zone->default_ip.family != AF_UNSPEC))
+			return zone;
+	}
+	return NULL;
+}
+
+bool dns_zone_has_below(const struct dns_zone *zone, const struct dns_name *name)
+{
+	for (size_t i = 0; i < zone->record_count; i++) {
+		if (zone->records[i]->has_name && dns_name_is_within(&zone->records[i]->name, name))
+			return true;
+	}
+	return false;
+}
+
+const struct dns_zone_record *dns_zones_built_in_above(const struct dns_zones *zones,
+						       const struct dns_name *name)
+{
+	for (size_t i = 0; i < zones->count; i++) {
+		const struct dns_zone *zone = zones->zones[i];
+
+		for (size_t j = 0; zone->is_shared && j < zone->record_count; j++) {
+			const struct dns_zone_record *record = zone->records[j];
+
+			if (record->is_built_in && dns_name_is_within(name, &record->name))
+				return record;
+		}
+	}
+	return NULL;
+}
+
+static const struct dns_name *find_name(const struct dns_zones *zones, const struct addr *addr,
+					bool is_built_in)
+{
+	for (size_t i = zones->count; i-- > 0;) {
+		const struct dns_zone *zone = zones->zones[i];
+
+		for (size_t j = 0; j < zone->record_count; j++) {
+			const struct dns_zone_record *record = zone->records[j];
+
+			if (record->has_name && record->is_built_in == is_built_in &&
+			    addr_equal(&record->conf.ip, addr))
+				return &record->name;
+		}
+	}
+	return NULL;
+}
+
+const struct dns_name *dns_zones_name_of(const struct dns_zones *zones, const struct addr *addr)
+{
+	const struct dns_name *name = find_name(zones, addr, true);
+
+	return name ? name : find_name(zones, addr, false);
+}
