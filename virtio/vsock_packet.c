@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decoding and encoding of vsock packet headers. */
+#include "virtio/vsock_packet.h"
+
+#include "base/wire.h"
+
+struct vsock_header vsock_header_decode(const uint8_t bytes[static VSOCK_HEADER_SIZE])
+{
+	struct wire_reader r = wire_reader(bytes, VSOCK_HEADER_SIZE);
+	struct vsock_header h;
+
+	h.src_cid = wire_le64(&r);
+	h.dst_cid = wire_le64(&r);
+	h.src_port = wire_le32(&r);
+	h.dst_port = wire_le32(&r);
+	h.size = wire_le32(&r);
+	h.type = wire_le16(&r);
+	h.op = wire_le16(&r);
+	h.flags = wire_le32(&r);
+	h.buf_alloc = wire_le32(&r);
+	h.fwd_cnt = wire_le32(&r);
+	return h;
+}
+
+void vsock_header_encode(const struct vsock_header *header, uint8_t to[static VSOCK_HEADER_SIZE])
+{
+	struct wire_writer w = wire_writer(to, VSOCK_HEADER_SIZE);
+
+	wire_put_le64(&w, header->src_cid);
+	wire_put_le64(&w, header->dst_cid);
+	wire_put_le32(&w, header->src_port);
+	wire_put_le32(&w, header->dst_port);
+	wire_put_le32(&w, header->size);
+	wire_put_le16(&w, header->type);
+	wire_put_le16(&w, header->op);
+	wire_put_le32(&w, header->flags);
+	wire_put_le32(&w, header->buf_alloc);
+	wire_put_le32(&w, header->fwd_cnt);
+}
+
+const char *vsock_op_name(uint16_t op)
+{
+	static const char *const names[] = {
+		[VSOCK_OP_REQUEST] = "REQUEST",
+		[VSOCK_OP_RESPONSE] = "RESPONSE",
+		[VSOCK_OP_RST] = "RST",
+		[VSOCK_OP_SHUTDOWN] = "SHUTDOWN",
+		[VSOCK_OP_RW] = "RW",
+		[VSOCK_OP_CREDIT_UPDATE] = "CREDIT_UPDATE",
+		[VSOCK_OP_CREDIT_REQUEST] = "CREDIT_REQUEST",
+	};
+
+	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
+}
