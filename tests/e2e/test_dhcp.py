@@ -73,7 +73,7 @@ def dhclient(t, *options):
     t.guest.ns.run("dhclient", "-4", "-1", "-v", "-cf", f"{base}.conf", "-lf", f"{base}.leases",
                    "-pf", f"{base}.pid", "-sf", t.guest.lease_script(),
                    "-e", f"LEASE_FILE={t.guest.lease_file}", *options, IFNAME,
-                   timeout=30 * wait.slowness)
+                   timeout=30 * wait.slowness, env=t.guest.lease_environment())
     return t.guest.lease()
 
 

@@ -99,14 +99,11 @@ def test_half_close_by_world(t):
 def test_close_with_data_in_flight(t):
     """A side that writes and closes at once loses nothing."""
     for source, sink in (0, 1), (1, 0):
-        for size in (1, 1460, 65536, 1_000_000):
+        for size in (1, 1460, 65536, 4 * MIB):
             ends = t.pair()
-            data = bytes(range(256)) * (size // 256 + 1)
-            ends[source].settimeout(10 * wait.slowness)
-            ends[source].sendall(data)
-            ends[source].close()
-            assert traffic.read_to_end(ends[sink]) == data, f"{size} bytes"
-            ends[sink].close()
+            sender = traffic.send(ends[source], size, size, end=False)
+            ends[source].close()  # the sender's is the last copy, and goes with its last byte
+            traffic.finish(traffic.recv(ends[sink], size, size), sender)
 
 
 def expect_reset(sock):
@@ -159,11 +156,7 @@ def test_reset_in_transfer(t):
         sender = traffic.send(ends[1 - dies], 1, GIB)
         traffic.read_exactly(ends[dies], MIB)
         traffic.reset(ends[dies])
-        try:
-            traffic.finish(sender)
-            raise AssertionError("1 GiB went to a peer that had gone")
-        except AssertionError as error:
-            assert "reset by peer" in str(error) or "Broken pipe" in str(error), error
+        traffic.finish_cut_off(sender)
 
 
 def refused_after(t, address, port):
@@ -329,6 +322,7 @@ def test_same_port_again(t):
 def test_small_exchanges_are_quick(t):
     """Neither delayed ACKs nor batching make a request of two writes wait."""
     client, far = t.pair()
+    far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for sock in client, far:
         sock.settimeout(5 * wait.slowness)
 
@@ -342,7 +336,7 @@ def test_small_exchanges_are_quick(t):
 
     exchange()
     took = traffic.seconds(lambda: [exchange() for _ in range(100)]) / 100
-    # Nagle's algorithm at both ends waits for an ACK each time; one delayed ACK is 40 ms.
+    # The guest's second write waits for the ACK of its first (Nagle); a delayed ACK is 40 ms or more.
     assert took < 0.02 * wait.slowness, f"a request and its answer took {took * 1000:.1f} ms"
 
 
@@ -373,16 +367,16 @@ def test_slow_reader_in_guest(t):
 
 @case(links=BOTH)
 def test_slow_readers_harm_nobody(t):
-    """Beside 20 stuck connections in each direction another one moves on; memory stays bounded."""
+    """Beside 10 stuck connections in each direction another one moves on; memory stays bounded."""
     before = t.proxy.rss_kib()
-    for number in range(40):
+    for number in range(20):
         client, far = t.pair()
         traffic.stuff((client, far)[number % 2], still_for=0.1)
     client, far = t.pair()
     took = traffic.seconds(traffic.one_way, client, far, t.size(16 * MIB))
     assert took < 5 * wait.slowness, f"beside stuck connections 16 MiB took {took:.1f} s"
     grown = t.proxy.rss_kib() - before
-    assert grown < t.rss_bound_kib(40 * 4 + 8), f"40 stuck connections made it grow by {grown} KiB"
+    assert grown < t.rss_bound_kib(20 * 4 + 8), f"20 stuck connections made it grow by {grown} KiB"
 
 
 @case(links=BOTH)

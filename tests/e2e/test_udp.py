@@ -80,6 +80,7 @@ def test_many_sources(t):
     """500 guest sockets at once; each gets its own answer."""
     port = echo_server(t, address=world.ADDRESS)
     socks = [t.keep(t.guest.ns.udp()) for _ in range(500)]
+    exchange(socks[0], (world.ADDRESS, port), b"a first one, for the neighbour tables")
     poller = select.poll()
     for number, sock in enumerate(socks):
         sock.sendto(b"source %d" % number, (world.ADDRESS, port))

@@ -95,7 +95,7 @@ class Guest:
         return lease
 
     def lease_environment(self):
-        return {**os.environ, "LEASE_FILE": self.lease_file}
+        return {"PATH": os.environ["PATH"], "LEASE_FILE": self.lease_file}
 
     def lease_script(self):
         path = f"{self.directory}/lease-script"

@@ -13,6 +13,7 @@ from . import wait
 
 nettool = "nettool"  # path; the runner sets it
 STALL = 30
+SO_RCVBUFFORCE = 33  # socket(7); not in Python's socket module
 
 
 class Transfer:
@@ -58,6 +59,17 @@ def finish(*transfers):
     finally:
         for transfer in transfers:
             transfer.kill()
+
+
+def finish_cut_off(sender):
+    """Waits for a sender whose peer has gone, and demands that it was told."""
+    try:
+        sender.finish()
+    except AssertionError as error:
+        if "reset by peer" in str(error) or "Broken pipe" in str(error):
+            return
+        raise
+    raise AssertionError("all of the stream went to a peer that had gone")
 
 
 def one_way(source, sink, size, seed=1):
@@ -185,6 +197,8 @@ class UdpEcho(Server):
 
     def __init__(self, *sockets):
         self.seen = {}
+        for sock in sockets:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         super().__init__(*sockets)
 
     def serve(self, sock, poller, by_fd):

@@ -8,10 +8,9 @@
                                 10.81.0.0/16  ICMP administratively prohibited
 """
 
-import socket
 import threading
 
-from . import netns, process, wait
+from . import netns, process, traffic, wait
 
 HOST_ADDRESS = "10.77.0.1"
 ADDRESS = "10.77.0.2"
@@ -21,8 +20,8 @@ UNREACHABLE = "10.80.0.1"
 PROHIBITED = "10.81.0.1"
 
 _ZONE = [
-    "address=/a.test/10.77.0.2",
-    "address=/wide.a.test/fd77::2",
+    "host-record=a.test,10.77.0.2,77",
+    "host-record=wide.a.test,fd77::2,77",
     "cname=alias.test,a.test",
     "local=/test/",
     "txt-record=txt.test,first string,second string",
@@ -41,7 +40,6 @@ class World:
         self.resolv_conf = f"{directory}/resolv.conf"
         self._directory = directory
         self._dnsmasq = None
-        self._broken = None
         self._wire()
         self._route()
         with open(self.resolv_conf, "w") as file:
@@ -71,9 +69,10 @@ class World:
             file.write("\n".join(["no-resolv", "no-hosts", "bind-interfaces", "user=root", "group=root",
                                   f"listen-address={ADDRESS}", "local-ttl=77", "cache-size=0",
                                   *_ZONE, ""]))
-        self._broken = threading.Thread(target=_serve_failures, daemon=True,
-                                        args=(self.world.udp("127.0.0.1", 5353),))
-        self._broken.start()
+        for serve, sock in ((_fail_datagrams, self.world.udp("127.0.0.1", 5353)),
+                            (_fail_connections, self.world.listen("127.0.0.1", 5353))):
+            sock.settimeout(None)
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
         self._dnsmasq = process.Process(["dnsmasq", "-k", "-C", config, "--pid-file"],
                                         f"{self._directory}/dnsmasq.log", self.world)
         wait.until(self._dns_answers, "dnsmasq to answer")
@@ -92,13 +91,27 @@ class World:
         self.world.remove()
 
 
-def _serve_failures(sock):
+def _servfail(query):
+    return query[:2] + b"\x81\x82" + query[4:]
+
+
+def _fail_datagrams(sock):
     """A name server whose every answer is SERVFAIL."""
-    sock.settimeout(None)
     while True:
-        try:
-            query, source = sock.recvfrom(4096)
-        except (OSError, socket.timeout):
-            return
+        query, source = sock.recvfrom(4096)
         if len(query) >= 12:
-            sock.sendto(query[:2] + b"\x81\x82" + query[4:], source)
+            sock.sendto(_servfail(query), source)
+
+
+def _fail_connections(listener):
+    """The same over TCP; one question for each connection."""
+    while True:
+        sock, _ = listener.accept()
+        with sock:
+            sock.settimeout(5)
+            try:
+                size = int.from_bytes(traffic.read_exactly(sock, 2), "big")
+                answer = _servfail(traffic.read_exactly(sock, size))
+                sock.sendall(size.to_bytes(2, "big") + answer)
+            except (OSError, AssertionError):
+                pass
