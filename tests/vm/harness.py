@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of tests that share a setup, since booting a machine takes seconds.
+
+A group is a class: its constructor sets up (settings, environment, directory), its methods named test_* are the
+tests, in the order in which they stand, tear_down() ends it and diagnostics() tells what a failure needs.
+"""
+
+import os
+import signal
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+GROUP_TIMEOUT = 300
+
+registry = []
+
+
+class OutOfTime(Exception):
+    pass
+
+
+def group(cls):
+    """Registers a group."""
+    registry.append(cls)
+    return cls
+
+
+def tests_of(cls):
+    return [name for name in vars(cls) if name.startswith("test_")]
+
+
+def full_name(cls, test):
+    return f"{cls.__name__.lower()}.{test.removeprefix('test_')}"
+
+
+def _describe(error):
+    where = [f"  {os.path.relpath(frame.filename, HERE)}:{frame.lineno}: {frame.line}"
+             for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename.startswith(HERE)]
+    return "\n".join([f"{type(error).__name__}: {error}", *where])
+
+
+def _report(name, problem, start):
+    print(f"{'FAIL' if problem else 'ok  '} {name} ({time.monotonic() - start:.2f} s)", flush=True)
+    if problem:
+        print("\n".join(f"     {line}" for line in problem.splitlines()), flush=True)
+
+
+def run_group(cls, settings, environment, directory, wanted):
+    """Runs the tests of a group whose names are in `wanted`. Returns (passed, failed)."""
+    def on_alarm(*_):
+        raise OutOfTime(f"the group took more than {GROUP_TIMEOUT} s")
+
+    os.makedirs(directory)
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.alarm(GROUP_TIMEOUT)
+    passed = failed = 0
+    bed = None
+    try:
+        bed = cls(settings, environment, directory)
+        for test in tests_of(cls):
+            name = full_name(cls, test)
+            if name not in wanted:
+                continue
+            start = time.monotonic()
+            try:
+                getattr(bed, test)()
+            except Exception as error:
+                _report(name, f"{_describe(error)}\n{bed.diagnostics()}", start)
+                failed += 1
+                if isinstance(error, OutOfTime):
+                    break
+            else:
+                _report(name, None, start)
+                passed += 1
+    except Exception as error:
+        _report(f"{cls.__name__.lower()}: set-up", _describe(error), time.monotonic())
+        failed += 1
+    finally:
+        signal.alarm(0)
+        if bed:
+            bed.tear_down()
+    return passed, failed
