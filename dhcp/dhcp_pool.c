@@ -132,17 +132,37 @@ static struct dhcp_static *find_static(const struct dhcp_pool *pool, bool by_mac
 	return NULL;
 }
 
+/* A static lease that its identifier gets from another MAC is that client's while it lasts, as any
+ * other is. */
+static bool may_have_static(const struct dhcp_lease *lease, const struct dhcp_client *client)
+{
+	return static_matches(lease->reserved, client) &&
+	       (lease->state != DHCP_LEASE_BOUND || mac_equal(&lease->client.mac, &client->mac));
+}
+
+/* The record of the client's static lease, by MAC or by identifier, if it can have it. */
+static struct dhcp_lease *find_reserved(const struct dhcp_pool *pool, bool by_mac,
+					const struct dhcp_client *client)
+{
+	struct dhcp_static *reserved = find_static(pool, by_mac, client);
+	struct dhcp_lease *lease = NULL;
+
+	if (reserved)
+		lease = dhcp_pool_by_address(pool, addr_v4(&reserved->conf.address));
+	return lease && may_have_static(lease, client) ? lease : NULL;
+}
+
 struct dhcp_lease *dhcp_pool_lookup(struct dhcp_pool *pool, const struct dhcp_client *client)
 {
-	struct dhcp_static *reserved = find_static(pool, false, client);
+	struct dhcp_lease *lease = find_reserved(pool, false, client);
 
-	if (!reserved)
-		reserved = find_static(pool, true, client);
-	if (reserved)
-		return dhcp_pool_by_address(pool, addr_v4(&reserved->conf.address));
-	struct dhcp_lease *lease = find_owned(pool, client);
+	if (!lease)
+		lease = find_reserved(pool, true, client);
+	if (lease)
+		return lease;
+	lease = find_owned(pool, client);
 
-	/* Its address was reserved for somebody else meanwhile. */
+	/* It was had by way of a static lease that isn't this client's now. */
 	return lease && lease->reserved ? NULL : lease;
 }
 
@@ -326,7 +346,7 @@ static void free_record(struct dhcp_pool *pool, struct dhcp_lease *lease)
 static bool may_have(const struct dhcp_lease *lease, const struct dhcp_client *client)
 {
 	if (lease->reserved)
-		return static_matches(lease->reserved, client);
+		return may_have_static(lease, client);
 	return lease->state == DHCP_LEASE_IDLE ||
 	       (lease->state != DHCP_LEASE_DECLINED && dhcp_lease_is_of(lease, client));
 }
@@ -546,8 +566,6 @@ static void attach_static(struct dhcp_pool *pool, struct dhcp_lease *lease,
 {
 	if (lease->owned && !static_matches(reserved, &lease->client))
 		disown(pool, lease);
-	if (lease->state == DHCP_LEASE_DECLINED)
-		enter(pool, lease, DHCP_LEASE_IDLE, UINT64_MAX);
 	if (lease->state == DHCP_LEASE_IDLE)
 		list_remove(&lease->order);
 	lease->reserved = reserved;

@@ -135,13 +135,17 @@ static void address_reply(const struct dhcp_message *reply, struct dhcp_reply *r
 static struct dhcp_message make_header(const struct dhcp_message *m,
 				       const struct dhcp_decision *decision)
 {
+	/* What a client says that its address is counts when it is the lease's, or in an INFORM,
+	 * where it has been checked: the reply will be sent there. */
+	bool may_answer_ciaddr = decision->type == DHCP_ACK &&
+				 (!decision->lease || decision->lease->address == m->ciaddr);
 	struct dhcp_message reply = {
 		.op = DHCP_BOOTREPLY,
 		.htype = HTYPE_ETHERNET,
 		.hlen = MAC_SIZE,
 		.xid = m->xid,
 		.flags = m->flags & DHCP_FLAG_BROADCAST,
-		.ciaddr = decision->type == DHCP_ACK ? m->ciaddr : 0,
+		.ciaddr = may_answer_ciaddr ? m->ciaddr : 0,
 		.yiaddr = decision->lease ? decision->lease->address : 0,
 		.giaddr = m->giaddr,
 		.chaddr = m->chaddr,

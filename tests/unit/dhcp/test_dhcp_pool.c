@@ -177,6 +177,12 @@ START_TEST(declined_addresses_are_few_and_come_back)
 	for (uint32_t i = 0; i < DHCP_DECLINED_MAX; i++)
 		ck_assert_uint_ne(obtain(&net, 5000 + i), 0);
 	net_close(&net);
+	/* After its time it is the last to be tried again. */
+	setup(0, 0);
+	decline(&net, 1, obtain(&net, 1));
+	net.now_ms += DHCP_DECLINE_HOLD_MS;
+	ck_assert_uint_eq(obtain(&net, 2), IP(3));
+	net_close(&net);
 }
 END_TEST
 
@@ -327,6 +333,31 @@ START_TEST(static_leases)
 }
 END_TEST
 
+/* A static lease is nobody else's, idle or not, and for its identifier only from one MAC at a time.
+ */
+START_TEST(static_leases_stay_their_owners)
+{
+	struct dhcp_reservation by_id = {.client_id = {0, 0, 0xbb, 0xbb},
+					 .client_id_size = 4,
+					 .address = addr_from_v4(IP(3))};
+
+	setup(0, IP(4));
+	ck_assert_int_eq(reserve(1, IP(2), ""), 0);
+	ck_assert_int_eq(dhcp_server_reserve(net.server, &by_id, net.now_ms), 0);
+	ck_assert_uint_eq(obtain_with_id(1, 0xaaaa), IP(2));
+	release(&net, 1, IP(2)); /* with another identifier: ignored */
+	ck_assert_uint_eq(lease_count(), 1);
+	ck_assert_uint_eq(obtain_with_id(6, 0xbbbb), IP(3));
+	ck_assert_uint_eq(obtain_with_id(7, 0xbbbb), IP(4));
+	ck_assert_uint_eq(lease_count(), 3);
+	net.now_ms += LEASE_MS;
+	ck_assert_uint_eq(obtain_with_id(8, 0xaaaa), IP(4)); /* not the MAC that .2 is for */
+	ck_assert_uint_eq(obtain(&net, 9), 0);
+	ck_assert_uint_eq(obtain_with_id(7, 0xbbbb), IP(3));
+	net_close(&net);
+}
+END_TEST
+
 START_TEST(static_leases_that_can_not_be)
 {
 	setup(0, 0);
@@ -426,6 +457,7 @@ int main(void)
 		with_and_without_identifier,
 		the_table_is_bounded,
 		static_leases,
+		static_leases_stay_their_owners,
 		static_leases_that_can_not_be,
 		static_leases_come_and_go,
 		a_static_name_is_its_owners,

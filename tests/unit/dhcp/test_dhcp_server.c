@@ -195,6 +195,13 @@ START_TEST(destinations)
 	ck_assert_int_eq(renew(&net, 1, IP(3)), DHCP_NAK);
 	check_to(DHCP_TO_BROADCAST, 0xffffffff, 68);
 	ck_assert_uint_eq(net.answer.ciaddr, 0);
+	/* A client can't have its reply sent elsewhere by saying that it lives there. */
+	draft_open(&d, DHCP_REQUEST, 1);
+	d.header.ciaddr = 0x08080808;
+	draft_u32(&d, DHCP_OPT_SERVER_ID, GATEWAY);
+	draft_u32(&d, DHCP_OPT_REQUESTED, IP(2));
+	ck_assert_int_eq(send_draft(&net, &d), DHCP_ACK);
+	check_to(DHCP_TO_CHADDR, IP(2), 68);
 	net_close(&net);
 }
 END_TEST
@@ -252,6 +259,43 @@ START_TEST(size_limits)
 	ck_assert_int_eq(send_draft(&net, &d), DHCP_OFFER);
 	ck_assert_uint_le(net.reply.size, DHCP_REPLY_SIZE_MAX);
 	check_option(&net, 201, big, 800);
+	/* The relay's option has its place before what is optional. */
+	draft_open(&d, DHCP_DISCOVER, 1);
+	d.header.giaddr = IP(200);
+	dhcp_put_option(&d.w, 0, DHCP_OPT_RELAY, big, 200);
+	ck_assert_int_eq(send_draft(&net, &d), DHCP_OFFER);
+	check_option(&net, DHCP_OPT_RELAY, big, 200);
+	ck_assert(!has_option(&net, 200));
+	net_close(&net);
+}
+END_TEST
+
+START_TEST(replies_fit_a_frame)
+{
+	static uint8_t big[DHCP_OPTION_SIZE_MAX];
+	const struct dhcp_extra extras[] = {
+		{.code = 200, .data = big, .size = 700, .always = true},
+		{.code = 201, .data = big, .size = 700, .always = true},
+	};
+	struct dhcp_conf conf = basic_conf();
+
+	conf.extras = extras;
+	conf.extra_count = 2;
+	net_open(&net, &conf);
+	draft_open(&d, DHCP_DISCOVER, 1);
+	dhcp_put_option(&d.w, 0, DHCP_OPT_SIZE_MAX, "\xff\xff", 2);
+	ck_assert_int_eq(send_draft(&net, &d), DHCP_OFFER);
+	ck_assert_uint_le(net.reply.size, DHCP_REPLY_SIZE_MAX);
+	ck_assert(has_option(&net, 200));
+	ck_assert(!has_option(&net, 201));
+	net_close(&net);
+	conf.mtu = 600;
+	net_open(&net, &conf);
+	draft_open(&d, DHCP_DISCOVER, 1);
+	dhcp_put_option(&d.w, 0, DHCP_OPT_SIZE_MAX, "\xff\xff", 2);
+	ck_assert_int_eq(send_draft(&net, &d), DHCP_OFFER);
+	ck_assert_uint_le(net.reply.size, 600 - DHCP_IP_UDP_SIZE);
+	ck_assert(!has_option(&net, 200));
 	net_close(&net);
 }
 END_TEST
@@ -427,6 +471,7 @@ int main(void)
 		destinations,
 		through_a_relay,
 		size_limits,
+		replies_fit_a_frame,
 		hostnames,
 		a_name_is_one_guests_only,
 		fqdn,
