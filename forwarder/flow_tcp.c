@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP flows; see flow_tcp.h.
+ *
+ * States: CONNECTING (out: the host's side is connecting, the guest's SYN is held), OPENING (the guest's handshake), OPEN. The host's
+ * socket is watched edge-triggered: its events only note that it may be read or written again, and all work is
+ * done in work(), once per round for whatever came together.
+ */
+#include "forwarder/flow_tcp.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sock.h"
+
+LOG_MODULE("tcp");
+
+/* Pieces in one recvmsg() and one sendmsg(). */
+#define RECV_PIECES 4
+#define SEND_PIECES 64
+/* What one flow may move in each direction before others get their turn. */
+#define ROUND_BYTES (1024 * 1024)
+
+enum flow_state { FLOW_CONNECTING, FLOW_OPENING, FLOW_OPEN };
+
+struct flow_tcp {
+	struct list link;
+	struct flow_tcp_table *table;
+	struct conn *conn;
+	int fd;
+	struct loop_fd *watch;
+	struct loop_timer *connect_timer; /* while CONNECTING */
+	enum flow_state state;
+	bool can_read : 1;  /* the host's socket may have something for us */
+	bool can_write : 1; /* ... may take something */
+	bool host_eof : 1;  /* has nothing more for us */
+	bool host_shut : 1; /* has been told that there is nothing more */
+	flow_tcp_opened_fn *opened;
+	void *opened_arg;
+};
+
+void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
+{
+	*table = (struct flow_tcp_table){.loop = loop};
+	list_init(&table->flows);
+}
+
+/* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free() decides. */
+static void flow_free(struct flow_tcp *flow, bool reset)
+{
+	loop_fd_free(flow->watch);
+	loop_timer_free(flow->connect_timer);
+	if (reset && flow->fd >= 0) {
+		struct linger abort_it = {.l_onoff = 1};
+
+		setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
+	}
+	fd_close(&flow->fd);
+	conn_free(flow->conn);
+	list_remove(&flow->link);
+	flow->table->count--;
+	free(flow);
+}
+
+void flow_tcp_table_destroy(struct flow_tcp_table *table)
+{
+	while (!list_empty(&table->flows))
+		flow_free(container_of(list_first(&table->flows), struct flow_tcp, link), false);
+}
+
+static void flow_opened(struct flow_tcp *flow, bool accepted)
+{
+	flow_tcp_opened_fn *opened = flow->opened;
+
+	flow->opened = NULL;
+	if (opened)
+		opened(flow->opened_arg, accepted);
+}
+
+/* ---- Moving bytes ---- */
+
+/* From the guest to the host's socket. Returns 0, or -errno when the host's side is broken. */
+static int move_to_host(struct flow_tcp *flow)
+{
+	size_t moved = 0;
+
+	while (flow->can_write && conn_rx_size(flow->conn) && moved < ROUND_BYTES) {
+		struct iovec iov[SEND_PIECES];
+		struct msghdr msg = {.msg_iov = iov};
+		ssize_t sent;
+
+		msg.msg_iovlen = conn_rx_peek(flow->conn, iov, SEND_PIECES);
+		sent = sendmsg(flow->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && errno != EAGAIN)
+			return -errno;
+		if (sent < 0) {
+			flow->can_write = false;
+			break;
+		}
+		conn_rx_consume(flow->conn, (size_t)sent);
+		moved += (size_t)sent;
+	}
+	flow->table->bytes_to_host += moved;
+	if (flow->can_write && conn_rx_size(flow->conn))
+		conn_schedule(flow->conn);
+	if (conn_rx_eof(flow->conn) && !flow->host_shut) {
+		flow->host_shut = true;
+		if (shutdown(flow->fd, SHUT_WR) < 0 && errno != ENOTCONN)
+			return -errno;
+	}
+	return 0;
+}
+
+/* From the host's socket to the guest. Returns 0, or -errno when the host's side is broken. */
+static int move_to_guest(struct flow_tcp *flow)
+{
+	size_t moved = 0;
+
+	while (flow->can_read && !flow->host_eof && moved < ROUND_BYTES) {
+		struct iovec iov[RECV_PIECES];
+		struct msghdr msg = {.msg_iov = iov};
+		ssize_t got;
+
+		msg.msg_iovlen = conn_tx_reserve(flow->conn, iov, RECV_PIECES);
+		if (!msg.msg_iovlen)
+			break; /* full: work() comes again when the guest has taken something */
+		got = recvmsg(flow->fd, &msg, MSG_DONTWAIT);
+		conn_tx_commit(flow->conn, got > 0 ? (size_t)got : 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno != EAGAIN)
+			return -errno;
+		if (got < 0) {
+			flow->can_read = false;
+			break;
+		}
+		if (got == 0) {
+			flow->host_eof = true;
+			conn_tx_shutdown(flow->conn);
+			break;
+		}
+		moved += (size_t)got;
+	}
+	flow->table->bytes_to_guests += moved;
+	if (moved >= ROUND_BYTES)
+		conn_schedule(flow->conn);
+	return 0;
+}
+
+static void on_work(void *arg)
+{
+	struct flow_tcp *flow = arg;
+	int r;
+
+	if (flow->state != FLOW_OPEN)
+		return;
+	r = move_to_host(flow);
+	if (r == 0)
+		r = move_to_guest(flow);
+	if (r < 0) {
+		/* The host's side was reset or timed out: so is the guest's. */
+		log_debug("a connection's host side ended: %s", strerror(-r));
+		flow_free(flow, true);
+		return;
+	}
+	if (flow->host_eof && flow->host_shut)
+		flow_free(flow, false);
+}
+
+static void on_ended(void *arg, enum conn_end why)
+{
+	struct flow_tcp *flow = arg;
+
+	if (flow->state == FLOW_OPENING) {
+		flow_opened(flow, false);
+		flow->table->refused++;
+	}
+	/* What the guest sent before its reset has been passed on by on_work(), as far as the socket took it. */
+	(void)why;
+	flow_free(flow, true);
+}
+
+static void on_connected(void *arg)
+{
+	struct flow_tcp *flow = arg;
+
+	flow->state = FLOW_OPEN;
+	flow_opened(flow, true);
+}
+
+static const struct conn_ops flow_ops = {
+	.connected = on_connected,
+	.work = on_work,
+	.ended = on_ended,
+};
+
+/* ---- The host's socket ---- */
+
+static enum conn_refusal refusal_for(int error)
+{
+	switch (error) {
+	case ENETUNREACH:
+	case ENETDOWN:
+		return CONN_REFUSE_NET;
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ETIMEDOUT:
+		return CONN_REFUSE_HOST;
+	case EACCES:
+	case EPERM:
+		return CONN_REFUSE_ADMIN;
+	default:
+		return CONN_REFUSE_RESET;
+	}
+}
+
+/* The connect to the host's side failed: the guest learns how, as a router or the far side would say it. */
+static void flow_refuse(struct flow_tcp *flow, int error)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	struct conn *conn = flow->conn;
+
+	log_debug("connect to %s: %s", endpoint_format(conn_far(conn), text), strerror(error));
+	flow->table->refused++;
+	flow->conn = NULL;
+	conn_refuse(conn, refusal_for(error));
+	flow_free(flow, false);
+}
+
+static void flow_host_connected(struct flow_tcp *flow)
+{
+	flow->state = FLOW_OPENING;
+	flow->can_read = flow->can_write = true;
+	loop_timer_free(flow->connect_timer);
+	flow->connect_timer = NULL;
+	conn_accept(flow->conn);
+}
+
+static void on_host_event(void *arg, int fd, unsigned ready)
+{
+	struct flow_tcp *flow = arg;
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (flow->state == FLOW_CONNECTING) {
+		if (!(ready & LOOP_WRITE))
+			return;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+			error = errno;
+		if (error)
+			flow_refuse(flow, error);
+		else
+			flow_host_connected(flow);
+		return;
+	}
+	if (ready & LOOP_READ)
+		flow->can_read = true;
+	if (ready & LOOP_WRITE)
+		flow->can_write = true;
+	conn_schedule(flow->conn);
+}
+
+static void on_connect_timeout(void *arg)
+{
+	flow_refuse(arg, ETIMEDOUT);
+}
+
+static void tune_socket(int fd)
+{
+	int on = 1;
+
+	/* Segments come from a TCP that has already decided to send them. Fails on unix sockets, which need none. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* Makes a flow of a socket, which is taken over, also on failure; the connection is not. */
+static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state, struct flow_tcp **ret_flow)
+{
+	struct flow_tcp *flow = calloc(1, sizeof(*flow));
+	int r;
+
+	if (!flow) {
+		close(fd);
+		return -ENOMEM;
+	}
+	flow->table = table;
+	flow->fd = fd;
+	flow->state = state;
+	flow->can_read = flow->can_write = state != FLOW_CONNECTING;
+	list_add_tail(&table->flows, &flow->link);
+	table->count++;
+	table->total++;
+	tune_socket(fd);
+	r = loop_fd_new(table->loop, fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE, on_host_event, flow,
+			&flow->watch);
+	if (r < 0) {
+		flow_free(flow, false);
+		return r;
+	}
+	*ret_flow = flow;
+	return 0;
+}
+
+/* Returns 0 with a socket that is connected or connecting. */
+static int host_connect(const struct endpoint *host, int *ret_fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = endpoint_to_sockaddr(host, &sa);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host)
+{
+	struct flow_tcp *flow;
+	int fd = -1;
+	int r = host_connect(host, &fd);
+
+	if (r == 0)
+		r = flow_new(table, fd, FLOW_CONNECTING, &flow);
+	if (r < 0) {
+		table->refused++;
+		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's connection: %s", strerror(-r));
+		conn_refuse(conn, refusal_for(-r));
+		return;
+	}
+	flow->conn = conn;
+	conn_own(conn, &flow_ops, flow);
+	r = loop_timer_new(table->loop, on_connect_timeout, flow, &flow->connect_timer);
+	if (r == 0)
+		loop_timer_set(flow->connect_timer, FLOW_TCP_CONNECT_TIMEOUT_MS);
+}
+
+void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
+{
+	struct flow_tcp *flow;
+	int r = flow_new(table, fd, FLOW_OPENING, &flow);
+
+	if (r < 0) {
+		conn_refuse(conn, CONN_REFUSE_RESET);
+		return;
+	}
+	flow->conn = conn;
+	conn_own(conn, &flow_ops, flow);
+	conn_accept(conn);
+}
+
+int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd, const struct endpoint *from,
+		const struct endpoint *guest, flow_tcp_opened_fn *opened, void *arg)
+{
+	struct flow_tcp *flow;
+	int r = flow_new(table, fd, FLOW_OPENING, &flow);
+
+	if (r < 0)
+		return r;
+	flow->opened = opened;
+	flow->opened_arg = arg;
+	r = conn_connect(stack, from, guest, &flow_ops, flow, &flow->conn);
+	if (r < 0)
+		flow_free(flow, true);
+	return r;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The forwarder: hands what the stack brings to the flows and services it belongs to; see forwarder.h. */
+#include "forwarder/forwarder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "forwarder/flow_icmp.h"
+#include "forwarder/flow_tcp.h"
+#include "forwarder/flow_udp.h"
+#include "forwarder/forwarder_private.h"
+#include "forwarder/route.h"
+#include "netstack/conn.h"
+
+LOG_MODULE("forwarder");
+
+struct service {
+	uint16_t port;
+	forwarder_udp_service_fn *udp;
+	forwarder_tcp_service_fn *tcp;
+	void *arg;
+};
+
+struct forwarder {
+	struct forwarder_conf conf;
+	struct stack *stack;
+	struct flow_tcp_table tcp;
+	struct flow_udp_table *udp;
+	struct flow_icmp_table *icmp;
+	struct service services[FORWARDER_SERVICES_MAX];
+	unsigned service_count;
+};
+
+static const struct service *service_find(const struct forwarder *forwarder, uint16_t port, bool tcp)
+{
+	for (unsigned i = 0; i < forwarder->service_count; i++) {
+		const struct service *service = &forwarder->services[i];
+
+		if (service->port == port && (tcp ? service->tcp != NULL : service->udp != NULL))
+			return service;
+	}
+	return NULL;
+}
+
+static int service_add(struct forwarder *forwarder, const struct service *service)
+{
+	if (service_find(forwarder, service->port, service->tcp != NULL))
+		return -EEXIST;
+	if (forwarder->service_count == FORWARDER_SERVICES_MAX)
+		return -ENOSPC;
+	forwarder->services[forwarder->service_count++] = *service;
+	return 0;
+}
+
+int forwarder_serve_udp(struct forwarder *forwarder, uint16_t port, forwarder_udp_service_fn *fn, void *arg)
+{
+	return service_add(forwarder, &(struct service){.port = port, .udp = fn, .arg = arg});
+}
+
+int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tcp_service_fn *fn, void *arg)
+{
+	return service_add(forwarder, &(struct service){.port = port, .tcp = fn, .arg = arg});
+}
+
+/* ---- From the stack ---- */
+
+static void serve_syn(struct forwarder *forwarder, struct conn *conn)
+{
+	const struct service *service = service_find(forwarder, conn_far(conn)->port, true);
+	int fd;
+	int r = service ? service->tcp(service->arg, conn_guest(conn), &fd) : -ECONNREFUSED;
+
+	if (r < 0)
+		conn_refuse(conn, CONN_REFUSE_RESET);
+	else
+		flow_tcp_out_fd(&forwarder->tcp, conn, fd);
+}
+
+static void on_syn(void *arg, struct conn *conn)
+{
+	struct forwarder *forwarder = arg;
+	struct endpoint host;
+
+	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, conn_far(conn), &host)) {
+	case ROUTE_HOST:
+		flow_tcp_out(&forwarder->tcp, conn, &host);
+		break;
+	case ROUTE_SERVICE:
+		serve_syn(forwarder, conn);
+		break;
+	case ROUTE_DENIED:
+		conn_refuse(conn, CONN_REFUSE_ADMIN);
+		break;
+	case ROUTE_NOWHERE:
+		conn_refuse(conn, CONN_REFUSE_NET);
+		break;
+	}
+}
+
+static bool is_broadcast(const struct forwarder *forwarder, const struct addr *addr)
+{
+	const struct prefix *subnet = &forwarder->conf.stack.subnet;
+	uint32_t ip = addr_v4(addr);
+
+	return ip == INADDR_BROADCAST || ip == (addr_v4(&subnet->addr) | ~prefix_mask4(subnet));
+}
+
+static void serve_datagram(struct forwarder *forwarder, const struct stack_datagram *datagram)
+{
+	const struct service *service = service_find(forwarder, datagram->dst.port, false);
+
+	if (service)
+		service->udp(service->arg, datagram);
+	else if (!is_broadcast(forwarder, &datagram->dst.addr))
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_PORT, datagram->ip,
+				       datagram->ip_size);
+}
+
+static void on_datagram(void *arg, const struct stack_datagram *datagram)
+{
+	struct forwarder *forwarder = arg;
+	struct endpoint host;
+
+	if (is_broadcast(forwarder, &datagram->dst.addr)) {
+		serve_datagram(forwarder, datagram);
+		return;
+	}
+	if (flow_udp_claimed(forwarder->udp, datagram))
+		return;
+	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &datagram->dst, &host)) {
+	case ROUTE_HOST:
+		flow_udp_send(forwarder->udp, datagram, &host);
+		break;
+	case ROUTE_SERVICE:
+		serve_datagram(forwarder, datagram);
+		break;
+	case ROUTE_DENIED:
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_ADMIN, datagram->ip,
+				       datagram->ip_size);
+		break;
+	case ROUTE_NOWHERE:
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_NET, datagram->ip,
+				       datagram->ip_size);
+		break;
+	}
+}
+
+static void on_echo(void *arg, const struct stack_echo *echo)
+{
+	struct forwarder *forwarder = arg;
+	struct endpoint dst = {.addr = echo->dst};
+	struct endpoint host;
+
+	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &dst, &host)) {
+	case ROUTE_HOST:
+		flow_icmp_send(forwarder->icmp, echo, &host);
+		break;
+	case ROUTE_SERVICE:
+		break; /* the stack answers for the gateway */
+	case ROUTE_DENIED:
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_ADMIN, echo->ip, echo->ip_size);
+		break;
+	case ROUTE_NOWHERE:
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_NET, echo->ip, echo->ip_size);
+		break;
+	}
+}
+
+static void on_port_gone(void *arg, unsigned port)
+{
+	struct forwarder *forwarder = arg;
+
+	flow_udp_port_gone(forwarder->udp, port);
+}
+
+static void on_port_changed(void *arg, unsigned port, const struct link *link, bool attached)
+{
+	(void)arg;
+	if (attached)
+		log_info("guest attached to port %u: %s", port, link->name);
+	else
+		log_info("guest left port %u: %s", port, link->name);
+}
+
+static const struct stack_handler handler = {
+	.datagram = on_datagram,
+	.echo = on_echo,
+	.syn = on_syn,
+	.port_gone = on_port_gone,
+	.port_changed = on_port_changed,
+};
+
+/* ---- Life ---- */
+
+int forwarder_new(struct loop *loop, const struct forwarder_conf *conf, struct forwarder **ret_forwarder)
+{
+	struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
+	int r;
+
+	if (!forwarder)
+		return -ENOMEM;
+	forwarder->conf = *conf;
+	flow_tcp_table_init(&forwarder->tcp, loop);
+	r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
+	if (r == 0)
+		r = flow_udp_table_new(loop, forwarder->stack, conf->udp_flows_max, &forwarder->udp);
+	if (r == 0)
+		r = flow_icmp_table_new(loop, forwarder->stack, &forwarder->icmp);
+	if (r < 0) {
+		forwarder_free(forwarder);
+		return r;
+	}
+	*ret_forwarder = forwarder;
+	return 0;
+}
+
+void forwarder_free(struct forwarder *forwarder)
+{
+	if (!forwarder)
+		return;
+	flow_tcp_table_destroy(&forwarder->tcp);
+	flow_icmp_table_free(forwarder->icmp);
+	flow_udp_table_free(forwarder->udp);
+	stack_free(forwarder->stack);
+	free(forwarder);
+}
+
+struct stack *forwarder_stack(struct forwarder *forwarder)
+{
+	return forwarder->stack;
+}
+
+struct flow_tcp_table *forwarder_tcp(struct forwarder *forwarder)
+{
+	return &forwarder->tcp;
+}
+
+struct flow_udp_table *forwarder_udp(struct forwarder *forwarder)
+{
+	return forwarder->udp;
+}
+
+struct forwarder_counters forwarder_counters(const struct forwarder *forwarder)
+{
+	struct flow_udp_counters udp = flow_udp_counters(forwarder->udp);
+	struct flow_icmp_counters icmp = flow_icmp_counters(forwarder->icmp);
+
+	return (struct forwarder_counters){
+		.stack = stack_counters(forwarder->stack),
+		.tcp_flows = forwarder->tcp.count,
+		.tcp_flows_total = forwarder->tcp.total,
+		.tcp_refused = forwarder->tcp.refused,
+		.udp_flows = udp.flows,
+		.udp_flows_total = udp.total,
+		.udp_evicted = udp.evicted,
+		.udp_dropped = udp.dropped,
+		.icmp_flows = icmp.flows,
+		.icmp_flows_total = icmp.total,
+		.bytes_to_host = forwarder->tcp.bytes_to_host + udp.bytes_to_host,
+		.bytes_to_guests = forwarder->tcp.bytes_to_guests + udp.bytes_to_guests,
+	};
+}

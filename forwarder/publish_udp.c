@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Published UDP ports; see publish_udp.h. A client is known to its guest by an address of its own: the client's, or for a client on
+ * the host's loopback the gateway's with the client's port. Two clients that would look alike to one guest get
+ * different ports.
+ */
+#include "forwarder/publish_udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "base/hmap.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/sock.h"
+#include "forwarder/forwarder_private.h"
+#include "forwarder/publish_source.h"
+
+LOG_MODULE("publish");
+
+#define DATAGRAM_MAX    65536
+#define DATAGRAMS_MAX   64 /* from one port before others get their turn */
+#define DEFAULT_TTL     64
+#define PORT_ATTEMPTS   16
+#define CONTROL_SIZE    (CMSG_SPACE(sizeof(struct in6_pktinfo)))
+
+struct client {
+	struct hmap_node by_client; /* in udp.clients: (port, client) */
+	struct hmap_node by_guest;  /* in udp.guests: (remote, seen) */
+	struct list link;           /* in udp.by_use, the oldest first */
+	struct publish_udp_port *port;
+	struct sockaddr_storage client;
+	socklen_t client_size;
+	struct endpoint client_endpoint;
+	struct endpoint seen; /* the client as the guest sees it */
+	uint64_t active_ms;
+	uint8_t control[CONTROL_SIZE]; /* which of our addresses it talks to */
+	size_t control_size;
+};
+
+struct publish_udp_port {
+	struct publish_udp *udp;
+	int fd;
+	struct loop_fd *watch;
+	struct endpoint remote;
+	uint64_t *clients;
+};
+
+struct publish_udp {
+	struct loop *loop;
+	struct forwarder *forwarder;
+	struct hmap clients;
+	struct hmap guests;
+	struct list by_use;
+	struct hash_key key;
+	struct loop_timer *timer;
+	uint8_t buffer[DATAGRAM_MAX];
+};
+
+struct key {
+	uint64_t port; /* of the publish_udp_port, or of the guest */
+	struct in6_addr addr;
+	struct in6_addr guest;
+	uint64_t addr_port;
+};
+
+static void key_addr(struct in6_addr *to, const struct addr *addr)
+{
+	if (addr->family == AF_INET)
+		memcpy(to, &addr->v4, sizeof(addr->v4));
+	else
+		*to = addr->v6;
+}
+
+static uint64_t client_hash(const struct publish_udp_port *port, const struct endpoint *client)
+{
+	struct key key = {.port = (uintptr_t)port, .addr_port = client->port};
+
+	key_addr(&key.addr, &client->addr);
+	return hash_bytes(&port->udp->key, &key, sizeof(key));
+}
+
+static uint64_t guest_hash(const struct publish_udp *udp, const struct endpoint *guest, const struct endpoint *seen)
+{
+	struct key key = {.port = guest->port, .addr_port = seen->port};
+
+	key_addr(&key.addr, &seen->addr);
+	key_addr(&key.guest, &guest->addr);
+	return hash_bytes(&udp->key, &key, sizeof(key));
+}
+
+static struct client *find_by_client(struct publish_udp_port *port, const struct endpoint *from)
+{
+	struct hmap_node *node = hmap_find(&port->udp->clients, client_hash(port, from));
+
+	for (; node; node = hmap_find_next(node)) {
+		struct client *client = container_of(node, struct client, by_client);
+
+		if (client->port == port && endpoint_equal(&client->client_endpoint, from))
+			return client;
+	}
+	return NULL;
+}
+
+static struct client *find_by_guest(struct publish_udp *udp, const struct endpoint *guest,
+				    const struct endpoint *seen)
+{
+	struct hmap_node *node = hmap_find(&udp->guests, guest_hash(udp, guest, seen));
+
+	for (; node; node = hmap_find_next(node)) {
+		struct client *client = container_of(node, struct client, by_guest);
+
+		if (endpoint_equal(&client->port->remote, guest) && endpoint_equal(&client->seen, seen))
+			return client;
+	}
+	return NULL;
+}
+
+static void client_free(struct client *client)
+{
+	struct publish_udp *udp = client->port->udp;
+
+	hmap_remove(&udp->clients, &client->by_client);
+	hmap_remove(&udp->guests, &client->by_guest);
+	list_remove(&client->link);
+	free(client);
+}
+
+static void client_active(struct client *client)
+{
+	struct publish_udp *udp = client->port->udp;
+
+	client->active_ms = loop_now_ms(udp->loop);
+	list_remove(&client->link);
+	list_add_tail(&udp->by_use, &client->link);
+	if (!loop_timer_pending(udp->timer))
+		loop_timer_set(udp->timer, PUBLISH_UDP_IDLE_MS);
+}
+
+static void on_timer(void *arg)
+{
+	struct publish_udp *udp = arg;
+	uint64_t now = loop_now_ms(udp->loop);
+
+	while (!list_empty(&udp->by_use)) {
+		struct client *client = container_of(list_first(&udp->by_use), struct client, link);
+		uint64_t end = client->active_ms + PUBLISH_UDP_IDLE_MS;
+
+		if (end > now) {
+			loop_timer_set(udp->timer, end - now);
+			return;
+		}
+		client_free(client);
+	}
+}
+
+/* ---- From clients ---- */
+
+/* Chooses how the guest will see the client: as itself where that is possible and free, else with another port. */
+static int choose_seen(struct publish_udp_port *port, const struct endpoint *client, struct endpoint *ret_seen)
+{
+	const struct stack_conf *conf = stack_conf(forwarder_stack(port->udp->forwarder));
+	struct endpoint seen = publish_source(conf, client);
+
+	for (int i = 0; i < PORT_ATTEMPTS; i++) {
+		if (seen.port && !find_by_guest(port->udp, &port->remote, &seen)) {
+			*ret_seen = seen;
+			return 0;
+		}
+		seen.port = publish_random_port();
+	}
+	return -EADDRINUSE;
+}
+
+static struct client *client_new(struct publish_udp_port *port, const struct endpoint *from)
+{
+	struct publish_udp *udp = port->udp;
+	struct client *client;
+
+	if (udp->clients.count >= PUBLISH_UDP_CLIENTS_MAX)
+		client_free(container_of(list_first(&udp->by_use), struct client, link));
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return NULL;
+	client->port = port;
+	client->client_endpoint = *from;
+	list_init(&client->link);
+	if (choose_seen(port, from, &client->seen) < 0 ||
+	    hmap_insert(&udp->clients, &client->by_client, client_hash(port, from)) < 0) {
+		free(client);
+		return NULL;
+	}
+	if (hmap_insert(&udp->guests, &client->by_guest, guest_hash(udp, &port->remote, &client->seen)) < 0) {
+		hmap_remove(&udp->clients, &client->by_client);
+		free(client);
+		return NULL;
+	}
+	++*port->clients;
+	return client;
+}
+
+/* Keeps the packet info, so that answers leave from the address that the client sent to. */
+static void keep_local_address(struct client *client, struct msghdr *msg)
+{
+	client->control_size = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO;
+		bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO;
+		size_t size = CMSG_ALIGN(c->cmsg_len);
+
+		if ((!v4 && !v6) || size > sizeof(client->control))
+			continue;
+		if (v4)
+			((struct in_pktinfo *)CMSG_DATA(c))->ipi_ifindex = 0;
+		memcpy(client->control, c, c->cmsg_len);
+		client->control_size = size;
+		return;
+	}
+}
+
+static void input_from_client(struct publish_udp_port *port, struct msghdr *msg, size_t size)
+{
+	struct publish_udp *udp = port->udp;
+	struct endpoint from;
+	struct client *client;
+
+	if (endpoint_from_sockaddr(msg->msg_name, &from) < 0)
+		return;
+	client = find_by_client(port, &from);
+	if (!client)
+		client = client_new(port, &from);
+	if (!client)
+		return;
+	memcpy(&client->client, msg->msg_name, msg->msg_namelen);
+	client->client_size = msg->msg_namelen;
+	keep_local_address(client, msg);
+	client_active(client);
+	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &port->remote, NULL, DEFAULT_TTL, 0,
+		       udp->buffer, size);
+}
+
+static void on_socket(void *arg, int fd, unsigned ready)
+{
+	struct publish_udp_port *port = arg;
+
+	(void)ready;
+	for (int i = 0; i < DATAGRAMS_MAX; i++) {
+		struct sockaddr_storage from;
+		uint8_t control[256];
+		struct iovec iov = {.iov_base = port->udp->buffer, .iov_len = DATAGRAM_MAX};
+		struct msghdr msg = {
+			.msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control),
+		};
+		ssize_t size = recvmsg(fd, &msg, MSG_DONTWAIT);
+
+		if (size < 0 && (errno == EAGAIN || errno == EBADF))
+			return;
+		if (size >= 0)
+			input_from_client(port, &msg, (size_t)size);
+	}
+}
+
+/* ---- From guests ---- */
+
+/* A guest's datagram to a client that it knows from a published port. */
+static bool on_claim(void *arg, const struct stack_datagram *datagram)
+{
+	struct publish_udp *udp = arg;
+	struct client *client;
+	struct iovec iov = {.iov_base = (uint8_t *)(uintptr_t)datagram->payload, .iov_len = datagram->size};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (!udp->clients.count)
+		return false;
+	client = find_by_guest(udp, &datagram->src, &datagram->dst);
+	if (!client)
+		return false;
+	client_active(client);
+	msg.msg_name = &client->client;
+	msg.msg_namelen = client->client_size;
+	if (client->control_size) {
+		msg.msg_control = client->control;
+		msg.msg_controllen = client->control_size;
+	}
+	if (sendmsg(client->port->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_debug("answer to a client of a published port: %s", strerror(errno));
+	return true;
+}
+
+/* ---- Life ---- */
+
+int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint *remote, uint64_t *clients,
+			 struct publish_udp_port **ret_port)
+{
+	struct publish_udp_port *port = calloc(1, sizeof(*port));
+	int on = 1;
+	int r;
+
+	if (!port) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	port->udp = udp;
+	port->fd = fd;
+	port->remote = *remote;
+	port->clients = clients;
+	/* One of the two, or both on a dual-stack socket. */
+	setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	r = loop_fd_new(udp->loop, fd, LOOP_READ, on_socket, port, &port->watch);
+	if (r < 0) {
+		publish_udp_port_free(port);
+		return r;
+	}
+	*ret_port = port;
+	return 0;
+}
+
+void publish_udp_port_free(struct publish_udp_port *port)
+{
+	if (!port)
+		return;
+	list_for_each_safe (node, &port->udp->by_use) {
+		struct client *client = container_of(node, struct client, link);
+
+		if (client->port == port)
+			client_free(client);
+	}
+	loop_fd_free(port->watch);
+	fd_close(&port->fd);
+	free(port);
+}
+
+int publish_udp_new(struct loop *loop, struct forwarder *forwarder, struct publish_udp **ret_udp)
+{
+	struct publish_udp *udp = calloc(1, sizeof(*udp));
+	int r;
+
+	if (!udp)
+		return -ENOMEM;
+	udp->loop = loop;
+	udp->forwarder = forwarder;
+	udp->key = hash_key_random();
+	hmap_init(&udp->clients);
+	hmap_init(&udp->guests);
+	list_init(&udp->by_use);
+	r = loop_timer_new(loop, on_timer, udp, &udp->timer);
+	if (r < 0) {
+		free(udp);
+		return r;
+	}
+	flow_udp_set_claim(forwarder_udp(forwarder), on_claim, udp);
+	*ret_udp = udp;
+	return 0;
+}
+
+void publish_udp_free(struct publish_udp *udp)
+{
+	if (!udp)
+		return;
+	flow_udp_set_claim(forwarder_udp(udp->forwarder), NULL, NULL);
+	while (!list_empty(&udp->by_use))
+		client_free(container_of(list_first(&udp->by_use), struct client, link));
+	loop_timer_free(udp->timer);
+	hmap_destroy(&udp->clients);
+	hmap_destroy(&udp->guests);
+	free(udp);
+}
