@@ -140,12 +140,12 @@ static void on_vm_ended(void *arg, enum vm_end end, const char *why)
 		fall_back(s, why);
 		return;
 	}
-	if (end == VM_END_POWERED_OFF || end == VM_END_RESET)
+	if (end == VM_END_POWERED_OFF || end == VM_END_RESET) {
 		log_info("%s", why);
-	else
+	} else {
 		log_error("%s", why);
-	if (end != VM_END_POWERED_OFF)
 		show_console_tail(s);
+	}
 	vm_free(s->vm);
 	s->vm = NULL;
 	finish(s, supervisor_status(end, s->proxy_lost));

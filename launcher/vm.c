@@ -100,7 +100,6 @@ static void on_qmp_event(void *arg, const char *name, struct json_object *data)
 
 	if (strcmp(name, "GUEST_PANICKED") == 0) {
 		vm->panicked = true;
-		log_error("the guest's kernel panicked");
 	} else if (strcmp(name, "SHUTDOWN") == 0) {
 		if (json_object_object_get_ex(data, "reason", &reason) &&
 		    json_object_is_type(reason, json_type_string))

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The argument vectors: QEMU's from a description, netproxy's, and the vector itself. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/args.h"
+#include "launcher/proxy.h"
+#include "launcher/qemu_args.h"
+
+static struct machine machine;
+static struct args args;
+
+static void setup(void)
+{
+	machine_init(&machine);
+	memset(&args, 0, sizeof(args));
+	ck_assert_int_eq(mac_parse("52:54:00:00:00:01", &machine.mac), 0);
+}
+
+static void teardown(void)
+{
+	machine_clear(&machine);
+	args_clear(&args);
+}
+
+/* Whether `key` is there, followed by `value` (NULL: by anything). */
+static bool has(const char *key, const char *value)
+{
+	for (size_t i = 0; i < args.count; i++)
+		if (strcmp(args.items[i], key) == 0 &&
+		    (!value || (i + 1 < args.count && strcmp(args.items[i + 1], value) == 0)))
+			return true;
+	return false;
+}
+
+static void build(const char *net, const char *vsock, enum accel accel)
+{
+	struct qemu_wiring wiring = {.qemu = "/usr/bin/qemu",
+				     .accel = accel,
+				     .net_socket = net,
+				     .vsock_socket = vsock,
+				     .qmp_fd = 7,
+				     .console_fd = 9};
+
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert_str_eq(args.items[0], "/usr/bin/qemu");
+	ck_assert_ptr_null(args.items[args.count]);
+}
+
+START_TEST(test_userspace)
+{
+	machine.kernel = strdup("k");
+	machine.initrd = strdup("i");
+	machine.cmdline = strdup("console=ttyS0 a,b");
+	machine.cpus = 3;
+	build("/run/x/net.sock", "/run/x/vsock.sock", ACCEL_TCG);
+	ck_assert(has("-machine", "q35,accel=tcg,memory-backend=mem"));
+	ck_assert(has("-object", "memory-backend-memfd,id=mem,size=536870912B,share=on"));
+	ck_assert(has("-m", "size=536870912B"));
+	ck_assert(has("-smp", "cpus=3"));
+	ck_assert(has("-cpu", "max"));
+	ck_assert(has("-netdev",
+		      "stream,id=net0,server=off,addr.type=unix,addr.path=/run/x/net.sock"));
+	ck_assert(has("-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile="));
+	ck_assert(has("-chardev", "socket,id=vsock0,path=/run/x/vsock.sock"));
+	ck_assert(has("-device", "vhost-user-vsock-pci,chardev=vsock0"));
+	ck_assert(has("-chardev", "socket,id=qmp,fd=7"));
+	ck_assert(has("-mon", "chardev=qmp,mode=control"));
+	ck_assert(has("-chardev", "socket,id=console,fd=9"));
+	ck_assert(has("-serial", "chardev:console"));
+	ck_assert(has("-device", "pvpanic-pci"));
+	ck_assert(has("-kernel", "k"));
+	ck_assert(has("-initrd", "i"));
+	ck_assert(has("-append", "console=ttyS0 a,b"));
+	ck_assert(has("-nodefaults", NULL));
+	ck_assert(!has("-no-reboot", NULL));
+}
+END_TEST
+
+/* Without vsock nothing needs shared memory; without a network nothing is attached. */
+START_TEST(test_plain)
+{
+	machine.reboot_ends = true;
+	build(NULL, NULL, ACCEL_KVM);
+	ck_assert(has("-machine", "q35,accel=kvm"));
+	ck_assert(has("-cpu", "host"));
+	ck_assert(!has("-object", NULL));
+	ck_assert(!has("-netdev", NULL));
+	ck_assert(!has("-kernel", NULL));
+	ck_assert(!has("-append", NULL));
+	ck_assert(has("-no-reboot", NULL));
+}
+END_TEST
+
+START_TEST(test_disks)
+{
+	machine.disks[0] = (struct machine_disk){.path = strdup("/d/a,b.raw"), .format = "raw"};
+	machine.disks[1] = (struct machine_disk){
+		.path = strdup("c.qcow2"), .format = "qcow2", .read_only = true};
+	machine.disk_count = 2;
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-blockdev", "driver=file,node-name=disk0-file,read-only=off,discard=unmap,"
+				   "filename=/d/a,,b.raw"));
+	ck_assert(has("-blockdev",
+		      "driver=raw,node-name=disk0,read-only=off,discard=unmap,file=disk0-file"));
+	ck_assert(has("-device", "virtio-blk-pci,drive=disk0,id=disk0-device"));
+	ck_assert(has("-blockdev",
+		      "driver=qcow2,node-name=disk1,read-only=on,discard=unmap,file=disk1-file"));
+}
+END_TEST
+
+/* A comma in a path is doubled where QEMU splits at commas: else it could smuggle in an option. */
+START_TEST(test_commas)
+{
+	build("/t/a,addr.path=b", "/t/c,server=on", ACCEL_TCG);
+	ck_assert(has("-netdev",
+		      "stream,id=net0,server=off,addr.type=unix,addr.path=/t/a,,addr.path=b"));
+	ck_assert(has("-chardev", "socket,id=vsock0,path=/t/c,,server=on"));
+}
+END_TEST
+
+START_TEST(test_proxy)
+{
+	struct proxy_conf conf = {.program = "/bin/netproxy", .dir = "/run/x", .machine = &machine};
+	static const char *const wanted[] = {
+		"/bin/netproxy",
+		"--link",
+		"qemu:/run/x/net.sock",
+		"--vsock",
+		"/run/x/vsock.sock,cid=3",
+		"--api",
+		"unix:/run/x/api.sock",
+		"--publish",
+		"8080:80",
+		"--publish",
+		"[::1]:53:53/udp",
+		"--log-file",
+		"/run/x/netproxy.log",
+		"--pid-file",
+		"/run/x/netproxy.pid",
+		"--notify-fd",
+		"12",
+	};
+
+	machine.publish[0].text = strdup("8080:80");
+	machine.publish[1].text = strdup("[::1]:53:53/udp");
+	machine.publish_count = 2;
+	ck_assert_int_eq(proxy_args_build(&conf, 12, &args), 0);
+	ck_assert_uint_eq(args.count, sizeof(wanted) / sizeof(wanted[0]));
+	for (size_t i = 0; i < args.count; i++)
+		ck_assert_str_eq(args.items[i], wanted[i]);
+}
+END_TEST
+
+START_TEST(test_shell_line)
+{
+	char *line;
+
+	args_add(&args, "plain");
+	args_add(&args, "two words");
+	args_add(&args, "it's");
+	args_add(&args, "");
+	args_add(&args, "$HOME;rm");
+	line = args_shell_line(&args);
+	ck_assert_str_eq(line, "plain 'two words' 'it'\\''s' '' '$HOME;rm'");
+	free(line);
+}
+END_TEST
+
+START_TEST(test_full)
+{
+	for (size_t i = 0; i < ARGS_MAX; i++)
+		args_addf(&args, "%zu", i);
+	ck_assert(args_ok(&args));
+	args_add(&args, "one too many");
+	ck_assert(!args_ok(&args));
+	ck_assert_uint_eq(args.count, ARGS_MAX);
+	ck_assert_ptr_null(args.items[ARGS_MAX]);
+}
+END_TEST
+
+START_TEST(test_append_to_nothing)
+{
+	args_append(&args, "x");
+	ck_assert(!args_ok(&args));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("launcher_args");
+	TCase *tcase = tcase_create("args");
+	SRunner *runner = srunner_create(suite);
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, test_userspace);
+	tcase_add_test(tcase, test_plain);
+	tcase_add_test(tcase, test_disks);
+	tcase_add_test(tcase, test_commas);
+	tcase_add_test(tcase, test_proxy);
+	tcase_add_test(tcase, test_shell_line);
+	tcase_add_test(tcase, test_full);
+	tcase_add_test(tcase, test_append_to_nothing);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
