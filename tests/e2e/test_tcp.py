@@ -35,6 +35,19 @@ def test_bulk_both_ways(t):
                    traffic.send(client, 1, size), traffic.send(far, 2, size))
 
 
+@case(links=("stream-lossy",), timeout=120)
+def test_bulk_over_a_bad_wire(t):
+    """Frames of both directions get lost, doubled and out of order; the streams don't."""
+    size = 16 * MIB
+    client, far = t.pair()
+    traffic.one_way(client, far, size, seed=1)
+    client, far = t.pair()
+    traffic.one_way(far, client, size, seed=2)
+    for _ in range(20):  # opening and closing, too
+        client, far = t.pair()
+        traffic.one_way(client, far, 1000)
+
+
 @case(links=BOTH, timeout=120)
 def test_bulk_four_connections(t):
     size = t.size(64 * MIB)

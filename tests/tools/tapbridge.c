@@ -6,20 +6,14 @@
  * As in a VM, nothing is lost on the way to the proxy: while the stream is full the tap isn't read,
  * and the tap's queue is made long enough for the guest's TCP windows. With --offload the guest's
  * kernel hands over super-frames without checksums, which are cut and completed here, so that the
- * guest's own work isn't what limits a measurement.
+ * guest's own work isn't what limits a measurement. With --impair it plays a bad wire.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,21 +21,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "netstack/frame.h"
 #include "netstack/offload.h"
 
+#include "bad_wire.h"
+#include "bridge_ends.h"
+
 #define PREFIX_SIZE   4
 #define BUFFER_SIZE   (1024 * 1024)
 #define BATCH_SIZE    (128 * 1024) /* written to the stream at once, if the tap has as much */
-#define TAP_QUEUE_LEN 10000        /* frames; 4 MiB in frames of 1500 are 2800 */
 #define QEMU_SIZE_MAX 69632        /* QEMU drops a connection that announces more */
-/* A super-frame, cut into the smallest segments, with headers and prefixes. */
-#define CUT_SIZE_MAX (FRAME_SIZE_MAX + OFFLOAD_SEGMENTS_MAX * (FRAME_LINEAR_SIZE + PREFIX_SIZE))
+/* Most that one read from the tap adds to the up buffer: what a bad wire makes of a frame, or a
+ * super-frame cut into the smallest segments, with headers and prefixes. */
+#define READ_ADDS_MAX                           \
+	(BAD_WIRE_FRAMES_MAX * FRAME_SIZE_MAX + \
+	 OFFLOAD_SEGMENTS_MAX * (FRAME_LINEAR_SIZE + PREFIX_SIZE))
 
 struct buffer {
 	uint8_t *bytes; /* BUFFER_SIZE */
@@ -66,15 +63,18 @@ struct bridge {
 	struct offload_scratch *scratch;
 	struct gro *gro;         /* joins what came down, with --offload */
 	struct iobuf down_iobuf; /* lends down's bytes to the gro */
+	struct bad_wire *wires;  /* --impair: of the way up, and down; else NULL */
 	struct counters counters;
 };
 
 static volatile sig_atomic_t stopped;
 
 static const char usage_text[] =
-	"usage: tapbridge --tap IFNAME [--netns PATH] --connect unix:PATH|tcp:ADDR:PORT [--offload]\n"
+	"usage: tapbridge --tap IFNAME [--netns PATH] --connect unix:PATH|tcp:ADDR:PORT\n"
+	"                 [--offload | --impair LOSS,DUPLICATE,REORDER[,SEED]]\n"
 	"  --netns    network namespace to make the tap in (our own)\n"
 	"  --offload  take super-frames from the guest and cut them here; join frames on the way to it\n"
+	"  --impair   spoil frames of both directions: so many of a thousand in each way\n"
 	"Prints \"ready\" when connected, and counters as JSON at the end. Exit status: 0 after SIGTERM or SIGINT,\n"
 	"3 when the other side closed the stream, 1 after an error.\n";
 
@@ -82,125 +82,6 @@ static void on_signal(int number)
 {
 	(void)number;
 	stopped = 1;
-}
-
-static int fail(const char *what)
-{
-	fprintf(stderr, "tapbridge: %s: %s\n", what, strerror(errno));
-	return -1;
-}
-
-static int tap_configure(int tap, const char *ifname, bool offload)
-{
-	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI};
-	int fd, result;
-
-	if (strlen(ifname) >= sizeof(ifr.ifr_name)) {
-		errno = ENAMETOOLONG;
-		return fail(ifname);
-	}
-	strcpy(ifr.ifr_name, ifname);
-	if (offload)
-		ifr.ifr_flags |= IFF_VNET_HDR;
-	if (ioctl(tap, TUNSETIFF, &ifr) < 0)
-		return fail("TUNSETIFF");
-	if (offload && ioctl(tap, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0)
-		return fail("TUNSETOFFLOAD");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail("socket");
-	ifr.ifr_qlen = TAP_QUEUE_LEN;
-	result = ioctl(fd, SIOCSIFTXQLEN, &ifr);
-	close(fd);
-	return result < 0 ? fail("SIOCSIFTXQLEN") : 0;
-}
-
-/* Opens the tap in the namespace at `netns` (NULL: ours), and stays in ours. */
-static int tap_open(const char *ifname, const char *netns, bool offload)
-{
-	int own = -1, other = -1, tap = -1;
-
-	if (netns) {
-		own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		other = open(netns, O_RDONLY | O_CLOEXEC);
-		if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0) {
-			fail(netns);
-			goto out;
-		}
-	}
-	tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (tap < 0) {
-		fail("/dev/net/tun");
-	} else if (tap_configure(tap, ifname, offload) < 0) {
-		close(tap);
-		tap = -1;
-	}
-	if (netns && setns(own, CLONE_NEWNET) < 0) {
-		fail("return to the own namespace");
-		exit(1);
-	}
-out:
-	if (own >= 0)
-		close(own);
-	if (other >= 0)
-		close(other);
-	return tap;
-}
-
-static int connect_unix(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (strlen(path) >= sizeof(sun.sun_path)) {
-		errno = ENAMETOOLONG;
-		return fail(path);
-	}
-	strcpy(sun.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return fail(path);
-	return fd;
-}
-
-static int connect_tcp(const char *text)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET};
-	const char *colon = strrchr(text, ':');
-	char host[INET_ADDRSTRLEN];
-	int fd, one = 1;
-
-	errno = EINVAL;
-	if (!colon || (size_t)(colon - text) >= sizeof(host))
-		return fail(text);
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = '\0';
-	sin.sin_port = htons((uint16_t)atoi(colon + 1));
-	if (inet_pton(AF_INET, host, &sin.sin_addr) != 1)
-		return fail(text);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0)
-		return fail(text);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
-
-static int stream_connect(const char *where)
-{
-	int fd;
-
-	if (!strncmp(where, "unix:", 5)) {
-		fd = connect_unix(where + 5);
-	} else if (!strncmp(where, "tcp:", 4)) {
-		fd = connect_tcp(where + 4);
-	} else {
-		fprintf(stderr, "tapbridge: --connect %s: want unix:PATH or tcp:ADDR:PORT\n",
-			where);
-		return -1;
-	}
-	if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return fail("O_NONBLOCK");
-	return fd;
 }
 
 /* Makes `room` bytes of space after the end, if what isn't passed on yet leaves as much. */
@@ -278,7 +159,7 @@ static int up_read_offload(struct bridge *bridge)
 	int count;
 
 	if (n < (ssize_t)sizeof(vnet))
-		return n < 0 && errno == EAGAIN ? 0 : fail("read from the tap");
+		return n < 0 && errno == EAGAIN ? 0 : bridge_fail("read from the tap");
 	payload.iov_len = (size_t)n - sizeof(vnet);
 	frame_from_vnet(&frame, &vnet, &payload);
 	bridge->counters.up_reads++;
@@ -304,17 +185,30 @@ static int up_read_offload(struct bridge *bridge)
 	return 1;
 }
 
+/* Appends a frame of one piece. */
+static void up_append_bytes(void *arg, const uint8_t *bytes, size_t size)
+{
+	struct bridge *bridge = arg;
+	struct buffer *up = &bridge->up;
+
+	memcpy(up->bytes + up->end + PREFIX_SIZE, bytes, size);
+	put_prefix(up->bytes + up->end, size);
+	up->end += PREFIX_SIZE + size;
+	bridge->counters.up_frames++;
+}
+
 static int up_read_plain(struct bridge *bridge)
 {
-	struct buffer *up = &bridge->up;
-	ssize_t n = read(bridge->tap, up->bytes + up->end + PREFIX_SIZE, FRAME_SIZE_MAX);
+	static uint8_t bytes[FRAME_SIZE_MAX];
+	ssize_t n = read(bridge->tap, bytes, sizeof(bytes));
 
 	if (n <= 0)
-		return n < 0 && errno == EAGAIN ? 0 : fail("read from the tap");
-	put_prefix(up->bytes + up->end, (size_t)n);
-	up->end += PREFIX_SIZE + (size_t)n;
-	bridge->counters.up_frames++;
+		return n < 0 && errno == EAGAIN ? 0 : bridge_fail("read from the tap");
 	bridge->counters.up_reads++;
+	if (bridge->wires)
+		bad_wire_pass(&bridge->wires[0], bytes, (size_t)n, up_append_bytes, bridge);
+	else
+		up_append_bytes(bridge, bytes, (size_t)n);
 	return 1;
 }
 
@@ -327,7 +221,7 @@ static int up_flush(struct bridge *bridge)
 		return 0;
 	n = send(bridge->stream, up->bytes + up->start, buffer_used(up), MSG_NOSIGNAL);
 	if (n < 0)
-		return errno == EAGAIN ? 0 : fail("write to the stream");
+		return errno == EAGAIN ? 0 : bridge_fail("write to the stream");
 	up->start += (size_t)n;
 	if (up->start == up->end)
 		up->start = up->end = 0;
@@ -340,7 +234,7 @@ static int up_pump(struct bridge *bridge)
 	int result = 1;
 
 	while (result > 0 && buffer_used(&bridge->up) < BATCH_SIZE &&
-	       buffer_reserve(&bridge->up, CUT_SIZE_MAX))
+	       buffer_reserve(&bridge->up, READ_ADDS_MAX))
 		result = bridge->offload ? up_read_offload(bridge) : up_read_plain(bridge);
 	return result < 0 ? -1 : up_flush(bridge);
 }
@@ -376,6 +270,13 @@ static void gro_to_tap(void *arg, const struct frame *frame)
 	tap_write(bridge, iov, frame->iov_count + 1);
 }
 
+static void down_bytes(void *arg, const uint8_t *bytes, size_t size)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes, size};
+
+	tap_write(arg, &iov, 1);
+}
+
 static void down_frame(struct bridge *bridge, uint8_t *bytes, size_t size)
 {
 	struct iovec iov = {bytes, size};
@@ -383,7 +284,10 @@ static void down_frame(struct bridge *bridge, uint8_t *bytes, size_t size)
 
 	bridge->counters.down_frames++;
 	if (!bridge->offload) {
-		tap_write(bridge, &iov, 1);
+		if (bridge->wires && size <= FRAME_SIZE_MAX)
+			bad_wire_pass(&bridge->wires[1], bytes, size, down_bytes, bridge);
+		else
+			down_bytes(bridge, bytes, size);
 		return;
 	}
 	frame.buf = &bridge->down_iobuf;
@@ -431,7 +335,7 @@ static int down_pump(struct bridge *bridge)
 	if (n == 0)
 		return 1;
 	if (n < 0)
-		return errno == EAGAIN ? 0 : fail("read from the stream");
+		return errno == EAGAIN ? 0 : bridge_fail("read from the stream");
 	down->end += (size_t)n;
 	return down_deliver(bridge);
 }
@@ -452,7 +356,7 @@ static int bridge_run(struct bridge *bridge, const sigset_t *waiting)
 		if (ppoll(fds, 2, NULL, waiting) < 0) {
 			if (errno == EINTR)
 				continue;
-			fail("poll");
+			bridge_fail("poll");
 			return 1;
 		}
 		if (fds[1].revents & POLLOUT && up_flush(bridge) < 0)
@@ -479,20 +383,20 @@ static int bridge_open(struct bridge *bridge, const char *ifname, const char *ne
 	bridge->up.bytes = malloc(BUFFER_SIZE);
 	bridge->down.bytes = malloc(BUFFER_SIZE);
 	if (!bridge->up.bytes || !bridge->down.bytes)
-		return fail("malloc");
+		return bridge_fail("malloc");
 	if (bridge->offload) {
 		bridge->scratch = offload_scratch_new();
 		if (!bridge->scratch || gro_new(gro_to_tap, bridge, &bridge->gro) < 0)
-			return fail("offload");
+			return bridge_fail("offload");
 		bridge->down_iobuf = (struct iobuf){.refs = 1,
 						    .size = BUFFER_SIZE,
 						    .data = bridge->down.bytes,
 						    .release = iobuf_keep};
 	}
-	bridge->tap = tap_open(ifname, netns, bridge->offload);
+	bridge->tap = bridge_tap_open(ifname, netns, bridge->offload);
 	if (bridge->tap < 0)
 		return -1;
-	bridge->stream = stream_connect(where);
+	bridge->stream = bridge_stream_connect(where);
 	return bridge->stream < 0 ? -1 : 0;
 }
 
@@ -508,16 +412,27 @@ static void bridge_close(struct bridge *bridge)
 	free(bridge->down.bytes);
 }
 
+static void print_counters(const struct bridge *bridge)
+{
+	const struct counters *c = &bridge->counters;
+	uint64_t spoilt = bridge->wires ? bridge->wires[0].spoilt + bridge->wires[1].spoilt : 0;
+
+	printf("{\"up_frames\":%" PRIu64 ",\"up_reads\":%" PRIu64 ",\"down_frames\":%" PRIu64
+	       ",\"down_writes\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"spoilt\":%" PRIu64 "}\n",
+	       c->up_frames, c->up_reads, c->down_frames, c->down_writes, c->refused, spoilt);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"tap", required_argument, NULL, 't'},
-						{"netns", required_argument, NULL, 'n'},
-						{"connect", required_argument, NULL, 'c'},
-						{"offload", no_argument, NULL, 'o'},
-						{0}};
+	static const struct option options[] = {
+		{"tap", required_argument, NULL, 't'},     {"netns", required_argument, NULL, 'n'},
+		{"connect", required_argument, NULL, 'c'}, {"offload", no_argument, NULL, 'o'},
+		{"impair", required_argument, NULL, 'i'},  {0}};
 	const struct sigaction action = {.sa_handler = on_signal};
 	struct bridge bridge = {.tap = -1, .stream = -1};
 	const char *tap = NULL, *netns = NULL, *where = NULL;
+	static struct bad_wire wires[2];
+	struct bad_wire_conf impairment = {.seed = 1};
 	sigset_t blocked, waiting;
 	int option, status = 1;
 
@@ -530,11 +445,15 @@ int main(int argc, char **argv)
 			where = optarg;
 		else if (option == 'o')
 			bridge.offload = true;
+		else if (option == 'i' && bad_wire_parse(optarg, &impairment))
+			bridge.wires = wires;
 		else
 			goto usage;
 	}
-	if (!tap || !where || optind != argc)
+	if (!tap || !where || optind != argc || (bridge.offload && bridge.wires))
 		goto usage;
+	bad_wire_init(&wires[0], &impairment);
+	bad_wire_init(&wires[1], &impairment);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigemptyset(&blocked);
@@ -545,12 +464,7 @@ int main(int argc, char **argv)
 		puts("ready");
 		fflush(stdout);
 		status = bridge_run(&bridge, &waiting);
-		printf("{\"up_frames\":%" PRIu64 ",\"up_reads\":%" PRIu64
-		       ",\"down_frames\":%" PRIu64 ",\"down_writes\":%" PRIu64
-		       ",\"refused\":%" PRIu64 "}\n",
-		       bridge.counters.up_frames, bridge.counters.up_reads,
-		       bridge.counters.down_frames, bridge.counters.down_writes,
-		       bridge.counters.refused);
+		print_counters(&bridge);
 	}
 	bridge_close(&bridge);
 	return status;

@@ -6,6 +6,7 @@ import os
 from . import netns, process, wait
 
 IFNAME = "eth0"
+IMPAIRMENT = "5,5,10"  # of a thousand frames: lost, doubled, out of order
 
 # What a DHCP client calls: sets the address and route up, and writes down what it was given.
 _LEASE_SCRIPT = """#!/bin/sh
@@ -36,7 +37,7 @@ mv "$LEASE_FILE.new" "$LEASE_FILE"
 
 
 class Guest:
-    """`link` is the kind of link: "tap", "stream", "stream-tcp" or "stream-offload"."""
+    """`link` is the kind of link: "tap", "stream", "stream-tcp", "stream-offload" or "stream-lossy"."""
 
     def __init__(self, number, link, directory, bridge, host):
         self.number = number
@@ -69,10 +70,12 @@ class Guest:
             argv = [self._bridge_binary, "--tap", IFNAME, "--netns", self.ns.path, "--connect", where]
             if self.link == "stream-offload":
                 argv.append("--offload")
+            if self.link == "stream-lossy":
+                argv += ["--impair", IMPAIRMENT]
             self._bridge_count += 1
             log = f"{self.directory}/tapbridge{self.number}.{self._bridge_count}.log"
             self.bridge = process.Process(argv, log, self.host)
-            self.bridge.wait_output("ready")
+            self.bridge.wait_output("ready\n")
         self.ns.ip("link", "set", "dev", IFNAME, "address", self.mac)
         self.ns.ip("link", "set", "dev", IFNAME, "up")
 
