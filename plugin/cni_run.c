@@ -246,8 +246,13 @@ static int command_add(const struct cni_env *env, const struct cni_conf *conf, F
 		r = attach(conf, &at, forwards, error);
 		json_object_put(forwards);
 	}
-	if (r == 0 && cni_print_result(out, result) < 0)
+	if (r == 0 && cni_print_result(out, result) < 0) {
+		struct cni_error ignored;
+
+		/* The runtime takes it for a failure; what can't be undone stays on record. */
+		detach(conf, &at, &ignored);
 		r = cni_fail(error, CNI_ERROR_IO, "can't write the result to standard output");
+	}
 	json_object_put(result);
 	return r;
 }

@@ -3,6 +3,7 @@
 #include "fake_api.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -193,22 +194,43 @@ static void *run(void *arg)
 	}
 }
 
-struct fake_api *fake_api_start(const char *path, enum fake_api_mode mode)
+/* Takes the listening socket. */
+static struct fake_api *start(int listen_fd, enum fake_api_mode mode)
 {
 	struct fake_api *api = calloc(1, sizeof(*api));
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
+	ck_assert_ptr_nonnull(api);
 	api->mode = mode;
+	api->listen_fd = listen_fd;
 	pthread_mutex_init(&api->lock, NULL);
-	api->listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	ck_assert_uint_lt(strlen(path), sizeof(at.sun_path));
-	strcpy(at.sun_path, path);
-	unlink(path);
-	ck_assert_int_eq(bind(api->listen_fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	ck_assert_int_eq(listen(api->listen_fd, 16), 0);
+	ck_assert_int_eq(listen(listen_fd, 16), 0);
 	ck_assert_int_eq(pipe(api->stop_fds), 0);
 	ck_assert_int_eq(pthread_create(&api->thread, NULL, run, api), 0);
 	return api;
+}
+
+struct fake_api *fake_api_start(const char *path, enum fake_api_mode mode)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	ck_assert_uint_lt(strlen(path), sizeof(at.sun_path));
+	strcpy(at.sun_path, path);
+	unlink(path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return start(fd, mode);
+}
+
+struct fake_api *fake_api_start_tcp(enum fake_api_mode mode, unsigned *ret_port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	*ret_port = ntohs(at.sin_port);
+	return start(fd, mode);
 }
 
 void fake_api_refuse(struct fake_api *api, const char *local)

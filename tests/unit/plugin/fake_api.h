@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A netproxy API for tests: a thread on a unix socket that keeps a list of forwards as the real one
+/* A netproxy API for tests: a thread on a socket that keeps a list of forwards as the real one
  * does, can be told to misbehave, and remembers what it was asked. */
 #ifndef TESTS_FAKE_API_H
 #define TESTS_FAKE_API_H
@@ -19,6 +19,8 @@ enum fake_api_mode {
 struct fake_api;
 
 struct fake_api *fake_api_start(const char *path, enum fake_api_mode mode);
+/* The same on TCP, on 127.0.0.1 at a port that is picked. */
+struct fake_api *fake_api_start_tcp(enum fake_api_mode mode, unsigned *ret_port);
 /* Refuses to expose this local address, as if another program had it. Borrowed. */
 void fake_api_refuse(struct fake_api *api, const char *local);
 /* A forward that somebody else made. */

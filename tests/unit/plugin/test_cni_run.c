@@ -14,6 +14,7 @@
 
 static char dir[] = "/tmp/test_cni_run.XXXXXX";
 static char socket_path[64];
+static char api_text[96]; /* the configuration's "api" */
 static char state_path[64];
 static unsigned timeout_ms;
 static char *output; /* of the last run_plugin(), owned */
@@ -23,6 +24,7 @@ static void setup(void)
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(socket_path, sizeof(socket_path), "%s/api", dir);
+	snprintf(api_text, sizeof(api_text), "unix:%s", socket_path);
 	snprintf(state_path, sizeof(state_path), "%s/state/deep", dir);
 	timeout_ms = 20000;
 	output = NULL;
@@ -51,9 +53,9 @@ static int run_plugin(const char *command, const char *id, const char *ports, co
 
 	snprintf(conf, sizeof(conf),
 		 "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"netproxy-cni\","
-		 "\"api\":\"unix:%s\",\"stateDir\":\"%s\",\"timeoutMs\":%u,"
+		 "\"api\":\"%s\",\"stateDir\":\"%s\",\"timeoutMs\":%u,"
 		 "\"runtimeConfig\":{\"portMappings\":[%s]}%s%s}",
-		 socket_path, state_path, timeout_ms, ports, extra[0] ? "," : "", extra);
+		 api_text, state_path, timeout_ms, ports, extra[0] ? "," : "", extra);
 	free(output);
 	FILE *out = open_memstream(&output, &size);
 	int status = cni_run(&env, conf, strlen(conf), out);
@@ -327,6 +329,60 @@ START_TEST(nobody_there)
 }
 END_TEST
 
+START_TEST(over_tcp)
+{
+	unsigned port;
+	struct fake_api *api = fake_api_start_tcp(FAKE_API_WORKS, &port);
+
+	snprintf(api_text, sizeof(api_text), "http://127.0.0.1:%u", port);
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 0);
+	ck_assert_str_eq(fake_api_forwards(api), "tcp :8080 ");
+	ck_assert_int_eq(run_plugin("DEL", "c1", WEB, ""), 0);
+	ck_assert_str_eq(fake_api_forwards(api), "");
+	fake_api_stop(api);
+	/* Now nobody listens there. */
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 1);
+	assert_output("\"code\":11,");
+	assert_output("Connection refused");
+}
+END_TEST
+
+/* A guest without a vsock device, or a host without netproxy: whichever this machine is, the
+ * message says what to look at. */
+START_TEST(over_vsock_to_nobody)
+{
+	strcpy(api_text, "vsock");
+	timeout_ms = 500;
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 1);
+	assert_output("\"code\":11,");
+	assert_output("can't connect to vsock port 6565 of the host");
+	assert_output("vsock");
+}
+END_TEST
+
+/* The port is withdrawn again when the result can't be handed over: the runtime would not know of
+ * it. */
+START_TEST(result_not_taken)
+{
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_WORKS);
+	struct cni_env env = {"ADD", "c1", "/run/netns/x", "eth0"};
+	char conf[1024];
+
+	snprintf(conf, sizeof(conf),
+		 "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"netproxy-cni\","
+		 "\"api\":\"%s\",\"stateDir\":\"%s\",\"runtimeConfig\":{\"portMappings\":[" WEB
+		 "]}," PREV "}",
+		 api_text, state_path);
+	FILE *full = fopen("/dev/full", "w");
+	ck_assert_ptr_nonnull(full);
+	ck_assert_int_eq(cni_run(&env, conf, strlen(conf), full), 1);
+	fclose(full);
+	ck_assert_str_eq(fake_api_forwards(api), "");
+	ck_assert_uint_eq(records(), 0);
+	fake_api_stop(api);
+}
+END_TEST
+
 START_TEST(version_and_environment)
 {
 	ck_assert_int_eq(run_plugin("VERSION", NULL, "", ""), 0);
@@ -361,6 +417,9 @@ int main(void)
 	tcase_add_loop_test(tests, api_fails, 0, sizeof(failings) / sizeof(failings[0]));
 	tcase_add_test(tests, list_is_not_json);
 	tcase_add_test(tests, nobody_there);
+	tcase_add_test(tests, over_tcp);
+	tcase_add_test(tests, over_vsock_to_nobody);
+	tcase_add_test(tests, result_not_taken);
 	tcase_add_test(tests, version_and_environment);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
