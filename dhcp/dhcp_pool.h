@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lease table: which client has, had, or is being offered which address. Knows no messages;
- *dhcp_server.c decides what a client may ask for and when.
+ * dhcp_server.c decides what a client may ask for and when.
  *
  * A record is made when an address is first given away, and then stays, so that a client gets its
- *address back even after its lease ran out. A new client gets, in this order: an address that was
- *offered once and not taken; the lowest one never used; the one that has been idle for longest.
- *When all are in use, an offer that has not been taken for DHCP_OFFER_GRACE_MS goes to the next who
- *asks: a guest that invents clients can delay others, and can hold what it confirms for a lease
- *time, but the table doesn't grow beyond DHCP_LEASES_MAX. One MAC has at most
- *DHCP_LEASES_PER_MAC_MAX records; another one takes the place of its least useful. At most
+ * address back even after its lease ran out. A new client gets, in this order: an address that was
+ * offered once and not taken; the lowest one never used; the one that has been idle for longest.
+ * When all are in use, an offer that has not been taken for DHCP_OFFER_GRACE_MS goes to the next
+ * who asks: a guest that invents clients can delay others, and can hold what it confirms for a
+ * lease time, but the table doesn't grow beyond DHCP_LEASES_MAX. One MAC has at most
+ * DHCP_LEASES_PER_MAC_MAX records; another one takes the place of its least useful. At most
  * DHCP_DECLINED_MAX declined addresses are set aside at a time.
  *
  * A client is its identifier, as RFC 2131 wants it, from whatever MAC; but while a lease is live,
- *the same identifier from another MAC is another client: two MACs on a switch are two machines,
- *more often than not made from one disk image, and none may take the other's lease by its name.
+ * the same identifier from another MAC is another client: two MACs on a switch are two machines,
+ * more often than not made from one disk image, and none may take the other's lease by its name.
  *
  *	          offer            bind
  *	IDLE ----------> OFFERED --------> BOUND --+ bind (renew)
@@ -24,7 +24,7 @@
  *	  +------------------------------ DECLINED
  *
  * Addresses are in host order. Each state has its list, in the order in which its members run out,
- *so that nothing here walks the table.
+ * so that nothing here walks the table.
  */
 #ifndef DHCP_DHCP_POOL_H
 #define DHCP_DHCP_POOL_H
@@ -37,14 +37,14 @@
 #include "base/list.h"
 #include "dhcp/dhcp_server.h"
 
+/* Firmware, initrd and system of one machine may each use another identifier. */
+#define DHCP_LEASES_PER_MAC_MAX 8
+#define DHCP_LEASES_PER_ID_MAX  64   /* machines that share an identifier */
 #define DHCP_LEASES_MAX         8192 /* records, static ones aside */
-#define DHCP_LEASES_PER_MAC_MAX 8 /* firmware, initrd and system may each use another identifier \
-				   */
-#define DHCP_LEASES_PER_ID_MAX 64 /* machines that share an identifier */
-#define DHCP_DECLINED_MAX      16
-#define DHCP_OFFER_HOLD_MS     30000
-#define DHCP_OFFER_GRACE_MS    3000
-#define DHCP_DECLINE_HOLD_MS   600000
+#define DHCP_DECLINED_MAX       16
+#define DHCP_OFFER_HOLD_MS      30000
+#define DHCP_OFFER_GRACE_MS     3000
+#define DHCP_DECLINE_HOLD_MS    600000
 
 struct dhcp_client {
 	struct mac mac;

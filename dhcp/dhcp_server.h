@@ -19,8 +19,8 @@
 #include "dhcp/dhcp_name.h"
 #include "dhcp/dhcp_wire.h"
 
-#define DHCP_ADDRESSES_MAX     16 /* DNS or NTP servers */
-#define DHCP_SEARCH_MAX        16 /* search domains; all together DHCP_OPTION_SIZE_MAX in wire form */
+#define DHCP_ADDRESSES_MAX     16   /* DNS or NTP servers */
+#define DHCP_SEARCH_MAX        16   /* search domains; their wire form fits one option */
 #define DHCP_ROUTES_MAX        32   /* classless static routes */
 #define DHCP_EXTRA_MAX         32   /* options given by number */
 #define DHCP_RESERVATIONS_MAX  1024 /* static leases */
@@ -105,10 +105,9 @@ struct dhcp_conf {
 
 enum dhcp_destination {
 	DHCP_TO_BROADCAST, /* 255.255.255.255, to all */
-	DHCP_TO_CHADDR, /* to an address that the client hasn't got yet: straight to its MAC, no ARP
-			 */
-	DHCP_TO_CIADDR, /* an ordinary datagram to the client's address */
-	DHCP_TO_RELAY,  /* an ordinary datagram to the relay agent, port 67 */
+	DHCP_TO_CHADDR,    /* straight to the client's MAC, no ARP: it hasn't got the address yet */
+	DHCP_TO_CIADDR,    /* an ordinary datagram to the client's address */
+	DHCP_TO_RELAY,     /* an ordinary datagram to the relay agent, port 67 */
 };
 
 struct dhcp_reply {

@@ -99,7 +99,7 @@ struct dhcp_message {
 };
 
 /* Decodes and checks the whole message, every option of it. Returns 0, or -EBADMSG when it is cut
- * short, has no magic cookie, an option runs past its area, or one that steers us has a wrong size.
+ * short, has no magic cookie, an option overruns its area, or one that steers us has a wrong size.
  */
 int dhcp_message_decode(const void *data, size_t size, struct dhcp_message *ret);
 
