@@ -5,13 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define KVM_API_VERSION_WANTED 12 /* the only one there has been since Linux 2.6.22 */
-#define CR0_PAGING             0x80000000ul
+/* Where 64-bit kernels live: the upper half of the address space. */
+#define KERNEL_HALF UINT64_C(0xff00000000000000)
 
 int accel_wish_parse(const char *text, enum accel_wish *ret)
 {
@@ -153,7 +155,9 @@ int accel_choose(enum accel_wish wish, const struct accel_facts *facts, enum acc
 
 bool accel_guest_runs(const char *info_registers)
 {
-	const char *cr0 = strstr(info_registers, "CR0=");
+	const char *rip = strstr(info_registers, "RIP=");
 
-	return cr0 && (strtoul(cr0 + 4, NULL, 16) & CR0_PAGING) != 0;
+	if (strstr(info_registers, "CPL=3"))
+		return true;
+	return rip && strtoull(rip + 4, NULL, 16) >= KERNEL_HALF;
 }

@@ -12,7 +12,8 @@
 
 #include "launcher/problem.h"
 
-/* A guest under KVM that hasn't left its boot ROM after so long never will. */
+/* A kernel that is booted directly under KVM runs within a second or two; one that doesn't after so
+ * long won't. */
 #define ACCEL_PROGRESS_TIMEOUT_MS 10000
 
 enum accel_wish { ACCEL_WISH_AUTO, ACCEL_WISH_KVM, ACCEL_WISH_TCG };
@@ -40,9 +41,10 @@ void accel_probe(char *buffer, unsigned buffer_size, struct accel_facts *ret_fac
 int accel_choose(enum accel_wish wish, const struct accel_facts *facts, enum accel *ret,
 		 struct problem *ret_why);
 
-/* Whether the output of the monitor's "info registers" shows a guest that has come beyond its
- * firmware: one that has turned paging on, which the BIOS never does and every operating system
- * soon. */
+/* Whether the output of the monitor's "info registers" shows a guest whose operating system runs:
+ * in user mode, or at a kernel's addresses. Firmware, boot loaders and Linux's own decompressor
+ * stay in the lower half, and that is where guests under a KVM that only pretends to work get
+ * stuck, or crawl for minutes. */
 bool accel_guest_runs(const char *info_registers);
 
 #endif

@@ -161,7 +161,9 @@ static void on_progress(void *arg, bool guest_runs)
 		loop_timer_cancel(s->progress_timer);
 }
 
-/* The watchdog over KVM: a guest that writes to its console or has turned paging on is alive. */
+/* The watchdog over KVM: a guest that writes to its console, or whose kernel runs, is alive. One
+ * that boots from a disk may wait in its boot loader's menu for as long as that likes: then nothing
+ * is done, but said. */
 static void on_progress_timer(void *arg)
 {
 	struct supervisor *s = arg;
@@ -173,7 +175,7 @@ static void on_progress_timer(void *arg)
 		vm_check_progress(s->vm, on_progress, s);
 		return;
 	}
-	if (s->conf->accel_may_fall_back)
+	if (s->conf->accel_may_fall_back && s->conf->machine->kernel)
 		fall_back(s, "the guest made no progress");
 	else
 		log_warn(

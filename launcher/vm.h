@@ -54,7 +54,7 @@ void vm_press_power(struct vm *vm);
 /* Tells QEMU to end, with the disks' caches written out; the guest isn't asked. */
 void vm_quit(struct vm *vm);
 void vm_kill(struct vm *vm);
-/* Asks whether the guest has come beyond its firmware; `fn` gets the answer if QEMU gives one. */
+/* Asks whether the guest's operating system runs; `fn` gets the answer if QEMU gives one. */
 void vm_check_progress(struct vm *vm, void (*fn)(void *arg, bool guest_runs), void *arg);
 /* Kills QEMU if it runs. NULL is fine. */
 void vm_free(struct vm *vm);

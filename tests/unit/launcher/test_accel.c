@@ -78,13 +78,17 @@ END_TEST
 
 START_TEST(test_progress)
 {
-	/* In the BIOS, hung after it, and in Linux. */
-	ck_assert(!accel_guest_runs("EIP=0000fff0 EFL=00000002\r\nCR0=60000010 CR2=00000000\r\n"));
-	ck_assert(!accel_guest_runs("EIP=000ebb1a\r\nCR0=00000011 CR2=00000000 CR3=00000000\r\n"));
-	ck_assert(accel_guest_runs("RIP=ffffffff81a0\r\nCR0=80050033 CR2=00007ffd CR3=0000\r\n"));
+	/* In the BIOS, in Linux's decompressor, in its kernel, in a program. */
+	ck_assert(!accel_guest_runs("EIP=000ebb1a EFL=00000002 [-------] CPL=0 II=0\r\n"
+				    "CR0=00000011 CR2=00000000 CR3=00000000\r\n"));
+	ck_assert(!accel_guest_runs("RIP=000000000431c3ff RFL=00000002 [-------] CPL=0 II=0\r\n"
+				    "CR0=80050033 CR2=0000000000000000\r\n"));
+	ck_assert(
+		accel_guest_runs("RAX=0\r\nRIP=ffffffff81a0b1c2 RFL=00000246 [---Z-P-] CPL=0\r\n"));
+	ck_assert(accel_guest_runs("RIP=000000000047b7a0 RFL=00000202 [-------] CPL=3 II=0\r\n"));
 	ck_assert(!accel_guest_runs(""));
-	ck_assert(!accel_guest_runs("CR0="));
-	ck_assert(!accel_guest_runs("CR0=garbage"));
+	ck_assert(!accel_guest_runs("RIP="));
+	ck_assert(!accel_guest_runs("RIP=garbage"));
 }
 END_TEST
 
