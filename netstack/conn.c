@@ -873,6 +873,11 @@ void conn_port_gone(struct stack *stack, unsigned port)
 
 /* ---- Timers ---- */
 
+/* lwIP would have its own timer started; ours follow from each connection's state. */
+void tcp_timer_needed(void)
+{
+}
+
 /* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that end by time. */
 static void conn_tick(struct conn *conn)
 {

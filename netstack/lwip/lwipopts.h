@@ -73,7 +73,7 @@
 /* The retransmission timer ticks every 2 * 25 ms. */
 #define TCP_TMR_INTERVAL          25
 #define LWIP_TCP_RTO_TIME         1000
-#define TCP_MAXRTX                15
+#define TCP_MAXRTX                12
 #define TCP_SYNMAXRTX             6
 
 /* Checksums are ours: offload.c verifies what comes in, links complete what goes out. */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways in that the options name: links listened on or opened, and vsock devices. */
+#ifndef NETPROXY_LINKS_H
+#define NETPROXY_LINKS_H
+
+#include "base/loop.h"
+#include "netproxy/options.h"
+#include "netstack/switch.h"
+
+struct links;
+
+/* Opens all links and attaches them to the switch as guests come. Returns 0 or -errno with a message. */
+int links_new(struct loop *loop, const struct options *options, struct nswitch *sw,
+	      char error[static OPTIONS_ERROR_MAX], struct links **ret_links);
+/* Stops listening; links that are attached belong to the switch. */
+void links_free(struct links *links);
+
+#endif

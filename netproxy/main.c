@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * netproxy: the daemon. This file is the map: it reads the options, creates the parts, connects them, and runs the loop.
+ *
+ *	guest -> links -> switch -> stack (lwIP) -> forwarder -> host sockets
+ *	                                              |-> services: DHCP, DNS
+ *	host  -> publish -> forwarder -> stack -> switch -> links -> guest
+ *	API   -> publish, leases, counters
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "forwarder/forwarder.h"
+#include "forwarder/publish.h"
+#include "netproxy/control.h"
+#include "netproxy/links.h"
+#include "netproxy/options.h"
+#include "netproxy/services.h"
+
+LOG_MODULE("netproxy");
+
+#define EXIT_CANNOT 1
+#define EXIT_USAGE  2
+
+/* The gateway's MAC: locally administered, and the same at every start, so that guests' ARP caches stay right. */
+static const struct mac gateway_mac = {{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}};
+
+struct netproxy {
+	const struct options *options;
+	struct loop *loop;
+	struct loop_signal *signals[3];
+	struct forwarder *forwarder;
+	struct publish *publish;
+	struct services *services;
+	struct control *control;
+	struct links *links;
+};
+
+/* ---- The process ---- */
+
+static void on_stop_signal(void *arg)
+{
+	struct netproxy *np = arg;
+
+	log_info("asked to stop");
+	loop_stop(np->loop, 0);
+}
+
+static void on_hangup_signal(void *arg)
+{
+	struct netproxy *np = arg;
+
+	if (np->options->log_file[0] && log_set_file(np->options->log_file) < 0)
+		log_error("can't reopen the log file %s: going on with the old one", np->options->log_file);
+}
+
+static int watch_signals(struct netproxy *np)
+{
+	static const struct {
+		int number;
+		loop_fn *fn;
+	} wanted[] = {
+		{SIGTERM, on_stop_signal},
+		{SIGINT, on_stop_signal},
+		{SIGHUP, on_hangup_signal},
+	};
+	int r = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; r == 0 && i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		r = loop_signal_new(np->loop, wanted[i].number, wanted[i].fn, np, &np->signals[i]);
+	return r;
+}
+
+/* A flow needs a descriptor; take as many as we may have. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int write_pid_file(const char *path, char error[static OPTIONS_ERROR_MAX])
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0) {
+		snprintf(error, OPTIONS_ERROR_MAX, "--pid-file %.200s: %s", path, strerror(errno));
+		return -EIO;
+	}
+	return 0;
+}
+
+static void notify_ready(int fd)
+{
+	static const char text[] = "READY=1\n";
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, sizeof(text) - 1) < 0)
+		log_warn("--notify-fd %d: %s", fd, strerror(errno));
+	close(fd);
+}
+
+/* ---- Wiring ---- */
+
+static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
+{
+	const struct options *options = np->options;
+	struct forwarder_conf conf = {
+		.stack = {
+			.mac = gateway_mac,
+			.subnet = options->subnet,
+			.gateway = options->gateway,
+			.alias = options->host_alias,
+			.mtu = options->mtu,
+			.conns_max = options->connections_max,
+		},
+		.host_access = options->host_access,
+		.udp_flows_max = options->udp_flows_max,
+	};
+	int r = forwarder_new(np->loop, &conf, &np->forwarder);
+
+	if (r == 0)
+		r = publish_new(np->loop, np->forwarder, &np->publish);
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "the network can't start: %s", strerror(-r));
+	return r;
+}
+
+static int publish_one(struct netproxy *np, const struct publish_option *option,
+		       char error[static OPTIONS_ERROR_MAX])
+{
+	struct publish_spec spec = {
+		.protocol = option->udp ? PUBLISH_UDP : PUBLISH_TCP,
+		.local = option->local,
+		.remote = option->guest,
+		.owner = {.kind = PUBLISH_OWNER_CONFIG},
+	};
+	char local[ENDPOINT_TEXT_MAX];
+	int r = publish_add(np->publish, &spec, NULL, NULL);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--publish %s: %s%s", endpoint_format(&option->local, local),
+			 strerror(-r),
+			 r == -EACCES ? ": ports below net.ipv4.ip_unprivileged_port_start need a privilege"
+			 : r == -EADDRINUSE ? ": something on this host listens there ('ss -ltnp' shows what)"
+					    : "");
+	return r;
+}
+
+static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
+{
+	int r = loop_new(&np->loop);
+
+	if (r < 0) {
+		snprintf(error, OPTIONS_ERROR_MAX, "no event loop: %s", strerror(-r));
+		return r;
+	}
+	r = watch_signals(np);
+	if (r < 0) {
+		snprintf(error, OPTIONS_ERROR_MAX, "no signal handlers: %s", strerror(-r));
+		return r;
+	}
+	r = start_forwarder(np, error);
+	if (r == 0)
+		r = services_new(np->loop, np->options, np->forwarder, error, &np->services);
+	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)
+		r = publish_one(np, &np->options->publish[i], error);
+	if (r == 0)
+		r = control_new(np->loop, np->options, np->forwarder, np->publish, np->services, error,
+				&np->control);
+	if (r == 0)
+		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)), error,
+			      &np->links);
+	if (r == 0 && np->options->pid_file[0])
+		r = write_pid_file(np->options->pid_file, error);
+	return r;
+}
+
+static void stop(struct netproxy *np)
+{
+	links_free(np->links);
+	control_free(np->control);
+	publish_free(np->publish);
+	services_free(np->services);
+	forwarder_free(np->forwarder);
+	for (size_t i = 0; i < sizeof(np->signals) / sizeof(np->signals[0]); i++)
+		loop_signal_free(np->signals[i]);
+	loop_free(np->loop);
+}
+
+static int run(const struct options *options)
+{
+	struct netproxy np = {.options = options};
+	char error[OPTIONS_ERROR_MAX] = "";
+	int status = EXIT_CANNOT;
+
+	if (start(&np, error) < 0) {
+		fprintf(stderr, "netproxy: %s\n", error);
+		if (options->log_file[0])
+			log_error("%s", error);
+	} else {
+		char subnet[PREFIX_TEXT_MAX];
+
+		log_info("netproxy %s is ready: network %s", NETPROXY_VERSION,
+			 prefix_format(&options->subnet, subnet));
+		notify_ready(options->notify_fd);
+		status = loop_run(np.loop) < 0 ? EXIT_CANNOT : 0;
+		if (options->pid_file[0])
+			unlink(options->pid_file);
+	}
+	stop(&np);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	char error[OPTIONS_ERROR_MAX];
+	enum options_result parsed = options_parse(argc, argv, &options, error);
+	int status = 0;
+
+	if (parsed == OPTIONS_BAD) {
+		fprintf(stderr, "netproxy: %s\n", error);
+		status = EXIT_USAGE;
+	} else if (parsed == OPTIONS_RUN && options.link_count == 0) {
+		options_print_start();
+		status = EXIT_USAGE;
+	} else if (parsed == OPTIONS_RUN && options.log_file[0] && log_set_file(options.log_file) < 0) {
+		fprintf(stderr, "netproxy: --log-file %s can't be opened for writing\n", options.log_file);
+		status = EXIT_CANNOT;
+	} else if (parsed == OPTIONS_RUN) {
+		raise_fd_limit();
+		status = run(&options);
+	}
+	options_free(&options);
+	return status;
+}

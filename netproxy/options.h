@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything that can be said to netproxy, on the command line or in a JSON configuration file, checked once and then
+ * only read. There is one table of options (options.c): flags, configuration keys and --help all come from it.
+ */
+#ifndef NETPROXY_OPTIONS_H
+#define NETPROXY_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/sock.h"
+
+#define OPTIONS_LINKS_MAX   64
+#define OPTIONS_VSOCKS_MAX  64
+#define OPTIONS_APIS_MAX    16
+#define OPTIONS_PUBLISH_MAX 1024
+#define OPTIONS_DNS_MAX     8
+#define OPTIONS_NAME_MAX    64
+#define OPTIONS_PATH_MAX    4096
+#define OPTIONS_ERROR_MAX   512
+
+enum link_option_kind {
+	LINK_OPTION_QEMU_UNIX, /* qemu:PATH */
+	LINK_OPTION_QEMU_TCP,  /* qemu:tcp:HOST:PORT */
+	LINK_OPTION_TAP,       /* tap:IFNAME[,netns=PID|PATH] */
+};
+
+struct link_option {
+	enum link_option_kind kind;
+	char path[OPTIONS_PATH_MAX]; /* qemu:PATH, or the tap's name */
+	char netns[OPTIONS_PATH_MAX];
+	struct endpoint at;
+};
+
+struct vsock_option {
+	char path[SOCK_PATH_MAX];
+	uint32_t cid; /* 0: the default */
+};
+
+struct api_option {
+	bool tcp;
+	char path[SOCK_PATH_MAX];
+	struct endpoint at;
+};
+
+struct publish_option {
+	struct endpoint local; /* AF_UNSPEC: all addresses */
+	struct endpoint guest; /* AF_UNSPEC: the first guest */
+	bool udp;
+};
+
+struct options {
+	struct link_option *links; /* up to OPTIONS_LINKS_MAX; owned, as the other arrays */
+	unsigned link_count;
+	struct vsock_option *vsocks;
+	unsigned vsock_count;
+	struct api_option *apis;
+	unsigned api_count;
+	struct publish_option *publish;
+	unsigned publish_count;
+
+	struct prefix subnet;
+	struct addr gateway;    /* set by options_finish(): the subnet's first address by default */
+	struct addr host_alias; /* ... and the last but one */
+	bool gateway_given;
+	bool host_alias_given;
+	unsigned mtu;
+	bool host_access;
+	unsigned connections_max;
+	unsigned udp_flows_max;
+	uint32_t lease_seconds;
+
+	struct endpoint dns[OPTIONS_DNS_MAX]; /* none: those of resolv_conf */
+	unsigned dns_count;
+	char resolv_conf[OPTIONS_PATH_MAX];
+	char domain[OPTIONS_NAME_MAX];
+
+	char pid_file[OPTIONS_PATH_MAX];
+	char log_file[OPTIONS_PATH_MAX];
+	char log_level[OPTIONS_NAME_MAX];
+	int notify_fd; /* -1: none */
+};
+
+enum options_result {
+	OPTIONS_RUN,  /* go on */
+	OPTIONS_DONE, /* --help or --version has been printed: exit 0 */
+	OPTIONS_BAD,  /* ret_error says why: exit 2 */
+};
+
+/* Reads the command line, and the configuration file that it names; what the command line says wins over the file, and lists add
+ * up. *ret_options is to be freed with options_free() in any case. */
+enum options_result options_parse(int argc, char **argv, struct options *ret_options,
+				  char error[static OPTIONS_ERROR_MAX]);
+void options_free(struct options *options);
+
+/* Prints how to start, for a call without arguments. */
+void options_print_start(void);
+
+/* The text forms; each returns 0, or -EINVAL with a message for the user. */
+int options_parse_link(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX]);
+int options_parse_vsock(const char *text, struct vsock_option *ret, char error[static OPTIONS_ERROR_MAX]);
+int options_parse_api(const char *text, struct api_option *ret, char error[static OPTIONS_ERROR_MAX]);
+int options_parse_publish(const char *text, struct publish_option *ret, char error[static OPTIONS_ERROR_MAX]);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text forms of options that have a form of their own: links, vsock devices, API sockets, published ports. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netproxy/options.h"
+
+#define PUBLISH_TOKENS_MAX 4
+
+static int complain(char error[static OPTIONS_ERROR_MAX], const char *text, const char *expected)
+{
+	snprintf(error, OPTIONS_ERROR_MAX, "\"%.200s\": expected %s", text, expected);
+	return -EINVAL;
+}
+
+/* Copies `size` bytes of text and the NUL, if they fit. */
+static bool copy_text(char *to, size_t room, const char *from, size_t size)
+{
+	if (size == 0 || size >= room)
+		return false;
+	memcpy(to, from, size);
+	to[size] = '\0';
+	return true;
+}
+
+/* The value of `key` in "...,key=value,..." behind the first comma; NULL when absent. */
+static const char *find_key(const char *text, const char *key, size_t *ret_size)
+{
+	size_t key_size = strlen(key);
+
+	for (const char *at = strchr(text, ','); at; at = strchr(at, ',')) {
+		at++;
+		if (strncmp(at, key, key_size) == 0 && at[key_size] == '=') {
+			*ret_size = strcspn(at + key_size + 1, ",");
+			return at + key_size + 1;
+		}
+	}
+	return NULL;
+}
+
+/* Whether every "key=" behind the first comma is `key` (NULL: there may be none). */
+static bool only_key(const char *text, const char *key)
+{
+	for (const char *at = strchr(text, ','); at; at = strchr(at, ',')) {
+		at++;
+		if (!key || strncmp(at, key, strlen(key)) != 0 || at[strlen(key)] != '=')
+			return false;
+	}
+	return true;
+}
+
+#define LINK_FORMS "qemu:PATH, qemu:tcp:ADDRESS:PORT or tap:NAME[,netns=PID|PATH]"
+
+static int parse_tap(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	const char *name = text + strlen("tap:");
+	size_t netns_size;
+	const char *netns = find_key(text, "netns", &netns_size);
+
+	if (!only_key(text, "netns") || !copy_text(ret->path, sizeof(ret->path), name, strcspn(name, ",")))
+		return complain(error, text, LINK_FORMS);
+	if (strlen(ret->path) > 15)
+		return complain(error, text, "an interface name of at most 15 characters behind tap:");
+	if (netns && !copy_text(ret->netns, sizeof(ret->netns), netns, netns_size))
+		return complain(error, text, "a process id or a path behind netns=");
+	ret->kind = LINK_OPTION_TAP;
+	return 0;
+}
+
+int options_parse_link(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	struct link_option link = {0};
+	const char *rest;
+	int r = 0;
+
+	if (strncmp(text, "tap:", 4) == 0) {
+		r = parse_tap(text, &link, error);
+		if (r < 0)
+			return r;
+		*ret = link;
+		return 0;
+	}
+	if (strncmp(text, "qemu:", 5) != 0)
+		return complain(error, text, LINK_FORMS);
+	rest = text + 5;
+	if (strncmp(rest, "tcp:", 4) == 0) {
+		link.kind = LINK_OPTION_QEMU_TCP;
+		if (endpoint_parse(rest + 4, false, &link.at) < 0)
+			return complain(error, text, "an address and a port behind qemu:tcp:, such as 127.0.0.1:1234");
+	} else {
+		link.kind = LINK_OPTION_QEMU_UNIX;
+		if (!copy_text(link.path, SOCK_PATH_MAX, rest, strlen(rest)))
+			return complain(error, text, "a socket path of at most 107 bytes behind qemu:");
+	}
+	*ret = link;
+	return 0;
+}
+
+int options_parse_vsock(const char *text, struct vsock_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	struct vsock_option vsock = {0};
+	size_t size;
+	const char *cid = find_key(text, "cid", &size);
+
+	if (!only_key(text, "cid") || !copy_text(vsock.path, sizeof(vsock.path), text, strcspn(text, ",")))
+		return complain(error, text, "PATH[,cid=N], the path of at most 107 bytes");
+	if (cid) {
+		char *end;
+		unsigned long value = strtoul(cid, &end, 10);
+
+		if (end != cid + size || value < 3 || value > 0xfffffffe)
+			return complain(error, text, "a number from 3 to 4294967294 behind cid=");
+		vsock.cid = (uint32_t)value;
+	}
+	*ret = vsock;
+	return 0;
+}
+
+int options_parse_api(const char *text, struct api_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	struct api_option api = {0};
+
+	if (strncmp(text, "tcp:", 4) == 0) {
+		api.tcp = true;
+		if (endpoint_parse(text + 4, false, &api.at) < 0)
+			return complain(error, text, "an address and a port behind tcp:, such as 127.0.0.1:1234");
+	} else if (strncmp(text, "unix:", 5) != 0 ||
+		   !copy_text(api.path, sizeof(api.path), text + 5, strlen(text + 5))) {
+		return complain(error, text, "unix:PATH (at most 107 bytes) or tcp:ADDRESS:PORT");
+	}
+	*ret = api;
+	return 0;
+}
+
+/* Cuts "a:[b:c]:d" at the colons outside of brackets. Returns the number of pieces, or -1 when there are too many. */
+static int split_colons(char *text, char *tokens[static PUBLISH_TOKENS_MAX])
+{
+	int count = 0;
+	bool in_brackets = false;
+
+	tokens[count++] = text;
+	for (char *at = text; *at; at++) {
+		if (*at == '[')
+			in_brackets = true;
+		else if (*at == ']')
+			in_brackets = false;
+		if (*at != ':' || in_brackets)
+			continue;
+		if (count == PUBLISH_TOKENS_MAX)
+			return -1;
+		*at = '\0';
+		tokens[count++] = at + 1;
+	}
+	return count;
+}
+
+static bool parse_port(const char *text, bool allow_0, uint16_t *ret)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value > 65535 || (value == 0 && !allow_0))
+		return false;
+	*ret = (uint16_t)value;
+	return true;
+}
+
+/* An address without a port, IPv6 in brackets or not. */
+static bool parse_host(char *text, struct addr *ret)
+{
+	size_t size = strlen(text);
+
+	if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
+		text[size - 1] = '\0';
+		text++;
+	}
+	return addr_parse(text, ret) == 0;
+}
+
+static bool looks_like_port(const char *text)
+{
+	return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* Two to four pieces: [HOSTIP] HOSTPORT [GUEST] PORT. */
+static bool parse_publish_tokens(char **tokens, int count, struct publish_option *ret)
+{
+	int at = 0;
+
+	if (count < 2)
+		return false;
+	if (!looks_like_port(tokens[0])) {
+		if (!parse_host(tokens[at++], &ret->local.addr))
+			return false;
+	}
+	if (count - at < 2 || !parse_port(tokens[at++], true, &ret->local.port))
+		return false;
+	if (count - at == 2 && !parse_host(tokens[at++], &ret->guest.addr))
+		return false;
+	return count - at == 1 && parse_port(tokens[at], false, &ret->guest.port);
+}
+
+int options_parse_publish(const char *text, struct publish_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	struct publish_option publish = {0};
+	char copy[256];
+	char *tokens[PUBLISH_TOKENS_MAX];
+	char *slash;
+
+	if (copy_text(copy, sizeof(copy), text, strlen(text))) {
+		slash = strrchr(copy, '/');
+		if (slash) {
+			*slash++ = '\0';
+			publish.udp = strcmp(slash, "udp") == 0;
+			if (!publish.udp && strcmp(slash, "tcp") != 0)
+				return complain(error, text, "tcp or udp behind the slash");
+		}
+		if (parse_publish_tokens(tokens, split_colons(copy, tokens), &publish)) {
+			*ret = publish;
+			return 0;
+		}
+	}
+	return complain(error, text,
+			"[HOSTIP:]HOSTPORT:[GUEST:]PORT[/tcp|udp], such as 8080:80 or "
+			"127.0.0.1:2222:192.168.65.3:22/tcp");
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The services of the gateway, DHCP and DNS, put on the network: they know messages, the forwarder knows datagrams and connections, and
+ * this brings the two together, and DHCP's leases to DNS, the stack and the API.
+ */
+#ifndef NETPROXY_SERVICES_H
+#define NETPROXY_SERVICES_H
+
+#include "base/loop.h"
+#include "dhcp/dhcp_server.h"
+#include "dns/dns_server.h"
+#include "forwarder/forwarder.h"
+#include "netproxy/options.h"
+
+struct services;
+
+/* Returns 0 with owned services on `forwarder`, which must outlive them, or -errno with a message. */
+int services_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
+		 char error[static OPTIONS_ERROR_MAX], struct services **ret_services);
+void services_free(struct services *services);
+
+struct dhcp_server *services_dhcp(struct services *services);
+struct dns_server *services_dns(struct services *services);
+
+#endif
