@@ -22,10 +22,13 @@
 #define DNS_ZONES_MAX   64
 #define DNS_RECORDS_MAX 4096 /* of all zones together */
 #define DNS_REGEXPS_MAX 256  /* of all zones together */
-/* Patterns come from API clients, and the C library's compiler takes memory by what a pattern
- * multiplies out to: both are bounded. */
-#define DNS_REGEXP_SIZE_MAX   256
-#define DNS_REGEXP_REPEAT_MAX 64
+/* Patterns come from API clients, and the C library takes memory and time by what a pattern
+ * multiplies out to: all is bounded. */
+#define DNS_REGEXP_SIZE_MAX   256 /* characters */
+#define DNS_REGEXP_REPEAT_MAX 64  /* in one {} */
+#define DNS_REGEXP_DEPTH_MAX  16  /* groups within each other */
+#define DNS_REGEXP_NODES_MAX  512 /* multiplied out */
+#define DNS_REGEXP_RUNS_MAX   16  /* matches before it is compiled afresh */
 
 /* A record as users give it and as it is listed; the strings are borrowed. */
 struct dns_record_conf {
@@ -49,6 +52,7 @@ struct dns_zone_record {
 	bool has_regexp;
 	bool is_built_in; /* names below it are ours too */
 	regex_t regexp;
+	unsigned run_count; /* since the regexp was compiled */
 };
 
 struct dns_zone {

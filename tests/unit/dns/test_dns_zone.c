@@ -93,6 +93,12 @@ START_TEST(regexps_are_matched)
 	ck_assert_str_eq(find(&zones, "apps-12.x.z", AF_INET), "10.0.0.1");
 	ck_assert_str_eq(find(&zones, "apps-1234.x.z", AF_INET), "none");
 	ck_assert_str_eq(find(&zones, "apps-12yx.z", AF_INET), "none");
+	/* As often as it takes for the pattern to be compiled afresh. */
+	for (int i = 0; i < 3 * DNS_REGEXP_RUNS_MAX; i++)
+		ck_assert_str_eq(find(&zones, "apps-7.x.z", AF_INET), "10.0.0.1");
+	ck_assert_int_eq(
+		add(&zones, "y", NULL, "^[]a[:digit:]{+]+-[a-z]+-[a-z]+-(a|b)+$", "10.0.0.2"), 0);
+	ck_assert_str_eq(find(&zones, "a1{-x-yy-ab.y", AF_INET), "10.0.0.2");
 	ck_assert_str_eq(find(&zones, "named.z", AF_INET), "10.0.0.1");
 	dns_zones_destroy(&zones);
 }
@@ -110,7 +116,12 @@ START_TEST(bad_records_are_refused_with_reason)
 		{NULL, "\\d+", "1.2.3.4", "[0-9]"},
 		{NULL, "(?:a)", "1.2.3.4", "Perl group"},
 		{NULL, "a{65}", "1.2.3.4", "repeats too often"},
-		{NULL, "((a{9}){9})", "1.2.3.4", "repeats too often"},
+		{NULL, "(((a{9}){9}){9})", "1.2.3.4", "repeats too much"},
+		{NULL, "a++++++++++++++++", "1.2.3.4", "repeats too much"},
+		{NULL, "((((((((((a+)+)+)+)+)+)+)+)+)+)+", "1.2.3.4", "repeats too much"},
+		{NULL, "a)", "1.2.3.4", ") without a ("},
+		{NULL, "[a", "1.2.3.4", "without a ]"},
+		{NULL, "((((((((((((((((((a))))))))))))))))))", "1.2.3.4", "too many groups"},
 		{NULL, "a{", "1.2.3.4", "repeats too often"},
 		{NULL, "a\\", "1.2.3.4", "backslash"},
 	};
