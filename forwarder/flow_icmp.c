@@ -33,8 +33,8 @@ struct flow_icmp {
 	struct endpoint guest; /* the port is the guest's echo id */
 	uint64_t active_ms;
 	int fd;
-	bool raw;          /* a raw socket: replies come with the IP header, and everybody's */
-	uint16_t id;       /* the echo id on the host's side; ping sockets: the kernel's choice */
+	bool raw;    /* a raw socket: replies come with the IP header, and everybody's */
+	uint16_t id; /* the echo id on the host's side; ping sockets: the kernel's choice */
 	uint8_t ttl;
 	struct loop_fd *watch;
 };
@@ -93,8 +93,8 @@ static void on_timer(void *arg)
 	uint64_t now = loop_now_ms(table->loop);
 
 	while (!list_empty(&table->by_use)) {
-		struct flow_icmp *flow =
-			container_of(list_first(&table->by_use), struct flow_icmp, link);
+		struct flow_icmp *flow = container_of(list_first(&table->by_use), struct flow_icmp,
+						      link);
 		uint64_t end = flow->active_ms + FLOW_ICMP_IDLE_MS;
 
 		if (end > now) {
@@ -107,7 +107,8 @@ static void on_timer(void *arg)
 
 /* ---- Replies ---- */
 
-static void input_reply(struct flow_icmp *flow, const struct sockaddr_storage *from, const uint8_t *data, size_t size)
+static void input_reply(struct flow_icmp *flow, const struct sockaddr_storage *from,
+			const uint8_t *data, size_t size)
 {
 	struct wire_reader r = wire_reader(data, size);
 	struct endpoint host, seen;
@@ -126,8 +127,8 @@ static void input_reply(struct flow_icmp *flow, const struct sockaddr_storage *f
 		return;
 	payload = r.pos;
 	seen = route_reverse(stack_conf(flow->table->stack), &host);
-	stack_send_echo_reply(flow->table->stack, &seen.addr, &flow->guest.addr, flow->guest.port, sequence,
-			      DEFAULT_TTL, payload, wire_left(&r));
+	stack_send_echo_reply(flow->table->stack, &seen.addr, &flow->guest.addr, flow->guest.port,
+			      sequence, DEFAULT_TTL, payload, wire_left(&r));
 }
 
 static void on_socket(void *arg, int fd, unsigned ready)
@@ -180,7 +181,8 @@ static int open_socket(struct flow_icmp_table *table, struct flow_icmp *flow)
 	return 0;
 }
 
-static int flow_new(struct flow_icmp_table *table, const struct endpoint *guest, struct flow_icmp **ret_flow)
+static int flow_new(struct flow_icmp_table *table, const struct endpoint *guest,
+		    struct flow_icmp **ret_flow)
 {
 	struct flow_icmp *flow = calloc(1, sizeof(*flow));
 	int r;
@@ -226,14 +228,16 @@ static struct flow_icmp *flow_get(struct flow_icmp_table *table, const struct en
 		return flow;
 	if (!table->told_unable) {
 		table->told_unable = true;
-		log_warn("guests can't ping beyond the gateway: no ICMP socket (%s). Allow ping sockets with "
-			 "'sysctl net.ipv4.ping_group_range=\"0 2147483647\"', or grant CAP_NET_RAW",
-			 strerror(-r));
+		log_warn(
+			"guests can't ping beyond the gateway: no ICMP socket (%s). Allow ping sockets with "
+			"'sysctl net.ipv4.ping_group_range=\"0 2147483647\"', or grant CAP_NET_RAW",
+			strerror(-r));
 	}
 	return NULL;
 }
 
-static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *echo, const struct endpoint *host)
+static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *echo,
+			    const struct endpoint *host)
 {
 	uint8_t header[ICMP_HEADER_SIZE];
 	struct wire_writer w = wire_writer(header, sizeof(header));
@@ -262,7 +266,8 @@ static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *ech
 	return sent;
 }
 
-void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo, const struct endpoint *host)
+void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo,
+		    const struct endpoint *host)
 {
 	struct endpoint guest = {.addr = echo->src, .port = echo->id};
 	struct flow_icmp *flow = flow_get(table, &guest);
@@ -283,9 +288,9 @@ void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo
 		return;
 	table->counters.dropped++;
 	if (errno == ENETUNREACH || errno == EHOSTUNREACH)
-		stack_send_unreachable(table->stack,
-				       errno == ENETUNREACH ? STACK_UNREACH_NET : STACK_UNREACH_HOST,
-				       echo->ip, echo->ip_size);
+		stack_send_unreachable(
+			table->stack, errno == ENETUNREACH ? STACK_UNREACH_NET : STACK_UNREACH_HOST,
+			echo->ip, echo->ip_size);
 }
 
 /* ---- The table ---- */

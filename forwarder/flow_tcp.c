@@ -2,9 +2,10 @@
 /*
  * TCP flows; see flow_tcp.h.
  *
- * States: CONNECTING (out: the host's side is connecting, the guest's SYN is held), OPENING (the guest's handshake), OPEN. The host's
- * socket is watched edge-triggered: its events only note that it may be read or written again, and all work is
- * done in work(), once per round for whatever came together.
+ * States: CONNECTING (out: the host's side is connecting, the guest's SYN is held), OPENING (the
+ * guest's handshake), OPEN. The host's socket is watched edge-triggered: its events only note that
+ * it may be read or written again, and all work is done in work(), once per round for whatever came
+ * together.
  */
 #include "forwarder/flow_tcp.h"
 
@@ -50,7 +51,8 @@ void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
 	list_init(&table->flows);
 }
 
-/* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free() decides. */
+/* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free()
+ * decides. */
 static void flow_free(struct flow_tcp *flow, bool reset)
 {
 	loop_fd_free(flow->watch);
@@ -182,7 +184,8 @@ static void on_ended(void *arg, enum conn_end why)
 		flow_opened(flow, false);
 		flow->table->refused++;
 	}
-	/* What the guest sent before its reset has been passed on by on_work(), as far as the socket took it. */
+	/* What the guest sent before its reset has been passed on by on_work(), as far as the
+	 * socket took it. */
 	(void)why;
 	flow_free(flow, true);
 }
@@ -221,7 +224,8 @@ static enum conn_refusal refusal_for(int error)
 	}
 }
 
-/* The connect to the host's side failed: the guest learns how, as a router or the far side would say it. */
+/* The connect to the host's side failed: the guest learns how, as a router or the far side would
+ * say it. */
 static void flow_refuse(struct flow_tcp *flow, int error)
 {
 	char text[ENDPOINT_TEXT_MAX];
@@ -276,12 +280,14 @@ static void tune_socket(int fd)
 {
 	int on = 1;
 
-	/* Segments come from a TCP that has already decided to send them. Fails on unix sockets, which need none. */
+	/* Segments come from a TCP that has already decided to send them. Fails on unix sockets,
+	 * which need none. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 /* Makes a flow of a socket, which is taken over, also on failure; the connection is not. */
-static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state, struct flow_tcp **ret_flow)
+static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
+		    struct flow_tcp **ret_flow)
 {
 	struct flow_tcp *flow = calloc(1, sizeof(*flow));
 	int r;
@@ -338,7 +344,8 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 	if (r < 0) {
 		table->refused++;
 		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
-			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's connection: %s", strerror(-r));
+			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's connection: %s",
+				    strerror(-r));
 		conn_refuse(conn, refusal_for(-r));
 		return;
 	}
@@ -363,8 +370,9 @@ void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
 	conn_accept(conn);
 }
 
-int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd, const struct endpoint *from,
-		const struct endpoint *guest, flow_tcp_opened_fn *opened, void *arg)
+int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
+		const struct endpoint *from, const struct endpoint *guest,
+		flow_tcp_opened_fn *opened, void *arg)
 {
 	struct flow_tcp *flow;
 	int r = flow_new(table, fd, FLOW_OPENING, &flow);

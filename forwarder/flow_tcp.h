@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_tcp: splices a guest's TCP connection (netstack/conn.h) with a host's stream socket, until both directions are
- * closed or either side is reset.
+ * flow_tcp: splices a guest's TCP connection (netstack/conn.h) with a host's stream socket, until
+ * both directions are closed or either side is reset.
  *
- * The two ways in: a guest opens a connection (flow_tcp_out: the host's side is connected first, then the guest gets its
- * SYN-ACK), or a client of a published port does (flow_tcp_in: the guest is dialled, then bytes move).
+ * The two ways in: a guest opens a connection (flow_tcp_out: the host's side is connected first,
+ * then the guest gets its SYN-ACK), or a client of a published port does (flow_tcp_in: the guest is
+ * dialled, then bytes move).
  *
- * Half-close goes through in each direction, a reset of one side resets the other. Back-pressure: bytes that the
- * host's socket doesn't take stay in the connection, whose window then closes; the host's socket isn't read while the
- * connection has no room.
+ * Half-close goes through in each direction, a reset of one side resets the other. Back-pressure:
+ * bytes that the host's socket doesn't take stay in the connection, whose window then closes; the
+ * host's socket isn't read while the connection has no room.
  */
 #ifndef FORWARDER_FLOW_TCP_H
 #define FORWARDER_FLOW_TCP_H
@@ -38,7 +39,8 @@ void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop);
 /* Ends every flow: guests get RST. */
 void flow_tcp_table_destroy(struct flow_tcp_table *table);
 
-/* Connects to `host` for a guest's held connection, and owns that from here on, whatever happens. */
+/* Connects to `host` for a guest's held connection, and owns that from here on, whatever happens.
+ */
 void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host);
 /* The same with a connected stream socket, which is taken over. */
 void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
@@ -46,9 +48,10 @@ void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
 /* Called once for flow_tcp_in(): whether the guest took the connection. */
 typedef void flow_tcp_opened_fn(void *arg, bool accepted);
 
-/* Dials `guest` from `from` for an accepted client, whose socket is taken over, also on failure. `opened` may be NULL.
- * Returns 0 or what conn_connect() says. */
-int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd, const struct endpoint *from,
-		const struct endpoint *guest, flow_tcp_opened_fn *opened, void *arg);
+/* Dials `guest` from `from` for an accepted client, whose socket is taken over, also on failure.
+ * `opened` may be NULL. Returns 0 or what conn_connect() says. */
+int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
+		const struct endpoint *from, const struct endpoint *guest,
+		flow_tcp_opened_fn *opened, void *arg);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UDP flows; see flow_udp.h. A flow is in one of three lists by how long it may idle, each in the order of the last
- * activity, so the next one to end is at a head and one timer serves all.
+ * UDP flows; see flow_udp.h. A flow is in one of three lists by how long it may idle, each in the
+ * order of the last activity, so the next one to end is at a head and one timer serves all.
  */
 #include "forwarder/flow_udp.h"
 
@@ -23,12 +23,12 @@
 
 LOG_MODULE("udp");
 
-#define RECV_BATCH     16
-#define RECV_BATCHES   4 /* in a row from one socket, before others get their turn */
-#define DATAGRAM_MAX   65536
-#define SOCKET_BUFFER  (1024 * 1024)
-#define DNS_PORT       53
-#define DEFAULT_TTL    64
+#define RECV_BATCH    16
+#define RECV_BATCHES  4 /* in a row from one socket, before others get their turn */
+#define DATAGRAM_MAX  65536
+#define SOCKET_BUFFER (1024 * 1024)
+#define DNS_PORT      53
+#define DEFAULT_TTL   64
 
 enum flow_age { AGE_ONESHOT, AGE_UNANSWERED, AGE_ANSWERED, AGES };
 
@@ -164,14 +164,16 @@ static void evict_one(struct flow_udp_table *table)
 	if (oldest) {
 		flow_free(oldest);
 		table->counters.evicted++;
-		log_limited(LOG_LEVEL_WARN, "%u UDP flows are open, the most allowed: ended the one idle longest",
+		log_limited(LOG_LEVEL_WARN,
+			    "%u UDP flows are open, the most allowed: ended the one idle longest",
 			    table->flows_max);
 	}
 }
 
 /* ---- From the host ---- */
 
-static void deliver(struct flow_udp *flow, const struct sockaddr_storage *from, const void *payload, size_t size)
+static void deliver(struct flow_udp *flow, const struct sockaddr_storage *from, const void *payload,
+		    size_t size)
 {
 	struct flow_udp_table *table = flow->table;
 	struct endpoint host, seen;
@@ -179,7 +181,8 @@ static void deliver(struct flow_udp *flow, const struct sockaddr_storage *from, 
 	if (endpoint_from_sockaddr((const struct sockaddr *)from, &host) < 0)
 		return;
 	seen = route_reverse(stack_conf(table->stack), &host);
-	if (stack_send_udp(table->stack, &seen, &flow->guest, NULL, DEFAULT_TTL, 0, payload, size) == 0)
+	if (stack_send_udp(table->stack, &seen, &flow->guest, NULL, DEFAULT_TTL, 0, payload,
+			   size) == 0)
 		table->counters.bytes_to_guests += size;
 	else
 		table->counters.dropped++;
@@ -251,7 +254,8 @@ static int open_socket(int *ret_fd)
 	return 0;
 }
 
-static int flow_new(struct flow_udp_table *table, const struct endpoint *guest, struct flow_udp **ret_flow)
+static int flow_new(struct flow_udp_table *table, const struct endpoint *guest,
+		    struct flow_udp **ret_flow)
 {
 	struct flow_udp *flow = calloc(1, sizeof(*flow));
 	int r;
@@ -283,7 +287,8 @@ static int flow_new(struct flow_udp_table *table, const struct endpoint *guest, 
 	return 0;
 }
 
-/* The host's router must see the hop count and the priority that the guest meant; we are one hop. */
+/* The host's router must see the hop count and the priority that the guest meant; we are one hop.
+ */
 static void set_options(struct flow_udp *flow, const struct stack_datagram *datagram)
 {
 	int ttl = datagram->ttl > 1 ? datagram->ttl - 1 : 1;
@@ -295,7 +300,8 @@ static void set_options(struct flow_udp *flow, const struct stack_datagram *data
 		flow->tos = (uint8_t)tos;
 }
 
-static void report_failure(struct flow_udp_table *table, const struct stack_datagram *datagram, int error)
+static void report_failure(struct flow_udp_table *table, const struct stack_datagram *datagram,
+			   int error)
 {
 	enum stack_unreachable code;
 
@@ -318,18 +324,20 @@ static void report_failure(struct flow_udp_table *table, const struct stack_data
 	stack_send_unreachable(table->stack, code, datagram->ip, datagram->ip_size);
 }
 
-static ssize_t send_once(struct flow_udp *flow, const struct stack_datagram *datagram, const struct endpoint *host)
+static ssize_t send_once(struct flow_udp *flow, const struct stack_datagram *datagram,
+			 const struct endpoint *host)
 {
 	struct sockaddr_storage to;
 	socklen_t size = endpoint_to_sockaddr(host, &to);
 	ssize_t sent;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		sent = sendto(flow->fd, datagram->payload, datagram->size, MSG_DONTWAIT | MSG_NOSIGNAL,
-			      (struct sockaddr *)&to, size);
+		sent = sendto(flow->fd, datagram->payload, datagram->size,
+			      MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, size);
 		if (sent >= 0 || errno == EAGAIN)
 			break;
-		/* It may have been an earlier datagram's error; that one is on the error queue now. */
+		/* It may have been an earlier datagram's error; that one is on the error queue now.
+		 */
 		icmp_relay_errors(flow->table->stack, flow->fd, &flow->guest, IPPROTO_UDP);
 	}
 	return sent;
@@ -347,7 +355,8 @@ void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *da
 		r = flow_new(table, &datagram->src, &flow);
 		if (r < 0) {
 			table->counters.dropped++;
-			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's UDP: %s", strerror(-r));
+			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's UDP: %s",
+				    strerror(-r));
 			return;
 		}
 		flow->age = host->port == DNS_PORT ? AGE_ONESHOT : AGE_UNANSWERED;
@@ -425,7 +434,8 @@ void flow_udp_table_free(struct flow_udp_table *table)
 		return;
 	for (int age = 0; age < AGES; age++) {
 		while (!list_empty(&table->by_age[age]))
-			flow_free(container_of(list_first(&table->by_age[age]), struct flow_udp, link));
+			flow_free(container_of(list_first(&table->by_age[age]), struct flow_udp,
+					       link));
 	}
 	loop_timer_free(table->timer);
 	hmap_destroy(&table->flows);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_udp: guests' UDP through host sockets. One socket for each guest endpoint (full cone: whoever the guest has sent from it to may
- * answer, and so may others), with the sender's true address on the way back.
+ * flow_udp: guests' UDP through host sockets. One socket for each guest endpoint (full cone:
+ * whoever the guest has sent from it to may answer, and so may others), with the sender's true
+ * address on the way back.
  *
- * Theory: a flow that got no answer yet lives FLOW_UDP_UNANSWERED_MS after the guest's last datagram, a DNS query (port 53)
- * FLOW_UDP_ONESHOT_MS, one that is answered FLOW_UDP_ANSWERED_MS after the last datagram either way. At the maximum, the flow
- * that was idle longest makes room. ICMP errors that a socket reports become ICMP errors to the guest.
+ * Theory: a flow that got no answer yet lives FLOW_UDP_UNANSWERED_MS after the guest's last
+ * datagram, a DNS query (port 53) FLOW_UDP_ONESHOT_MS, one that is answered FLOW_UDP_ANSWERED_MS
+ * after the last datagram either way. At the maximum, the flow that was idle longest makes room.
+ * ICMP errors that a socket reports become ICMP errors to the guest.
  */
 #ifndef FORWARDER_FLOW_UDP_H
 #define FORWARDER_FLOW_UDP_H
@@ -37,14 +39,15 @@ int flow_udp_table_new(struct loop *loop, struct stack *stack, unsigned flows_ma
 		       struct flow_udp_table **ret_table);
 void flow_udp_table_free(struct flow_udp_table *table);
 
-/* Sends a guest's datagram to `host` (see route.h) from its flow's socket, which is made if it isn't there. Errors become ICMP
- * to the guest, or are counted. */
+/* Sends a guest's datagram to `host` (see route.h) from its flow's socket, which is made if it
+ * isn't there. Errors become ICMP to the guest, or are counted. */
 void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *datagram,
 		   const struct endpoint *host);
 /*
- * The way back through a published port (publish.h): when a guest at `guest` sends to `client` (its 4-tuple's far side as
- * the guest sees it), the datagram belongs to the publish side rather than to a flow of the guest's own. publish registers
- * a function that is asked first: it returns true when it took the datagram.
+ * The way back through a published port (publish.h): when a guest at `guest` sends to `client` (its
+ * 4-tuple's far side as the guest sees it), the datagram belongs to the publish side rather than to
+ * a flow of the guest's own. publish registers a function that is asked first: it returns true when
+ * it took the datagram.
  */
 typedef bool flow_udp_claim_fn(void *arg, const struct stack_datagram *datagram);
 void flow_udp_set_claim(struct flow_udp_table *table, flow_udp_claim_fn *fn, void *arg);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The forwarder: hands what the stack brings to the flows and services it belongs to; see forwarder.h. */
+/* The forwarder: hands what the stack brings to the flows and services it belongs to; see
+ * forwarder.h. */
 #include "forwarder/forwarder.h"
 
 #include <errno.h>
@@ -34,7 +35,8 @@ struct forwarder {
 	unsigned service_count;
 };
 
-static const struct service *service_find(const struct forwarder *forwarder, uint16_t port, bool tcp)
+static const struct service *service_find(const struct forwarder *forwarder, uint16_t port,
+					  bool tcp)
 {
 	for (unsigned i = 0; i < forwarder->service_count; i++) {
 		const struct service *service = &forwarder->services[i];
@@ -55,12 +57,14 @@ static int service_add(struct forwarder *forwarder, const struct service *servic
 	return 0;
 }
 
-int forwarder_serve_udp(struct forwarder *forwarder, uint16_t port, forwarder_udp_service_fn *fn, void *arg)
+int forwarder_serve_udp(struct forwarder *forwarder, uint16_t port, forwarder_udp_service_fn *fn,
+			void *arg)
 {
 	return service_add(forwarder, &(struct service){.port = port, .udp = fn, .arg = arg});
 }
 
-int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tcp_service_fn *fn, void *arg)
+int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tcp_service_fn *fn,
+			void *arg)
 {
 	return service_add(forwarder, &(struct service){.port = port, .tcp = fn, .arg = arg});
 }
@@ -84,7 +88,8 @@ static void on_syn(void *arg, struct conn *conn)
 	struct forwarder *forwarder = arg;
 	struct endpoint host;
 
-	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, conn_far(conn), &host)) {
+	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, conn_far(conn),
+			     &host)) {
 	case ROUTE_HOST:
 		flow_tcp_out(&forwarder->tcp, conn, &host);
 		break;
@@ -130,7 +135,8 @@ static void on_datagram(void *arg, const struct stack_datagram *datagram)
 	}
 	if (flow_udp_claimed(forwarder->udp, datagram))
 		return;
-	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &datagram->dst, &host)) {
+	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &datagram->dst,
+			     &host)) {
 	case ROUTE_HOST:
 		flow_udp_send(forwarder->udp, datagram, &host);
 		break;
@@ -161,10 +167,12 @@ static void on_echo(void *arg, const struct stack_echo *echo)
 	case ROUTE_SERVICE:
 		break; /* the stack answers for the gateway */
 	case ROUTE_DENIED:
-		stack_send_unreachable(forwarder->stack, STACK_UNREACH_ADMIN, echo->ip, echo->ip_size);
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_ADMIN, echo->ip,
+				       echo->ip_size);
 		break;
 	case ROUTE_NOWHERE:
-		stack_send_unreachable(forwarder->stack, STACK_UNREACH_NET, echo->ip, echo->ip_size);
+		stack_send_unreachable(forwarder->stack, STACK_UNREACH_NET, echo->ip,
+				       echo->ip_size);
 		break;
 	}
 }
@@ -195,7 +203,8 @@ static const struct stack_handler handler = {
 
 /* ---- Life ---- */
 
-int forwarder_new(struct loop *loop, const struct forwarder_conf *conf, struct forwarder **ret_forwarder)
+int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
+		  struct forwarder **ret_forwarder)
 {
 	struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
 	int r;
@@ -206,7 +215,8 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf, struct f
 	flow_tcp_table_init(&forwarder->tcp, loop);
 	r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
 	if (r == 0)
-		r = flow_udp_table_new(loop, forwarder->stack, conf->udp_flows_max, &forwarder->udp);
+		r = flow_udp_table_new(loop, forwarder->stack, conf->udp_flows_max,
+				       &forwarder->udp);
 	if (r == 0)
 		r = flow_icmp_table_new(loop, forwarder->stack, &forwarder->icmp);
 	if (r < 0) {

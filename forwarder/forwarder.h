@@ -2,9 +2,9 @@
 /*
  * The forwarder: carries what guests send out through ordinary host sockets, and the answers back.
  *
- * It is the stack's handler. TCP connections become flow_tcp, UDP sources flow_udp, echo requests flow_icmp; some
- * destinations are not the host's but services of the network itself (DHCP and DNS on the gateway), which register
- * here. Published ports (publish.h) come the other way.
+ * It is the stack's handler. TCP connections become flow_tcp, UDP sources flow_udp, echo requests
+ * flow_icmp; some destinations are not the host's but services of the network itself (DHCP and DNS
+ * on the gateway), which register here. Published ports (publish.h) come the other way.
  *
  * Where a guest's destination leads is decided by one function, route_lookup() in route.h.
  */
@@ -22,17 +22,18 @@ struct forwarder;
 
 struct forwarder_conf {
 	struct stack_conf stack;
-	bool host_access;     /* whether the host alias leads to the host's loopback */
+	bool host_access; /* whether the host alias leads to the host's loopback */
 	unsigned udp_flows_max;
 };
 
-/* A UDP service on the gateway: called for every datagram to its port, on the gateway's address or broadcast. */
+/* A UDP service on the gateway: called for every datagram to its port, on the gateway's address or
+ * broadcast. */
 typedef void forwarder_udp_service_fn(void *arg, const struct stack_datagram *datagram);
 
 /*
- * A TCP service on the gateway. Called for every connection to its port: returns a connected stream socket in *ret_fd,
- * owned by the caller from then on (one end of a socketpair whose other end the service keeps), or -errno, which
- * refuses the connection.
+ * A TCP service on the gateway. Called for every connection to its port: returns a connected stream
+ * socket in *ret_fd, owned by the caller from then on (one end of a socketpair whose other end the
+ * service keeps), or -errno, which refuses the connection.
  */
 typedef int forwarder_tcp_service_fn(void *arg, const struct endpoint *guest, int *ret_fd);
 
@@ -43,25 +44,29 @@ struct forwarder_counters {
 	uint64_t tcp_refused; /* connects that the host's side refused or could not make */
 	uint64_t udp_flows;
 	uint64_t udp_flows_total;
-	uint64_t udp_evicted;    /* flows closed early because of udp_flows_max */
-	uint64_t udp_dropped;    /* datagrams that could not be sent */
+	uint64_t udp_evicted; /* flows closed early because of udp_flows_max */
+	uint64_t udp_dropped; /* datagrams that could not be sent */
 	uint64_t icmp_flows;
 	uint64_t icmp_flows_total;
-	uint64_t bytes_to_host;   /* payload, all protocols */
+	uint64_t bytes_to_host; /* payload, all protocols */
 	uint64_t bytes_to_guests;
 };
 
 /* Returns 0 with an owned forwarder and its stack, or -errno. */
-int forwarder_new(struct loop *loop, const struct forwarder_conf *conf, struct forwarder **ret_forwarder);
+int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
+		  struct forwarder **ret_forwarder);
 /* Ends every flow. */
 void forwarder_free(struct forwarder *forwarder);
 
 struct stack *forwarder_stack(struct forwarder *forwarder);
 struct forwarder_counters forwarder_counters(const struct forwarder *forwarder);
 
-/* Registers a service of the gateway's; -EEXIST when the port is taken, -ENOSPC at FORWARDER_SERVICES_MAX. */
+/* Registers a service of the gateway's; -EEXIST when the port is taken, -ENOSPC at
+ * FORWARDER_SERVICES_MAX. */
 #define FORWARDER_SERVICES_MAX 16
-int forwarder_serve_udp(struct forwarder *forwarder, uint16_t port, forwarder_udp_service_fn *fn, void *arg);
-int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tcp_service_fn *fn, void *arg);
+int forwarder_serve_udp(struct forwarder *forwarder, uint16_t port, forwarder_udp_service_fn *fn,
+			void *arg);
+int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tcp_service_fn *fn,
+			void *arg);
 
 #endif

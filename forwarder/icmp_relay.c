@@ -20,10 +20,11 @@
 
 #define ICMP_ECHO_REQUEST 8
 
-/* Rebuilds the guest's packet, as far as an ICMP error quotes it: the socket only gives its payload back. For echo
- * requests the payload begins with the ICMP header, whose id was ours. */
-static size_t rebuild_packet(uint8_t *to, size_t room, const struct endpoint *guest, const struct endpoint *dst,
-			     uint8_t protocol, const uint8_t *payload, size_t size)
+/* Rebuilds the guest's packet, as far as an ICMP error quotes it: the socket only gives its payload
+ * back. For echo requests the payload begins with the ICMP header, whose id was ours. */
+static size_t rebuild_packet(uint8_t *to, size_t room, const struct endpoint *guest,
+			     const struct endpoint *dst, uint8_t protocol, const uint8_t *payload,
+			     size_t size)
 {
 	struct wire_writer w = wire_writer(to, room);
 	size_t header = protocol == IPPROTO_UDP ? TRANSPORT_SIZE : 0;
@@ -69,8 +70,9 @@ static const struct sock_extended_err *find_error(struct msghdr *msg)
 	return NULL;
 }
 
-static void relay_one(struct stack *stack, const struct sock_extended_err *error, const struct sockaddr *to,
-		      const struct endpoint *guest, uint8_t protocol, const uint8_t *payload, size_t size)
+static void relay_one(struct stack *stack, const struct sock_extended_err *error,
+		      const struct sockaddr *to, const struct endpoint *guest, uint8_t protocol,
+		      const uint8_t *payload, size_t size)
 {
 	uint8_t packet[IP4_HEADER_SIZE + TRANSPORT_SIZE + QUOTED_PAYLOAD_MAX];
 	struct endpoint host, offender, dst, from;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Published ports: the table of forwards, and their TCP listeners; see publish.h. UDP is in publish_udp.c. */
+/* Published ports: the table of forwards, and their TCP listeners; see publish.h. UDP is in
+ * publish_udp.c. */
 #include "forwarder/publish.h"
 
 #include <errno.h>
@@ -46,19 +47,22 @@ struct publish {
 	struct hash_key key;
 };
 
-static uint64_t text_hash(const struct publish *publish, const char *text, enum publish_protocol protocol)
+static uint64_t text_hash(const struct publish *publish, const char *text,
+			  enum publish_protocol protocol)
 {
 	return hash_bytes(&publish->key, text, strlen(text)) + (uint64_t)protocol;
 }
 
-static struct forward *find(struct publish *publish, const char *text, enum publish_protocol protocol)
+static struct forward *find(struct publish *publish, const char *text,
+			    enum publish_protocol protocol)
 {
 	struct hmap_node *node = hmap_find(&publish->forwards, text_hash(publish, text, protocol));
 
 	for (; node; node = hmap_find_next(node)) {
 		struct forward *forward = container_of(node, struct forward, node);
 
-		if (forward->spec.protocol == protocol && strcmp(forward->spec.local_text, text) == 0)
+		if (forward->spec.protocol == protocol &&
+		    strcmp(forward->spec.local_text, text) == 0)
 			return forward;
 	}
 	return NULL;
@@ -110,7 +114,8 @@ static void serve_client(struct forward *forward, int fd, const struct endpoint 
 
 	forward->connections++;
 	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
-		/* flow_tcp_in() closes the socket when it fails, so each attempt has one of its own. */
+		/* flow_tcp_in() closes the socket when it fails, so each attempt has one of its
+		 * own. */
 		int attempt_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
 		if (attempt_fd < 0) {
@@ -167,12 +172,14 @@ static void on_listener(void *arg, int fd, unsigned ready)
 static int listen_tcp(struct forward *forward)
 {
 	struct loop *loop = forward->publish->loop;
-	int r = sock_listen_tcp(&forward->spec.local, LISTEN_BACKLOG, &forward->listen_fd, &forward->bound);
+	int r = sock_listen_tcp(&forward->spec.local, LISTEN_BACKLOG, &forward->listen_fd,
+				&forward->bound);
 
 	if (r == 0)
 		r = loop_timer_new(loop, on_pause_over, forward, &forward->pause);
 	if (r == 0)
-		r = loop_fd_new(loop, forward->listen_fd, LOOP_READ, on_listener, forward, &forward->watch);
+		r = loop_fd_new(loop, forward->listen_fd, LOOP_READ, on_listener, forward,
+				&forward->watch);
 	return r;
 }
 
@@ -183,8 +190,8 @@ static int listen_udp(struct forward *forward)
 
 	if (r < 0)
 		return r;
-	return publish_udp_port_new(forward->publish->udp, fd, &forward->spec.remote, &forward->connections,
-				    &forward->udp);
+	return publish_udp_port_new(forward->publish->udp, fd, &forward->spec.remote,
+				    &forward->connections, &forward->udp);
 }
 
 static bool is_guest_address(const struct publish *publish, const struct addr *addr)
@@ -241,11 +248,12 @@ static void log_published(const struct forward *forward)
 	char bound[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
 
 	log_info("published %s %s -> %s", forward->spec.protocol == PUBLISH_TCP ? "tcp" : "udp",
-		 endpoint_format(&forward->bound, bound), endpoint_format(&forward->spec.remote, remote));
+		 endpoint_format(&forward->bound, bound),
+		 endpoint_format(&forward->spec.remote, remote));
 }
 
-int publish_add(struct publish *publish, const struct publish_spec *spec, struct endpoint *ret_bound,
-		const struct publish_spec **ret_holder)
+int publish_add(struct publish *publish, const struct publish_spec *spec,
+		struct endpoint *ret_bound, const struct publish_spec **ret_holder)
 {
 	struct forward *forward;
 	int r;
@@ -265,7 +273,8 @@ int publish_add(struct publish *publish, const struct publish_spec *spec, struct
 		endpoint_format(&spec->remote, forward->spec.remote_text);
 	if (find(publish, forward->spec.local_text, spec->protocol)) {
 		if (ret_holder)
-			*ret_holder = &find(publish, forward->spec.local_text, spec->protocol)->spec;
+			*ret_holder = &find(publish, forward->spec.local_text, spec->protocol)
+					       ->spec;
 		free(forward);
 		return -EEXIST;
 	}

@@ -10,10 +10,12 @@
 #include "netstack/stack.h"
 
 /*
- * As itself, so that servers in guests log and limit by the true client. A client that the guest could not answer, being on the
- * host's loopback, of another address family, or with an address inside the guests' network, appears as the gateway.
+ * As itself, so that servers in guests log and limit by the true client. A client that the guest
+ * could not answer, being on the host's loopback, of another address family, or with an address
+ * inside the guests' network, appears as the gateway.
  */
-static inline struct endpoint publish_source(const struct stack_conf *conf, const struct endpoint *client)
+static inline struct endpoint publish_source(const struct stack_conf *conf,
+					     const struct endpoint *client)
 {
 	struct endpoint seen = *client;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Published UDP ports; see publish_udp.h. A client is known to its guest by an address of its own: the client's, or for a client on
- * the host's loopback the gateway's with the client's port. Two clients that would look alike to one guest get
- * different ports.
+ * Published UDP ports; see publish_udp.h. A client is known to its guest by an address of its own:
+ * the client's, or for a client on the host's loopback the gateway's with the client's port. Two
+ * clients that would look alike to one guest get different ports.
  */
 #include "forwarder/publish_udp.h"
 
@@ -22,11 +22,11 @@
 
 LOG_MODULE("publish");
 
-#define DATAGRAM_MAX    65536
-#define DATAGRAMS_MAX   64 /* from one port before others get their turn */
-#define DEFAULT_TTL     64
-#define PORT_ATTEMPTS   16
-#define CONTROL_SIZE    (CMSG_SPACE(sizeof(struct in6_pktinfo)))
+#define DATAGRAM_MAX  65536
+#define DATAGRAMS_MAX 64 /* from one port before others get their turn */
+#define DEFAULT_TTL   64
+#define PORT_ATTEMPTS 16
+#define CONTROL_SIZE  (CMSG_SPACE(sizeof(struct in6_pktinfo)))
 
 struct client {
 	struct hmap_node by_client; /* in udp.clients: (port, client) */
@@ -84,7 +84,8 @@ static uint64_t client_hash(const struct publish_udp_port *port, const struct en
 	return hash_bytes(&port->udp->key, &key, sizeof(key));
 }
 
-static uint64_t guest_hash(const struct publish_udp *udp, const struct endpoint *guest, const struct endpoint *seen)
+static uint64_t guest_hash(const struct publish_udp *udp, const struct endpoint *guest,
+			   const struct endpoint *seen)
 {
 	struct key key = {.port = guest->port, .addr_port = seen->port};
 
@@ -114,7 +115,8 @@ static struct client *find_by_guest(struct publish_udp *udp, const struct endpoi
 	for (; node; node = hmap_find_next(node)) {
 		struct client *client = container_of(node, struct client, by_guest);
 
-		if (endpoint_equal(&client->port->remote, guest) && endpoint_equal(&client->seen, seen))
+		if (endpoint_equal(&client->port->remote, guest) &&
+		    endpoint_equal(&client->seen, seen))
 			return client;
 	}
 	return NULL;
@@ -160,8 +162,10 @@ static void on_timer(void *arg)
 
 /* ---- From clients ---- */
 
-/* Chooses how the guest will see the client: as itself where that is possible and free, else with another port. */
-static int choose_seen(struct publish_udp_port *port, const struct endpoint *client, struct endpoint *ret_seen)
+/* Chooses how the guest will see the client: as itself where that is possible and free, else with
+ * another port. */
+static int choose_seen(struct publish_udp_port *port, const struct endpoint *client,
+		       struct endpoint *ret_seen)
 {
 	const struct stack_conf *conf = stack_conf(forwarder_stack(port->udp->forwarder));
 	struct endpoint seen = publish_source(conf, client);
@@ -194,7 +198,8 @@ static struct client *client_new(struct publish_udp_port *port, const struct end
 		free(client);
 		return NULL;
 	}
-	if (hmap_insert(&udp->guests, &client->by_guest, guest_hash(udp, &port->remote, &client->seen)) < 0) {
+	if (hmap_insert(&udp->guests, &client->by_guest,
+			guest_hash(udp, &port->remote, &client->seen)) < 0) {
 		hmap_remove(&udp->clients, &client->by_client);
 		free(client);
 		return NULL;
@@ -239,8 +244,8 @@ static void input_from_client(struct publish_udp_port *port, struct msghdr *msg,
 	client->client_size = msg->msg_namelen;
 	keep_local_address(client, msg);
 	client_active(client);
-	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &port->remote, NULL, DEFAULT_TTL, 0,
-		       udp->buffer, size);
+	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &port->remote, NULL,
+		       DEFAULT_TTL, 0, udp->buffer, size);
 }
 
 static void on_socket(void *arg, int fd, unsigned ready)
@@ -276,7 +281,8 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 {
 	struct publish_udp *udp = arg;
 	struct client *client;
-	struct iovec iov = {.iov_base = (uint8_t *)(uintptr_t)datagram->payload, .iov_len = datagram->size};
+	struct iovec iov = {.iov_base = (uint8_t *)(uintptr_t)datagram->payload,
+			    .iov_len = datagram->size};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (!udp->clients.count)
@@ -298,8 +304,8 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 
 /* ---- Life ---- */
 
-int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint *remote, uint64_t *clients,
-			 struct publish_udp_port **ret_port)
+int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint *remote,
+			 uint64_t *clients, struct publish_udp_port **ret_port)
 {
 	struct publish_udp_port *port = calloc(1, sizeof(*port));
 	int on = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a destination that a guest names lies on the host's side. One function decides, for all protocols, before any
- * host socket exists.
+ * Where a destination that a guest names lies on the host's side. One function decides, for all
+ * protocols, before any host socket exists.
  */
 #ifndef FORWARDER_ROUTE_H
 #define FORWARDER_ROUTE_H
@@ -15,17 +15,19 @@ enum route_kind {
 	ROUTE_HOST,    /* a host socket, to the address returned */
 	ROUTE_SERVICE, /* the gateway itself */
 	ROUTE_DENIED,  /* prohibited: tell the guest so */
-	ROUTE_NOWHERE, /* there can be nobody: this-network, loopback, class E, another guest's address */
+	ROUTE_NOWHERE, /* there can be nobody: this-network, loopback, class E, another guest's
+			  address */
 };
 
 /*
- * Decides for one destination. ROUTE_HOST fills *ret_host: the host alias becomes the host's loopback address,
- * anything else stays.
+ * Decides for one destination. ROUTE_HOST fills *ret_host: the host alias becomes the host's
+ * loopback address, anything else stays.
  */
-enum route_kind route_lookup(const struct stack_conf *conf, bool host_access, const struct endpoint *dst,
-			     struct endpoint *ret_host);
+enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
+			     const struct endpoint *dst, struct endpoint *ret_host);
 
-/* The way back: the address that a guest knows a host-side sender by. The host's loopback becomes the alias. */
+/* The way back: the address that a guest knows a host-side sender by. The host's loopback becomes
+ * the alias. */
 struct endpoint route_reverse(const struct stack_conf *conf, const struct endpoint *host);
 
 #endif

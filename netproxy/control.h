@@ -11,10 +11,11 @@
 
 struct control;
 
-/* Serves the API on every --api socket, and to each --vsock guest at its port 6565. Returns 0 or -errno with a message. */
+/* Serves the API on every --api socket, and to each --vsock guest at its port 6565. Returns 0 or
+ * -errno with a message. */
 int control_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		struct publish *publish, struct services *services, char error[static OPTIONS_ERROR_MAX],
-		struct control **ret_control);
+		struct publish *publish, struct services *services,
+		char error[static OPTIONS_ERROR_MAX], struct control **ret_control);
 void control_free(struct control *control);
 
 #endif

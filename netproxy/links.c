@@ -35,7 +35,8 @@ static const char *advice(int r)
 	}
 }
 
-static int complain(char error[static OPTIONS_ERROR_MAX], const char *what, const char *where, int r)
+static int complain(char error[static OPTIONS_ERROR_MAX], const char *what, const char *where,
+		    int r)
 {
 	snprintf(error, OPTIONS_ERROR_MAX, "%s %.300s: %s%s", what, where, strerror(-r), advice(r));
 	return r;
@@ -47,11 +48,12 @@ static int open_tap(struct loop *loop, const struct link_option *option, struct 
 	const struct link_sink *sink = switch_sink(sw);
 	const char *why = "";
 	struct link *link;
-	int r = link_tap_open(loop, option->path, option->netns[0] ? option->netns : NULL, &link, &why);
+	int r = link_tap_open(loop, option->path, option->netns[0] ? option->netns : NULL, &link,
+			      &why);
 
 	if (r < 0) {
-		snprintf(error, OPTIONS_ERROR_MAX, "--link tap:%.50s: %.200s: %s%s", option->path, why,
-			 strerror(-r),
+		snprintf(error, OPTIONS_ERROR_MAX, "--link tap:%.50s: %.200s: %s%s", option->path,
+			 why, strerror(-r),
 			 r == -EPERM ? ": a tap needs CAP_NET_ADMIN in its network namespace" : "");
 		return r;
 	}
@@ -76,7 +78,8 @@ static int open_link(struct links *links, struct loop *loop, const struct link_o
 	case LINK_OPTION_QEMU_TCP:
 		r = link_stream_listen_tcp(loop, &option->at, switch_sink(sw), listener);
 		if (r < 0)
-			return complain(error, "--link qemu:tcp:", endpoint_format(&option->at, at), r);
+			return complain(error, "--link qemu:tcp:", endpoint_format(&option->at, at),
+					r);
 		links->listener_count++;
 		return 0;
 	case LINK_OPTION_TAP:

@@ -9,7 +9,8 @@
 
 struct links;
 
-/* Opens all links and attaches them to the switch as guests come. Returns 0 or -errno with a message. */
+/* Opens all links and attaches them to the switch as guests come. Returns 0 or -errno with a
+ * message. */
 int links_new(struct loop *loop, const struct options *options, struct nswitch *sw,
 	      char error[static OPTIONS_ERROR_MAX], struct links **ret_links);
 /* Stops listening; links that are attached belong to the switch. */

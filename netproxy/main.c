@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * netproxy: the daemon. This file is the map: it reads the options, creates the parts, connects them, and runs the loop.
+ * netproxy: the daemon. This file is the map: it reads the options, creates the parts, connects
+ *them, and runs the loop.
  *
  *	guest -> links -> switch -> stack (lwIP) -> forwarder -> host sockets
  *	                                              |-> services: DHCP, DNS
@@ -31,7 +32,8 @@ LOG_MODULE("netproxy");
 #define EXIT_CANNOT 1
 #define EXIT_USAGE  2
 
-/* The gateway's MAC: locally administered, and the same at every start, so that guests' ARP caches stay right. */
+/* The gateway's MAC: locally administered, and the same at every start, so that guests' ARP caches
+ * stay right. */
 static const struct mac gateway_mac = {{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}};
 
 struct netproxy {
@@ -60,7 +62,8 @@ static void on_hangup_signal(void *arg)
 	struct netproxy *np = arg;
 
 	if (np->options->log_file[0] && log_set_file(np->options->log_file) < 0)
-		log_error("can't reopen the log file %s: going on with the old one", np->options->log_file);
+		log_error("can't reopen the log file %s: going on with the old one",
+			  np->options->log_file);
 }
 
 static int watch_signals(struct netproxy *np)
@@ -120,14 +123,15 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 {
 	const struct options *options = np->options;
 	struct forwarder_conf conf = {
-		.stack = {
-			.mac = gateway_mac,
-			.subnet = options->subnet,
-			.gateway = options->gateway,
-			.alias = options->host_alias,
-			.mtu = options->mtu,
-			.conns_max = options->connections_max,
-		},
+		.stack =
+			{
+				.mac = gateway_mac,
+				.subnet = options->subnet,
+				.gateway = options->gateway,
+				.alias = options->host_alias,
+				.mtu = options->mtu,
+				.conns_max = options->connections_max,
+			},
 		.host_access = options->host_access,
 		.udp_flows_max = options->udp_flows_max,
 	};
@@ -153,11 +157,14 @@ static int publish_one(struct netproxy *np, const struct publish_option *option,
 	int r = publish_add(np->publish, &spec, NULL, NULL);
 
 	if (r < 0)
-		snprintf(error, OPTIONS_ERROR_MAX, "--publish %s: %s%s", endpoint_format(&option->local, local),
-			 strerror(-r),
-			 r == -EACCES ? ": ports below net.ipv4.ip_unprivileged_port_start need a privilege"
-			 : r == -EADDRINUSE ? ": something on this host listens there ('ss -ltnp' shows what)"
-					    : "");
+		snprintf(
+			error, OPTIONS_ERROR_MAX, "--publish %s: %s%s",
+			endpoint_format(&option->local, local), strerror(-r),
+			r == -EACCES
+				? ": ports below net.ipv4.ip_unprivileged_port_start need a privilege"
+			: r == -EADDRINUSE
+				? ": something on this host listens there ('ss -ltnp' shows what)"
+				: "");
 	return r;
 }
 
@@ -180,11 +187,11 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)
 		r = publish_one(np, &np->options->publish[i], error);
 	if (r == 0)
-		r = control_new(np->loop, np->options, np->forwarder, np->publish, np->services, error,
-				&np->control);
+		r = control_new(np->loop, np->options, np->forwarder, np->publish, np->services,
+				error, &np->control);
 	if (r == 0)
-		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)), error,
-			      &np->links);
+		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)),
+			      error, &np->links);
 	if (r == 0 && np->options->pid_file[0])
 		r = write_pid_file(np->options->pid_file, error);
 	return r;
@@ -239,8 +246,10 @@ int main(int argc, char **argv)
 	} else if (parsed == OPTIONS_RUN && options.link_count == 0) {
 		options_print_start();
 		status = EXIT_USAGE;
-	} else if (parsed == OPTIONS_RUN && options.log_file[0] && log_set_file(options.log_file) < 0) {
-		fprintf(stderr, "netproxy: --log-file %s can't be opened for writing\n", options.log_file);
+	} else if (parsed == OPTIONS_RUN && options.log_file[0] &&
+		   log_set_file(options.log_file) < 0) {
+		fprintf(stderr, "netproxy: --log-file %s can't be opened for writing\n",
+			options.log_file);
 		status = EXIT_CANNOT;
 	} else if (parsed == OPTIONS_RUN) {
 		raise_fd_limit();

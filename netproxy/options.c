@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of options, and reading it from the command line and the configuration file. Each option takes its value as
- * text, wherever it comes from; the text forms that are more than a number or a path are in options_text.c.
+ * The table of options, and reading it from the command line and the configuration file. Each
+ * option takes its value as text, wherever it comes from; the text forms that are more than a
+ * number or a path are in options_text.c.
  */
 #include "netproxy/options.h"
 
@@ -23,7 +24,8 @@
 #define DEFAULT_UDP_FLOWS   4096
 #define DEFAULT_LEASE_S     3600
 
-typedef int apply_fn(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX]);
+typedef int apply_fn(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX]);
 
 struct option_def {
 	const char *name;
@@ -50,8 +52,8 @@ static int parse_number(const char *value, unsigned long min, unsigned long max,
 	errno = 0;
 	number = strtoul(value, &end, 10);
 	if (*value < '0' || *value > '9' || *end || errno || number < min || number > max) {
-		snprintf(error, OPTIONS_ERROR_MAX, "\"%.100s\": expected a number from %lu to %lu", value, min,
-			 max);
+		snprintf(error, OPTIONS_ERROR_MAX, "\"%.100s\": expected a number from %lu to %lu",
+			 value, min, max);
 		return -EINVAL;
 	}
 	*ret = number;
@@ -61,8 +63,8 @@ static int parse_number(const char *value, unsigned long min, unsigned long max,
 static int set_text(char *to, size_t room, const char *value, char error[static OPTIONS_ERROR_MAX])
 {
 	if (!*value || strlen(value) >= room) {
-		snprintf(error, OPTIONS_ERROR_MAX, "\"%.100s\": expected text of 1 to %zu characters", value,
-			 room - 1);
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "\"%.100s\": expected text of 1 to %zu characters", value, room - 1);
 		return -EINVAL;
 	}
 	strcpy(to, value);
@@ -76,7 +78,8 @@ static void *grow(void **array, unsigned *count, size_t size, unsigned max,
 	void *grown;
 
 	if (*count == max) {
-		snprintf(error, OPTIONS_ERROR_MAX, "given more than %u times, the most allowed", max);
+		snprintf(error, OPTIONS_ERROR_MAX, "given more than %u times, the most allowed",
+			 max);
 		return NULL;
 	}
 	grown = realloc(*array, (*count + 1) * size);
@@ -88,75 +91,85 @@ static void *grow(void **array, unsigned *count, size_t size, unsigned max,
 	return (char *)grown + (*count)++ * size;
 }
 
-static int apply_link(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_link(struct options *options, const char *value,
+		      char error[static OPTIONS_ERROR_MAX])
 {
 	struct link_option link, *to;
 	int r = options_parse_link(value, &link, error);
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->links, &options->link_count, sizeof(link), OPTIONS_LINKS_MAX, error);
+	to = grow((void **)&options->links, &options->link_count, sizeof(link), OPTIONS_LINKS_MAX,
+		  error);
 	if (!to)
 		return -ENOSPC;
 	*to = link;
 	return 0;
 }
 
-static int apply_vsock(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_vsock(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
 {
 	struct vsock_option vsock, *to;
 	int r = options_parse_vsock(value, &vsock, error);
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->vsocks, &options->vsock_count, sizeof(vsock), OPTIONS_VSOCKS_MAX, error);
+	to = grow((void **)&options->vsocks, &options->vsock_count, sizeof(vsock),
+		  OPTIONS_VSOCKS_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = vsock;
 	return 0;
 }
 
-static int apply_api(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_api(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
 {
 	struct api_option api, *to;
 	int r = options_parse_api(value, &api, error);
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->apis, &options->api_count, sizeof(api), OPTIONS_APIS_MAX, error);
+	to = grow((void **)&options->apis, &options->api_count, sizeof(api), OPTIONS_APIS_MAX,
+		  error);
 	if (!to)
 		return -ENOSPC;
 	*to = api;
 	return 0;
 }
 
-static int apply_publish(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_publish(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
 {
 	struct publish_option publish, *to;
 	int r = options_parse_publish(value, &publish, error);
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->publish, &options->publish_count, sizeof(publish), OPTIONS_PUBLISH_MAX,
-		  error);
+	to = grow((void **)&options->publish, &options->publish_count, sizeof(publish),
+		  OPTIONS_PUBLISH_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = publish;
 	return 0;
 }
 
-static int apply_subnet(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_subnet(struct options *options, const char *value,
+			char error[static OPTIONS_ERROR_MAX])
 {
 	struct prefix subnet;
 
-	if (prefix_parse(value, &subnet) < 0 || subnet.addr.family != AF_INET || subnet.length < 8 ||
-	    subnet.length > 29)
-		return complain(error, value, "an IPv4 network of /8 to /29, such as 192.168.65.0/24");
+	if (prefix_parse(value, &subnet) < 0 || subnet.addr.family != AF_INET ||
+	    subnet.length < 8 || subnet.length > 29)
+		return complain(error, value,
+				"an IPv4 network of /8 to /29, such as 192.168.65.0/24");
 	options->subnet = subnet;
 	return 0;
 }
 
-static int apply_gateway(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_gateway(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
 {
 	if (addr_parse(value, &options->gateway) < 0 || options->gateway.family != AF_INET)
 		return complain(error, value, "an IPv4 address, such as 192.168.65.1");
@@ -164,7 +177,8 @@ static int apply_gateway(struct options *options, const char *value, char error[
 	return 0;
 }
 
-static int apply_host_alias(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_host_alias(struct options *options, const char *value,
+			    char error[static OPTIONS_ERROR_MAX])
 {
 	if (addr_parse(value, &options->host_alias) < 0 || options->host_alias.family != AF_INET)
 		return complain(error, value, "an IPv4 address, such as 192.168.65.254");
@@ -172,7 +186,8 @@ static int apply_host_alias(struct options *options, const char *value, char err
 	return 0;
 }
 
-static int apply_mtu(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_mtu(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
 	int r = parse_number(value, STACK_MTU_MIN, STACK_MTU_MAX, &number, error);
@@ -191,7 +206,8 @@ static int apply_no_host_access(struct options *options, const char *value,
 	return 0;
 }
 
-static int apply_connections(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_connections(struct options *options, const char *value,
+			     char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
 	int r = parse_number(value, 1, 1000000, &number, error);
@@ -201,7 +217,8 @@ static int apply_connections(struct options *options, const char *value, char er
 	return r;
 }
 
-static int apply_udp_flows(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_udp_flows(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
 	int r = parse_number(value, 1, 1000000, &number, error);
@@ -211,7 +228,8 @@ static int apply_udp_flows(struct options *options, const char *value, char erro
 	return r;
 }
 
-static int apply_lease(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_lease(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
 	int r = parse_number(value, 60, 4294967294ul, &number, error);
@@ -221,50 +239,62 @@ static int apply_lease(struct options *options, const char *value, char error[st
 	return r;
 }
 
-static int apply_dns(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_dns(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
 {
 	struct endpoint dns = {.port = 53};
 
 	if (options->dns_count == OPTIONS_DNS_MAX) {
-		snprintf(error, OPTIONS_ERROR_MAX, "given more than %d times, the most allowed", OPTIONS_DNS_MAX);
+		snprintf(error, OPTIONS_ERROR_MAX, "given more than %d times, the most allowed",
+			 OPTIONS_DNS_MAX);
 		return -ENOSPC;
 	}
 	if (addr_parse(value, &dns.addr) < 0 && endpoint_parse(value, false, &dns) < 0)
-		return complain(error, value, "an address, with a port if it isn't 53, such as 10.0.0.2 or 10.0.0.2:5353");
+		return complain(
+			error, value,
+			"an address, with a port if it isn't 53, such as 10.0.0.2 or 10.0.0.2:5353");
 	if (dns.addr.family == AF_UNSPEC)
 		return complain(error, value, "an address in front of the port");
 	options->dns[options->dns_count++] = dns;
 	return 0;
 }
 
-static int apply_resolv_conf(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_resolv_conf(struct options *options, const char *value,
+			     char error[static OPTIONS_ERROR_MAX])
 {
 	return set_text(options->resolv_conf, sizeof(options->resolv_conf), value, error);
 }
 
-static int apply_domain(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_domain(struct options *options, const char *value,
+			char error[static OPTIONS_ERROR_MAX])
 {
 	return set_text(options->domain, sizeof(options->domain), value, error);
 }
 
-static int apply_pid_file(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_pid_file(struct options *options, const char *value,
+			  char error[static OPTIONS_ERROR_MAX])
 {
 	return set_text(options->pid_file, sizeof(options->pid_file), value, error);
 }
 
-static int apply_log_file(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_log_file(struct options *options, const char *value,
+			  char error[static OPTIONS_ERROR_MAX])
 {
 	return set_text(options->log_file, sizeof(options->log_file), value, error);
 }
 
-static int apply_log_level(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_log_level(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
 {
 	if (log_set_levels(value) < 0)
-		return complain(error, value, "error, warn, info or debug, and for single modules MODULE=LEVEL, such as info,dns=debug");
+		return complain(
+			error, value,
+			"error, warn, info or debug, and for single modules MODULE=LEVEL, such as info,dns=debug");
 	return set_text(options->log_level, sizeof(options->log_level), value, error);
 }
 
-static int apply_notify_fd(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_notify_fd(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
 	int r = parse_number(value, 0, 1048576, &number, error);
@@ -275,7 +305,8 @@ static int apply_notify_fd(struct options *options, const char *value, char erro
 }
 
 /* The flags that are handled while reading the command line. */
-static int apply_nothing(struct options *options, const char *value, char error[static OPTIONS_ERROR_MAX])
+static int apply_nothing(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
 {
 	(void)options;
 	(void)value;
@@ -354,7 +385,8 @@ static void print_help(void)
 	       "\n"
 	       "Options (one dash or two, --name VALUE or --name=VALUE):\n");
 	for (size_t i = 0; i < DEF_COUNT; i++) {
-		printf("  --%s%s%s\n", defs[i].name, defs[i].value ? " " : "", defs[i].value ? defs[i].value : "");
+		printf("  --%s%s%s\n", defs[i].name, defs[i].value ? " " : "",
+		       defs[i].value ? defs[i].value : "");
 		print_indented(defs[i].help);
 	}
 	printf("\n"
@@ -370,11 +402,12 @@ static void print_help(void)
 
 void options_print_start(void)
 {
-	fprintf(stderr, "netproxy: nothing to do: name a link for guests to attach to. The shortest start is\n"
-			"\n"
-			"  netproxy --link qemu:/tmp/net.sock --api unix:/tmp/netproxy.sock\n"
-			"\n"
-			"and 'netproxy --help' explains every option.\n");
+	fprintf(stderr,
+		"netproxy: nothing to do: name a link for guests to attach to. The shortest start is\n"
+		"\n"
+		"  netproxy --link qemu:/tmp/net.sock --api unix:/tmp/netproxy.sock\n"
+		"\n"
+		"and 'netproxy --help' explains every option.\n");
 }
 
 /* ---- Reading ---- */
@@ -389,8 +422,9 @@ static const struct option_def *find_def(const char *name)
 }
 
 /* Applies one value of the configuration file; `where` is for messages. */
-static int apply_json_value(struct options *options, const struct option_def *def, struct json_object *value,
-			    const char *where, char error[static OPTIONS_ERROR_MAX])
+static int apply_json_value(struct options *options, const struct option_def *def,
+			    struct json_object *value, const char *where,
+			    char error[static OPTIONS_ERROR_MAX])
 {
 	char why[OPTIONS_ERROR_MAX];
 	enum json_type type = json_object_get_type(value);
@@ -402,7 +436,8 @@ static int apply_json_value(struct options *options, const struct option_def *de
 	} else if (def->value && (type == json_type_string || type == json_type_int)) {
 		r = def->apply(options, json_object_get_string(value), why);
 	} else {
-		snprintf(why, sizeof(why), "expected %s", def->value ? def->value : "true or false");
+		snprintf(why, sizeof(why), "expected %s",
+			 def->value ? def->value : "true or false");
 		r = -EINVAL;
 	}
 	if (r < 0)
@@ -414,31 +449,38 @@ static int apply_json(struct options *options, struct json_object *config, const
 		      char error[static OPTIONS_ERROR_MAX])
 {
 	if (!json_object_is_type(config, json_type_object)) {
-		snprintf(error, OPTIONS_ERROR_MAX, "%.100s: expected an object, such as {\"link\": [\"qemu:/tmp/net.sock\"]}",
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "%.100s: expected an object, such as {\"link\": [\"qemu:/tmp/net.sock\"]}",
 			 where);
 		return -EINVAL;
 	}
-	json_object_object_foreach(config, key, value) {
+	json_object_object_foreach(config, key, value)
+	{
 		const struct option_def *def = find_def(key);
 		int r = 0;
 
 		if (!def || def->flag_only) {
-			snprintf(error, OPTIONS_ERROR_MAX, "%.100s: unknown key \"%.50s\": the keys are the options of 'netproxy --help'",
-				 where, key);
+			snprintf(
+				error, OPTIONS_ERROR_MAX,
+				"%.100s: unknown key \"%.50s\": the keys are the options of 'netproxy --help'",
+				where, key);
 			return -EINVAL;
 		}
 		if (!json_object_is_type(value, json_type_array))
 			r = apply_json_value(options, def, value, where, error);
 		for (size_t i = 0; r == 0 && json_object_is_type(value, json_type_array) &&
-				   i < json_object_array_length(value); i++)
-			r = apply_json_value(options, def, json_object_array_get_idx(value, i), where, error);
+				   i < json_object_array_length(value);
+		     i++)
+			r = apply_json_value(options, def, json_object_array_get_idx(value, i),
+					     where, error);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int read_config(struct options *options, const char *path, char error[static OPTIONS_ERROR_MAX])
+static int read_config(struct options *options, const char *path,
+		       char error[static OPTIONS_ERROR_MAX])
 {
 	FILE *file = fopen(path, "re");
 	struct json_object *config;
@@ -499,23 +541,28 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 	for (int i = 0; i < 2; i++) {
 		const struct addr *addr = i ? &options->host_alias : &options->gateway;
 
-		if (!prefix_contains(&options->subnet, addr) || addr_v4(addr) == first || addr_v4(addr) == last) {
-			snprintf(error, OPTIONS_ERROR_MAX, "--%s: expected an address of the network %s",
+		if (!prefix_contains(&options->subnet, addr) || addr_v4(addr) == first ||
+		    addr_v4(addr) == last) {
+			snprintf(error, OPTIONS_ERROR_MAX,
+				 "--%s: expected an address of the network %s",
 				 i ? "host-alias" : "gateway", subnet);
 			return -EINVAL;
 		}
 	}
 	if (addr_equal(&options->gateway, &options->host_alias)) {
-		snprintf(error, OPTIONS_ERROR_MAX, "--gateway and --host-alias are the same address: expected two");
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "--gateway and --host-alias are the same address: expected two");
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < options->publish_count; i++) {
 		struct addr *guest = &options->publish[i].guest.addr;
 
 		if (guest->family == AF_UNSPEC)
-			*guest = addr_from_v4(addr_v4(&options->gateway) == first + 1 ? first + 2 : first + 1);
+			*guest = addr_from_v4(addr_v4(&options->gateway) == first + 1 ? first + 2
+										      : first + 1);
 		if (!prefix_contains(&options->subnet, guest)) {
-			snprintf(error, OPTIONS_ERROR_MAX, "--publish: expected a guest's address in the network %s", subnet);
+			snprintf(error, OPTIONS_ERROR_MAX,
+				 "--publish: expected a guest's address in the network %s", subnet);
 			return -EINVAL;
 		}
 	}
@@ -527,14 +574,15 @@ static void fill_long_options(struct option *table)
 {
 	for (size_t i = 0; i < DEF_COUNT; i++)
 		table[i] = (struct option){.name = defs[i].name,
-					   .has_arg = defs[i].value ? required_argument : no_argument,
+					   .has_arg = defs[i].value ? required_argument
+								    : no_argument,
 					   .val = 'A'};
 	table[DEF_COUNT] = (struct option){0};
 }
 
 /* The configuration file comes first, wherever --config stands, so that the command line wins. */
-static int apply_config_file(struct options *options, int argc, char **argv, const struct option *table,
-			     char error[static OPTIONS_ERROR_MAX])
+static int apply_config_file(struct options *options, int argc, char **argv,
+			     const struct option *table, char error[static OPTIONS_ERROR_MAX])
 {
 	int index = -1;
 	int c;
@@ -557,13 +605,16 @@ static int complain_about_flag(char **argv, int c, char error[static OPTIONS_ERR
 	const char *flag = argv[optind - 1];
 
 	if (c == ':')
-		snprintf(error, OPTIONS_ERROR_MAX, "%.100s needs a value: see 'netproxy --help'", flag);
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s needs a value: see 'netproxy --help'",
+			 flag);
 	else
-		snprintf(error, OPTIONS_ERROR_MAX, "%.100s is not an option: see 'netproxy --help'", flag);
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s is not an option: see 'netproxy --help'",
+			 flag);
 	return -EINVAL;
 }
 
-static enum options_result apply_flags(struct options *options, int argc, char **argv, const struct option *table,
+static enum options_result apply_flags(struct options *options, int argc, char **argv,
+				       const struct option *table,
 				       char error[static OPTIONS_ERROR_MAX])
 {
 	char why[OPTIONS_ERROR_MAX] = "";
@@ -591,7 +642,8 @@ static enum options_result apply_flags(struct options *options, int argc, char *
 		}
 	}
 	if (optind < argc) {
-		snprintf(error, OPTIONS_ERROR_MAX, "\"%.100s\": expected only options: see 'netproxy --help'", argv[optind]);
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "\"%.100s\": expected only options: see 'netproxy --help'", argv[optind]);
 		return OPTIONS_BAD;
 	}
 	return OPTIONS_RUN;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything that can be said to netproxy, on the command line or in a JSON configuration file, checked once and then
- * only read. There is one table of options (options.c): flags, configuration keys and --help all come from it.
+ * Everything that can be said to netproxy, on the command line or in a JSON configuration file,
+ * checked once and then only read. There is one table of options (options.c): flags, configuration
+ * keys and --help all come from it.
  */
 #ifndef NETPROXY_OPTIONS_H
 #define NETPROXY_OPTIONS_H
@@ -89,8 +90,8 @@ enum options_result {
 	OPTIONS_BAD,  /* ret_error says why: exit 2 */
 };
 
-/* Reads the command line, and the configuration file that it names; what the command line says wins over the file, and lists add
- * up. *ret_options is to be freed with options_free() in any case. */
+/* Reads the command line, and the configuration file that it names; what the command line says wins
+ * over the file, and lists add up. *ret_options is to be freed with options_free() in any case. */
 enum options_result options_parse(int argc, char **argv, struct options *ret_options,
 				  char error[static OPTIONS_ERROR_MAX]);
 void options_free(struct options *options);
@@ -99,9 +100,13 @@ void options_free(struct options *options);
 void options_print_start(void);
 
 /* The text forms; each returns 0, or -EINVAL with a message for the user. */
-int options_parse_link(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX]);
-int options_parse_vsock(const char *text, struct vsock_option *ret, char error[static OPTIONS_ERROR_MAX]);
-int options_parse_api(const char *text, struct api_option *ret, char error[static OPTIONS_ERROR_MAX]);
-int options_parse_publish(const char *text, struct publish_option *ret, char error[static OPTIONS_ERROR_MAX]);
+int options_parse_link(const char *text, struct link_option *ret,
+		       char error[static OPTIONS_ERROR_MAX]);
+int options_parse_vsock(const char *text, struct vsock_option *ret,
+			char error[static OPTIONS_ERROR_MAX]);
+int options_parse_api(const char *text, struct api_option *ret,
+		      char error[static OPTIONS_ERROR_MAX]);
+int options_parse_publish(const char *text, struct publish_option *ret,
+			  char error[static OPTIONS_ERROR_MAX]);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text forms of options that have a form of their own: links, vsock devices, API sockets, published ports. */
+/* The text forms of options that have a form of their own: links, vsock devices, API sockets,
+ * published ports. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,23 +54,27 @@ static bool only_key(const char *text, const char *key)
 
 #define LINK_FORMS "qemu:PATH, qemu:tcp:ADDRESS:PORT or tap:NAME[,netns=PID|PATH]"
 
-static int parse_tap(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX])
+static int parse_tap(const char *text, struct link_option *ret,
+		     char error[static OPTIONS_ERROR_MAX])
 {
 	const char *name = text + strlen("tap:");
 	size_t netns_size;
 	const char *netns = find_key(text, "netns", &netns_size);
 
-	if (!only_key(text, "netns") || !copy_text(ret->path, sizeof(ret->path), name, strcspn(name, ",")))
+	if (!only_key(text, "netns") ||
+	    !copy_text(ret->path, sizeof(ret->path), name, strcspn(name, ",")))
 		return complain(error, text, LINK_FORMS);
 	if (strlen(ret->path) > 15)
-		return complain(error, text, "an interface name of at most 15 characters behind tap:");
+		return complain(error, text,
+				"an interface name of at most 15 characters behind tap:");
 	if (netns && !copy_text(ret->netns, sizeof(ret->netns), netns, netns_size))
 		return complain(error, text, "a process id or a path behind netns=");
 	ret->kind = LINK_OPTION_TAP;
 	return 0;
 }
 
-int options_parse_link(const char *text, struct link_option *ret, char error[static OPTIONS_ERROR_MAX])
+int options_parse_link(const char *text, struct link_option *ret,
+		       char error[static OPTIONS_ERROR_MAX])
 {
 	struct link_option link = {0};
 	const char *rest;
@@ -88,23 +93,28 @@ int options_parse_link(const char *text, struct link_option *ret, char error[sta
 	if (strncmp(rest, "tcp:", 4) == 0) {
 		link.kind = LINK_OPTION_QEMU_TCP;
 		if (endpoint_parse(rest + 4, false, &link.at) < 0)
-			return complain(error, text, "an address and a port behind qemu:tcp:, such as 127.0.0.1:1234");
+			return complain(
+				error, text,
+				"an address and a port behind qemu:tcp:, such as 127.0.0.1:1234");
 	} else {
 		link.kind = LINK_OPTION_QEMU_UNIX;
 		if (!copy_text(link.path, SOCK_PATH_MAX, rest, strlen(rest)))
-			return complain(error, text, "a socket path of at most 107 bytes behind qemu:");
+			return complain(error, text,
+					"a socket path of at most 107 bytes behind qemu:");
 	}
 	*ret = link;
 	return 0;
 }
 
-int options_parse_vsock(const char *text, struct vsock_option *ret, char error[static OPTIONS_ERROR_MAX])
+int options_parse_vsock(const char *text, struct vsock_option *ret,
+			char error[static OPTIONS_ERROR_MAX])
 {
 	struct vsock_option vsock = {0};
 	size_t size;
 	const char *cid = find_key(text, "cid", &size);
 
-	if (!only_key(text, "cid") || !copy_text(vsock.path, sizeof(vsock.path), text, strcspn(text, ",")))
+	if (!only_key(text, "cid") ||
+	    !copy_text(vsock.path, sizeof(vsock.path), text, strcspn(text, ",")))
 		return complain(error, text, "PATH[,cid=N], the path of at most 107 bytes");
 	if (cid) {
 		char *end;
@@ -118,14 +128,17 @@ int options_parse_vsock(const char *text, struct vsock_option *ret, char error[s
 	return 0;
 }
 
-int options_parse_api(const char *text, struct api_option *ret, char error[static OPTIONS_ERROR_MAX])
+int options_parse_api(const char *text, struct api_option *ret,
+		      char error[static OPTIONS_ERROR_MAX])
 {
 	struct api_option api = {0};
 
 	if (strncmp(text, "tcp:", 4) == 0) {
 		api.tcp = true;
 		if (endpoint_parse(text + 4, false, &api.at) < 0)
-			return complain(error, text, "an address and a port behind tcp:, such as 127.0.0.1:1234");
+			return complain(
+				error, text,
+				"an address and a port behind tcp:, such as 127.0.0.1:1234");
 	} else if (strncmp(text, "unix:", 5) != 0 ||
 		   !copy_text(api.path, sizeof(api.path), text + 5, strlen(text + 5))) {
 		return complain(error, text, "unix:PATH (at most 107 bytes) or tcp:ADDRESS:PORT");
@@ -134,7 +147,8 @@ int options_parse_api(const char *text, struct api_option *ret, char error[stati
 	return 0;
 }
 
-/* Cuts "a:[b:c]:d" at the colons outside of brackets. Returns the number of pieces, or -1 when there are too many. */
+/* Cuts "a:[b:c]:d" at the colons outside of brackets. Returns the number of pieces, or -1 when
+ * there are too many. */
 static int split_colons(char *text, char *tokens[static PUBLISH_TOKENS_MAX])
 {
 	int count = 0;
@@ -202,7 +216,8 @@ static bool parse_publish_tokens(char **tokens, int count, struct publish_option
 	return count - at == 1 && parse_port(tokens[at], false, &ret->guest.port);
 }
 
-int options_parse_publish(const char *text, struct publish_option *ret, char error[static OPTIONS_ERROR_MAX])
+int options_parse_publish(const char *text, struct publish_option *ret,
+			  char error[static OPTIONS_ERROR_MAX])
 {
 	struct publish_option publish = {0};
 	char copy[256];

@@ -77,14 +77,15 @@ static void on_dhcp(void *arg, const struct stack_datagram *datagram)
 	struct dhcp_reply reply;
 
 	if (!is_own_message(datagram)) {
-		log_limited(LOG_LEVEL_WARN, "a guest sent a DHCP message in the name of another MAC: ignored");
+		log_limited(LOG_LEVEL_WARN,
+			    "a guest sent a DHCP message in the name of another MAC: ignored");
 		return;
 	}
 	if (dhcp_server_handle(services->dhcp, datagram->payload, datagram->size,
 			       loop_now_ms(services->loop), &reply) == 1)
 		stack_send_udp(forwarder_stack(services->forwarder), &from, &reply.to,
-			       reply.destination == DHCP_TO_CHADDR ? &reply.chaddr : NULL, SERVICE_TTL, 0,
-			       reply.bytes, reply.size);
+			       reply.destination == DHCP_TO_CHADDR ? &reply.chaddr : NULL,
+			       SERVICE_TTL, 0, reply.bytes, reply.size);
 	schedule_expiry(services);
 }
 
@@ -165,8 +166,8 @@ static void on_dns_datagram(void *arg, const struct stack_datagram *datagram)
 	if (!question)
 		return;
 	*question = (struct dns_question){.services = services, .client = datagram->src};
-	if (dns_server_query(services->dns, DNS_UDP, &datagram->src, datagram->payload, datagram->size,
-			     on_dns_reply, question) < 0)
+	if (dns_server_query(services->dns, DNS_UDP, &datagram->src, datagram->payload,
+			     datagram->size, on_dns_reply, question) < 0)
 		free(question);
 }
 
@@ -255,7 +256,8 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 		r = start_dns(services, options, error);
 	if (r < 0) {
 		if (!error[0])
-			snprintf(error, OPTIONS_ERROR_MAX, "DHCP and DNS can't start: %s", strerror(-r));
+			snprintf(error, OPTIONS_ERROR_MAX, "DHCP and DNS can't start: %s",
+				 strerror(-r));
 		services_free(services);
 		return r;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The services of the gateway, DHCP and DNS, put on the network: they know messages, the forwarder knows datagrams and connections, and
- * this brings the two together, and DHCP's leases to DNS, the stack and the API.
+ * The services of the gateway, DHCP and DNS, put on the network: they know messages, the forwarder
+ * knows datagrams and connections, and this brings the two together, and DHCP's leases to DNS, the
+ * stack and the API.
  */
 #ifndef NETPROXY_SERVICES_H
 #define NETPROXY_SERVICES_H
@@ -14,7 +15,8 @@
 
 struct services;
 
-/* Returns 0 with owned services on `forwarder`, which must outlive them, or -errno with a message. */
+/* Returns 0 with owned services on `forwarder`, which must outlive them, or -errno with a message.
+ */
 int services_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		 char error[static OPTIONS_ERROR_MAX], struct services **ret_services);
 void services_free(struct services *services);

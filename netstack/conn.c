@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TCP connections with guests on lwIP; see conn.h for what this offers and stack_private.h for the data.
+ * TCP connections with guests on lwIP; see conn.h for what this offers and stack_private.h for the
+ * data.
  *
- * lwIP is used from outside its files only. Every call into it stands between conn_enter() and conn_leave(), which lend it
- * the pcb lists of one connection. Its callbacks run inside such a call; they take note of what happened and nothing
- * else, since the owner may want to touch other connections.
+ * lwIP is used from outside its files only. Every call into it stands between conn_enter() and
+ * conn_leave(), which lend it the pcb lists of one connection. Its callbacks run inside such a
+ * call; they take note of what happened and nothing else, since the owner may want to touch other
+ * connections.
  */
 #include "netstack/conn.h"
 
@@ -19,36 +21,20 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/wire.h"
 #include "netstack/stack_private.h"
 
 LOG_MODULE("tcp");
 
-/* The congestion window is pinned wide open: the way to a guest is a queue in memory, which pushes back. */
+/* The congestion window is pinned wide open: the way to a guest is a queue in memory, which pushes
+ * back. */
 #define CWND_OPEN (64u * 1024 * 1024)
 
-/* A guest that announces less gets segments of this size all the same: the largest that every host takes is 536 (RFC 9293,
- * 3.7.1), and tiny ones only serve to make us work. */
+/* A guest that announces less gets segments of this size all the same: the largest that every host
+ * takes is 536 (RFC 9293, 3.7.1), and tiny ones only serve to make us work. */
 #define GUEST_MSS_MIN 88
-
-/* Frames with no more payload than this are copied rather than kept in their receive buffer. */
-#define RX_COPY_MAX 2048
 
 /* lwIP asks for initial sequence numbers without a context. */
 static const struct hash_key *isn_key;
-
-struct tcp_header {
-	uint16_t src_port;
-	uint16_t dst_port;
-	uint32_t seq;
-	uint8_t flags;
-};
-
-/* A pbuf that refers to a link's receive buffer. */
-struct rx_pbuf {
-	struct pbuf_custom custom;
-	struct iobuf *buf;
-};
 
 struct conn_key {
 	struct in6_addr guest;
@@ -65,8 +51,8 @@ static void key_addr(struct in6_addr *to, const struct addr *addr)
 		*to = addr->v6;
 }
 
-static uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
-			  const struct endpoint *far)
+uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
+		   const struct endpoint *far)
 {
 	struct conn_key key = {.guest_port = guest->port, .far_port = far->port};
 
@@ -75,8 +61,8 @@ static uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *g
 	return hash_bytes(&tcp->key, &key, sizeof(key));
 }
 
-static struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
-			      const struct endpoint *far, uint64_t hash)
+struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
+		       const struct endpoint *far, uint64_t hash)
 {
 	for (struct hmap_node *node = hmap_find(&tcp->conns, hash); node;
 	     node = hmap_find_next(node)) {
@@ -131,51 +117,6 @@ void conn_enter(struct conn *conn)
 	tcp_ticks = (u32_t)(loop_now_ms(conn->stack->loop) / TCP_SLOW_INTERVAL);
 }
 
-static bool needs_tick(const struct tcp_pcb *pcb)
-{
-	return pcb->unacked || pcb->unsent || pcb->ooseq || pcb->persist_backoff ||
-	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
-}
-
-static void tick_start(struct stack *stack)
-{
-	struct conn_table *tcp = &stack->tcp;
-	uint64_t now = loop_now_ms(stack->loop);
-	struct conn *oldest;
-
-	if (!list_empty(&tcp->timed)) {
-		loop_timer_set(tcp->tick, TCP_SLOW_INTERVAL);
-	} else if (!list_empty(&tcp->time_wait)) {
-		oldest = container_of(list_first(&tcp->time_wait), struct conn, timer_link);
-		loop_timer_set(tcp->tick, oldest->time_wait_until_ms > now
-						  ? oldest->time_wait_until_ms - now
-						  : 0);
-	}
-}
-
-/* Puts the conn on the timer list that its state asks for. One that no longer needs to be on `timed` stays until the
- * next tick: a busy connection would come and go with every segment. */
-static void conn_update_timer(struct conn *conn)
-{
-	struct conn_table *tcp = &conn->stack->tcp;
-	bool start = list_empty(&tcp->timed);
-
-	if (conn->tw) {
-		if (conn->time_wait_until_ms)
-			return;
-		conn->time_wait_until_ms = loop_now_ms(conn->stack->loop) + 2 * TCP_MSL;
-		list_remove(&conn->timer_link);
-		list_add_tail(&tcp->time_wait, &conn->timer_link);
-		start = !loop_timer_pending(tcp->tick);
-	} else if (conn->active && list_empty(&conn->timer_link) && needs_tick(conn->active)) {
-		list_add_tail(&tcp->timed, &conn->timer_link);
-	} else {
-		return;
-	}
-	if (start)
-		tick_start(conn->stack);
-}
-
 static void conn_learn_mss(struct conn *conn)
 {
 	unsigned headers = IP4_HEADER_SIZE + TCP_HEADER_SIZE;
@@ -191,7 +132,8 @@ static void conn_learn_mss(struct conn *conn)
 	conn->segment_size = (uint16_t)(TCP_MSS / mss * mss);
 }
 
-/* What lwIP mustn't learn from the guest: it reads an MSS option in any segment, and it believes in congestion. */
+/* What lwIP mustn't learn from the guest: it reads an MSS option in any segment, and it believes in
+ * congestion. */
 static void conn_correct_pcb(struct conn *conn)
 {
 	struct tcp_pcb *pcb = conn->active;
@@ -232,7 +174,7 @@ void conn_leave(struct conn *conn)
 		conn_schedule(conn);
 	}
 	conn->pcb = conn->active ? conn->active : conn->tw;
-	conn_update_timer(conn);
+	conn_timer_update(conn);
 	if (tcp->output_blocked && conn->pcb)
 		conn_block(conn);
 }
@@ -299,7 +241,8 @@ static void on_error(void *arg, err_t err)
 	}
 	conn->ended_pending = true;
 	if (err == ERR_RST)
-		conn->end = conn->active_open && !conn->connected ? CONN_END_REFUSED : CONN_END_RESET;
+		conn->end = conn->active_open && !conn->connected ? CONN_END_REFUSED
+								  : CONN_END_RESET;
 	else
 		conn->end = CONN_END_TIMEOUT;
 }
@@ -314,7 +257,7 @@ static void pcb_set_callbacks(struct tcp_pcb *pcb, struct conn *conn)
 }
 
 /* Removes the pcb, with RST where the guest still counts on it; the owner isn't told. */
-static void conn_abort_pcb(struct conn *conn)
+void conn_abort_pcb(struct conn *conn)
 {
 	if (!conn->pcb)
 		return;
@@ -327,8 +270,8 @@ static void conn_abort_pcb(struct conn *conn)
 
 /* ---- Life ---- */
 
-static int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
-		    struct conn **ret_conn)
+int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
+	     struct conn **ret_conn)
 {
 	struct conn_table *tcp = &stack->tcp;
 	struct conn *conn;
@@ -359,7 +302,7 @@ static int conn_new(struct stack *stack, const struct endpoint *guest, const str
 	return 0;
 }
 
-static void conn_destroy(struct conn *conn)
+void conn_destroy(struct conn *conn)
 {
 	struct conn_table *tcp = &conn->stack->tcp;
 
@@ -407,7 +350,7 @@ void conn_free(struct conn *conn)
 
 /* ---- Opening ---- */
 
-static void fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst)
+void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst)
 {
 	memset(&ip_data, 0, sizeof(ip_data));
 	ip_data.current_netif = &stack->netif;
@@ -437,7 +380,7 @@ void conn_accept(struct conn *conn)
 		return;
 	p = held_segment(conn);
 	if (p) {
-		fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
+		conn_fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
 		conn_enter(conn);
 		tcp->listener->local_port = conn->far.port;
 		tcp->listener->callback_arg = conn;
@@ -449,7 +392,8 @@ void conn_accept(struct conn *conn)
 
 			pcb_set_callbacks(pcb, conn);
 			conn->pcb = pcb;
-			/* lwIP announced 64 KiB at most in the SYN-ACK, but noted its full window. */
+			/* lwIP announced 64 KiB at most in the SYN-ACK, but noted its full window.
+			 */
 			pcb->rcv_wnd = pcb->rcv_ann_wnd = conn->rx_window;
 			pcb->rcv_ann_right_edge = pcb->rcv_nxt + conn->rx_window;
 		}
@@ -465,10 +409,12 @@ void conn_accept(struct conn *conn)
 	}
 }
 
-/* lwIP sees the segment with no connection that it could belong to, and answers as RFC 9293 3.10.7.1 says. */
-static void input_stray(struct stack *stack, struct pbuf *p, const struct addr *src, const struct addr *dst)
+/* lwIP sees the segment with no connection that it could belong to, and answers as RFC
+ * 9293 3.10.7.1 says. */
+void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *src,
+		      const struct addr *dst)
 {
-	fill_ip_data(stack, src, dst);
+	conn_fill_ip_data(stack, src, dst);
 	tcp_input(p, &stack->netif);
 }
 
@@ -486,7 +432,8 @@ void conn_refuse(struct conn *conn, enum conn_refusal how)
 		case CONN_REFUSE_RESET:
 			p = held_segment(conn);
 			if (p)
-				input_stray(conn->stack, p, &conn->guest.addr, &conn->far.addr);
+				conn_input_stray(conn->stack, p, &conn->guest.addr,
+						 &conn->far.addr);
 			break;
 		case CONN_REFUSE_NET:
 		case CONN_REFUSE_HOST:
@@ -548,221 +495,6 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 	return 0;
 }
 
-/* ---- Segments from guests ---- */
-
-static void on_rx_pbuf_free(struct pbuf *p)
-{
-	struct rx_pbuf *rx = (struct rx_pbuf *)p;
-
-	iobuf_unref(rx->buf);
-	free(rx);
-}
-
-static void on_borrowed_free(struct pbuf *p)
-{
-	(void)p;
-}
-
-/* A chain of pbufs that refers to the frame's pieces from `offset` to `end` and keeps its buffer. */
-static struct pbuf *chain_reference(const struct frame *frame, size_t offset, size_t end)
-{
-	struct pbuf *head = NULL;
-	struct pbuf **tail = &head;
-	size_t at = 0;
-
-	for (unsigned i = 0; i < frame->iov_count && at < end; i++) {
-		size_t from = at < offset ? offset - at : 0;
-		size_t to = frame->iov[i].iov_len;
-		struct rx_pbuf *rx;
-
-		if (at + to > end)
-			to = end - at;
-		at += frame->iov[i].iov_len;
-		if (from >= to)
-			continue;
-		rx = malloc(sizeof(*rx));
-		if (!rx) {
-			if (head)
-				pbuf_free(head);
-			return NULL;
-		}
-		rx->custom.custom_free_function = on_rx_pbuf_free;
-		rx->buf = iobuf_ref(frame->buf);
-		*tail = pbuf_alloced_custom(PBUF_RAW, (u16_t)(to - from), PBUF_REF, &rx->custom,
-					    (uint8_t *)frame->iov[i].iov_base + from,
-					    (u16_t)(to - from));
-		tail = &(*tail)->next;
-	}
-	/* Each pbuf's tot_len counts from itself to the end of the chain. */
-	size_t left = end - offset;
-	for (struct pbuf *p = head; p; p = p->next) {
-		p->tot_len = (u16_t)left;
-		left -= p->len;
-	}
-	return head;
-}
-
-static struct pbuf *chain_copy(const struct frame *frame, size_t offset, size_t end)
-{
-	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)(end - offset), PBUF_RAM);
-	uint8_t *to = p ? p->payload : NULL;
-	size_t at = 0;
-
-	for (unsigned i = 0; p && i < frame->iov_count && at < end; i++) {
-		size_t piece = frame->iov[i].iov_len;
-		size_t first = at < offset ? offset - at : 0;
-		size_t last = at + piece > end ? end - at : piece;
-
-		if (first < last) {
-			memcpy(to, (uint8_t *)frame->iov[i].iov_base + first, last - first);
-			to += last - first;
-		}
-		at += piece;
-	}
-	return p;
-}
-
-static void input_pbuf(struct conn *conn, struct pbuf *p)
-{
-	fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
-	conn_enter(conn);
-	tcp_input(p, &conn->stack->netif);
-	conn_leave(conn);
-	conn_schedule(conn);
-}
-
-/*
- * Most segments are small and in order: lwIP is done with those, or conn_rx_append() has copied them, when tcp_input()
- * returns, so they need no memory of their own.
- */
-static void input_borrowed(struct conn *conn, const struct frame *frame, size_t offset, size_t end)
-{
-	struct pbuf_custom custom = {.custom_free_function = on_borrowed_free};
-	struct pbuf *p = pbuf_alloced_custom(PBUF_RAW, (u16_t)(end - offset), PBUF_REF, &custom,
-					     (uint8_t *)frame->iov[0].iov_base + offset,
-					     (u16_t)(end - offset));
-
-	input_pbuf(conn, p);
-	assert(p->ref == 0);
-}
-
-static void input_segment(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
-			  const struct frame_headers *headers)
-{
-	size_t offset = headers->transport_offset;
-	size_t end = headers->ip_end;
-	bool small = end - headers->payload_offset <= RX_COPY_MAX;
-	struct pbuf *p;
-
-	if (small && conn->active && conn->active->state >= ESTABLISHED &&
-	    tcp->seq == conn->active->rcv_nxt && !conn->active->ooseq &&
-	    end <= frame->iov[0].iov_len) {
-		input_borrowed(conn, frame, offset, end);
-		return;
-	}
-	if (small || !frame->buf)
-		p = chain_copy(frame, offset, end);
-	else
-		p = chain_reference(frame, offset, end);
-	if (p)
-		input_pbuf(conn, p);
-}
-
-static int hold_syn(struct conn *conn, const struct frame *frame, const struct frame_headers *headers)
-{
-	uint16_t size = (uint16_t)(headers->payload_offset - headers->ip_offset);
-	void *copy = malloc(size);
-
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
-	free(conn->held_syn);
-	conn->held_syn = copy;
-	conn->held_size = size;
-	return 0;
-}
-
-static void input_held(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
-		       const struct frame_headers *headers)
-{
-	if (tcp->flags & TCP_RST) {
-		conn->ended = true;
-		conn->ended_pending = true;
-		conn->end = CONN_END_RESET;
-		conn_schedule(conn);
-	} else if (tcp->flags & TCP_SYN) {
-		/* A retransmission, or a new attempt from the same port: the latest one counts. */
-		hold_syn(conn, frame, headers);
-	}
-}
-
-static void input_syn(struct stack *stack, unsigned port, const struct endpoint *guest,
-		      const struct endpoint *far, const struct frame *frame,
-		      const struct frame_headers *headers)
-{
-	struct conn *conn;
-
-	if (conn_new(stack, guest, far, &conn) < 0) {
-		struct pbuf *p =
-			chain_copy(frame, headers->transport_offset, headers->payload_offset);
-
-		if (p)
-			input_stray(stack, p, &guest->addr, &far->addr);
-		return;
-	}
-	conn->port = port;
-	if (hold_syn(conn, frame, headers) < 0) {
-		conn_destroy(conn);
-		return;
-	}
-	stack->handler->syn(stack->handler_arg, conn);
-}
-
-/* Whether a SYN may take the place of a connection in TIME_WAIT (RFC 9293, 3.10.7.4). */
-static bool supersedes(const struct conn *conn, const struct tcp_header *tcp)
-{
-	return conn->tw && !conn->ops && (tcp->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
-	       TCP_SEQ_GT(tcp->seq, conn->tw->rcv_nxt);
-}
-
-void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
-		const struct frame *frame, const struct frame_headers *headers)
-{
-	struct wire_reader r =
-		wire_reader((const uint8_t *)frame->iov[0].iov_base + headers->transport_offset,
-			    headers->payload_offset - headers->transport_offset);
-	struct tcp_header tcp = {.src_port = wire_be16(&r), .dst_port = wire_be16(&r)};
-	struct endpoint guest = {.addr = packet->src, .port = tcp.src_port};
-	struct endpoint far = {.addr = packet->dst, .port = tcp.dst_port};
-	struct conn *conn;
-
-	tcp.seq = wire_be32(&r);
-	wire_skip(&r, 5);
-	tcp.flags = wire_u8(&r) & 0x3f;
-	if (!wire_ok(&r) || !tcp.src_port || !tcp.dst_port)
-		return;
-
-	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
-	if (conn && supersedes(conn, &tcp)) {
-		conn_destroy(conn);
-		conn = NULL;
-	}
-	if (conn && conn->held_syn) {
-		input_held(conn, &tcp, frame, headers);
-	} else if (conn && conn->pcb) {
-		conn->port = port;
-		input_segment(conn, &tcp, frame, headers);
-	} else if (!conn &&
-		   (tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
-		input_syn(stack, port, &guest, &far, frame, headers);
-	} else {
-		struct pbuf *p = chain_copy(frame, headers->transport_offset, headers->ip_end);
-
-		if (p)
-			input_stray(stack, p, &packet->src, &packet->dst);
-	}
-}
-
 /* ---- The work list ---- */
 
 /* A segment larger than the guest's window waits for lwIP's persist timer, unless it is cut. */
@@ -795,7 +527,8 @@ static void conn_transmit(struct conn *conn)
 	if (pcb->unsent || (pcb->flags & TF_ACK_NOW))
 		tcp_output(pcb);
 	split_for_window(conn);
-	/* lwIP would let a FIN on a segment that it splits go too early, so it waits until all is sent. */
+	/* lwIP would let a FIN on a segment that it splits go too early, so it waits until all is
+	 * sent. */
 	if (conn->tx_fin && !conn->tx_fin_sent && conn->tx_queued == conn->tx_bytes &&
 	    !pcb->unsent && tcp_shutdown(pcb, 0, 1) == ERR_OK)
 		conn->tx_fin_sent = true;
@@ -871,60 +604,6 @@ void conn_port_gone(struct stack *stack, unsigned port)
 	}
 }
 
-/* ---- Timers ---- */
-
-/* lwIP would have its own timer started; ours follow from each connection's state. */
-void tcp_timer_needed(void)
-{
-}
-
-/* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that end by time. */
-static void conn_tick(struct conn *conn)
-{
-	struct conn_table *tcp = &conn->stack->tcp;
-
-	conn_enter(conn);
-	if (conn->is_blocked) {
-		/* The guest's link is full: that says nothing about what was sent. */
-		conn->active->tmr = tcp_ticks;
-	} else {
-		/* lwIP counts the tick itself, and skips a pcb that it thinks it has seen in this tick. */
-		tcp_ticks--;
-		conn->active->last_timer = tcp->timer_counter;
-		tcp_slowtmr();
-		tcp->timer_counter++;
-	}
-	conn_leave(conn);
-}
-
-static void on_tick(void *arg)
-{
-	struct stack *stack = arg;
-	struct conn_table *tcp = &stack->tcp;
-	uint64_t now = loop_now_ms(stack->loop);
-	struct list todo;
-
-	list_take(&todo, &tcp->timed);
-	while (!list_empty(&todo)) {
-		struct conn *conn = container_of(list_first(&todo), struct conn, timer_link);
-
-		list_remove(&conn->timer_link);
-		if (conn->active && needs_tick(conn->active))
-			conn_tick(conn);
-	}
-	while (!list_empty(&tcp->time_wait)) {
-		struct conn *conn =
-			container_of(list_first(&tcp->time_wait), struct conn, timer_link);
-
-		if (conn->time_wait_until_ms > now)
-			break;
-		list_remove(&conn->timer_link);
-		conn_abort_pcb(conn);
-	}
-	tick_start(stack);
-	switch_flush(stack->sw);
-}
-
 /* ---- The table ---- */
 
 int conn_table_init(struct stack *stack)
@@ -942,10 +621,11 @@ int conn_table_init(struct stack *stack)
 	list_init(&tcp->time_wait);
 	list_init(&tcp->chunk_pool);
 	tcp->task = (struct loop_task){.fn = on_work, .arg = stack};
-	r = loop_timer_new(stack->loop, on_tick, stack, &tcp->tick);
+	r = loop_timer_new(stack->loop, conn_timer_tick, stack, &tcp->tick);
 	if (r < 0)
 		return r;
-	/* One listener of any address and port, linked in only while conn_accept() injects a SYN. */
+	/* One listener of any address and port, linked in only while conn_accept() injects a SYN.
+	 */
 	pcb = tcp_new_ip_type(IPADDR_TYPE_ANY);
 	if (!pcb)
 		return -ENOMEM;

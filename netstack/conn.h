@@ -2,18 +2,20 @@
 /*
  * TCP connections with guests, ended in lwIP.
  *
- * A connection is known by its 4-tuple: the guest's endpoint and the far one, the address that the guest
- * thinks it talks to. It is `held` while its SYN waits for the owner's decision (the owner connects to the far side
- * first, so the guest sees SYN-ACK only when there is someone), `opening` during the handshake, then `open`.
+ * A connection is known by its 4-tuple: the guest's endpoint and the far one, the address that the
+ * guest thinks it talks to. It is `held` while its SYN waits for the owner's decision (the owner
+ * connects to the far side first, so the guest sees SYN-ACK only when there is someone), `opening`
+ * during the handshake, then `open`.
  *
- * How it stays flat with many connections: each conn has lwIP's list heads (tcp_active_pcbs, tcp_tw_pcbs) to itself and puts
- * them into lwIP's globals before every call into it and takes them back after it (conn_enter, conn_leave in conn.c).
- * lwIP so only ever sees one connection, and finds it at once; ours are found by a hash of the 4-tuple. Timers run only
- * for connections that have something to time.
+ * How it stays flat with many connections: each conn has lwIP's list heads (tcp_active_pcbs,
+ * tcp_tw_pcbs) to itself and puts them into lwIP's globals before every call into it and takes them
+ * back after it (conn_enter, conn_leave in conn.c). lwIP so only ever sees one connection, and
+ * finds it at once; ours are found by a hash of the 4-tuple. Timers run only for connections that
+ * have something to time.
  *
- * Nothing happens to the owner inside lwIP's callbacks: a connection that something happened to is put on the work list, and
- * its owner's `work` is called once at the end of the loop's round. All functions here may be called from `work`
- * and from event callbacks.
+ * Nothing happens to the owner inside lwIP's callbacks: a connection that something happened to is
+ * put on the work list, and its owner's `work` is called once at the end of the loop's round. All
+ * functions here may be called from `work` and from event callbacks.
  */
 #ifndef NETSTACK_CONN_H
 #define NETSTACK_CONN_H
@@ -26,8 +28,9 @@
 #include "base/addr.h"
 #include "netstack/stack.h"
 
-/* Bytes that the guest may have in flight towards us, and so the most that a connection holds for a host side that does
- * not read. It starts at CONN_RX_WINDOW_MIN and doubles while the host side keeps up. */
+/* Bytes that the guest may have in flight towards us, and so the most that a connection holds for a
+ * host side that does not read. It starts at CONN_RX_WINDOW_MIN and doubles while the host side
+ * keeps up. */
 #define CONN_RX_WINDOW_MIN (64 * 1024)
 #define CONN_RX_WINDOW_MAX (4 * 1024 * 1024)
 
@@ -57,10 +60,11 @@ enum conn_refusal {
 struct conn_ops {
 	/* The handshake is complete: data can go both ways. */
 	void (*connected)(void *arg);
-	/* Once per round in which something happened: data or FIN came, room for sending came, or conn_schedule(). */
+	/* Once per round in which something happened: data or FIN came, room for sending came, or
+	 * conn_schedule(). */
 	void (*work)(void *arg);
-	/* The connection is over, other than by an orderly close of both sides. The owner must conn_free() it, now or
-	 * later; other calls do nothing from now on. */
+	/* The connection is over, other than by an orderly close of both sides. The owner must
+	 * conn_free() it, now or later; other calls do nothing from now on. */
 	void (*ended)(void *arg, enum conn_end why);
 };
 
@@ -70,8 +74,9 @@ void conn_own(struct conn *conn, const struct conn_ops *ops, void *arg);
 void conn_accept(struct conn *conn);
 /* Answers a held SYN so, and frees the connection. */
 void conn_refuse(struct conn *conn, enum conn_refusal how);
-/* Opens a connection to a guest, from an address that it will see as its peer. Returns 0 with an owned, opening connection,
- * -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many), -EHOSTUNREACH (not a guest's address). */
+/* Opens a connection to a guest, from an address that it will see as its peer. Returns 0 with an
+ * owned, opening connection, -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many),
+ * -EHOSTUNREACH (not a guest's address). */
 int conn_connect(struct stack *stack, const struct endpoint *from, const struct endpoint *guest,
 		 const struct conn_ops *ops, void *arg, struct conn **ret_conn);
 
@@ -87,15 +92,18 @@ void conn_schedule(struct conn *conn);
 size_t conn_rx_size(const struct conn *conn);
 /* The guest has closed its side, and everything before it has been consumed. */
 bool conn_rx_eof(const struct conn *conn);
-/* The received bytes in order, as at most `max` pieces, valid until conn_rx_consume(). Returns their number. */
+/* The received bytes in order, as at most `max` pieces, valid until conn_rx_consume(). Returns
+ * their number. */
 unsigned conn_rx_peek(const struct conn *conn, struct iovec *iov, unsigned max);
 /* Drops the first `size` bytes, and gives that much window back to the guest. */
 void conn_rx_consume(struct conn *conn, size_t size);
 
-/* Us to the guest. Bytes that may be added now; 0 while the guest does not read, or before `connected`. */
+/* Us to the guest. Bytes that may be added now; 0 while the guest does not read, or before
+ * `connected`. */
 size_t conn_tx_room(const struct conn *conn);
-/* Buffers for up to conn_tx_room() bytes to be filled by the caller, in order; at most `max`. Returns their number, 0 when there
- * is no room or no memory. Valid until the next call on this connection. */
+/* Buffers for up to conn_tx_room() bytes to be filled by the caller, in order; at most `max`.
+ * Returns their number, 0 when there is no room or no memory. Valid until the next call on this
+ * connection. */
 unsigned conn_tx_reserve(struct conn *conn, struct iovec *iov, unsigned max);
 /* Sends the first `size` bytes of what was reserved; the rest is given back. Size 0 is fine. */
 void conn_tx_commit(struct conn *conn, size_t size);
@@ -104,8 +112,8 @@ void conn_tx_shutdown(struct conn *conn);
 /* Bytes sent or queued that the guest has not acknowledged. */
 size_t conn_tx_pending(const struct conn *conn);
 
-/* Gives the connection up. When both sides are closed (conn_rx_eof(), conn_tx_shutdown()), lwIP finishes what is in flight on
- * its own; otherwise the guest gets RST. NULL is fine. */
+/* Gives the connection up. When both sides are closed (conn_rx_eof(), conn_tx_shutdown()), lwIP
+ * finishes what is in flight on its own; otherwise the guest gets RST. NULL is fine. */
 void conn_free(struct conn *conn);
 
 #endif

@@ -2,12 +2,13 @@
 /*
  * What a connection holds: bytes received and not consumed, bytes sent and not acknowledged.
  *
- * Received: large pieces stay in the link's receive buffers, small ones are copied together, so a guest that sends a byte
- * per segment costs what it sends. What the guest may send is what the window says; it opens by what the owner consumes.
- * The window starts small and doubles while the owner keeps up with it.
+ * Received: large pieces stay in the link's receive buffers, small ones are copied together, so a
+ * guest that sends a byte per segment costs what it sends. What the guest may send is what the
+ * window says; it opens by what the owner consumes. The window starts small and doubles while the
+ * owner keeps up with it.
  *
- * Sent: chunks of the size of a segment, which the owner's recv() fills and lwIP refers to until the guest has
- * acknowledged them. Nothing is copied.
+ * Sent: chunks of the size of a segment, which the owner's recv() fills and lwIP refers to until
+ * the guest has acknowledged them. Nothing is copied.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -106,13 +107,14 @@ void conn_rx_append(struct conn *conn, struct pbuf *p)
 		return;
 	chunk = rx_chunk_new(p, 0);
 	if (!chunk)
-		abort(); /* lwIP has acknowledged the bytes: there is no way to go on without them */
+		abort(); /* lwIP has acknowledged the bytes: there is no way to go on without them
+			  */
 	list_add_tail(&conn->rx, &chunk->link);
 }
 
 /*
- * What the owner leaves waiting must not pin receive buffers of 64 KiB and more for a few bytes each: copies such pieces to
- * memory of their own size.
+ * What the owner leaves waiting must not pin receive buffers of 64 KiB and more for a few bytes
+ * each: copies such pieces to memory of their own size.
  */
 static void rx_settle(struct conn *conn)
 {
@@ -183,7 +185,8 @@ static uint32_t rx_chunk_consume(struct rx_chunk *chunk, size_t size)
 	return taken;
 }
 
-/* Twice the window for a connection whose owner took a window's worth, with nothing left waiting. */
+/* Twice the window for a connection whose owner took a window's worth, with nothing left waiting.
+ */
 static void rx_grow(struct conn *conn, struct tcp_pcb *pcb)
 {
 	uint32_t before = conn->rx_window;
@@ -204,8 +207,8 @@ void conn_rx_consume(struct conn *conn, size_t size)
 		size = conn->rx_bytes;
 	conn->rx_bytes -= (uint32_t)size;
 	for (size_t left = size; left;)
-		left -= rx_chunk_consume(
-			container_of(list_first(&conn->rx), struct rx_chunk, link), left);
+		left -= rx_chunk_consume(container_of(list_first(&conn->rx), struct rx_chunk, link),
+					 left);
 	if (!pcb || conn->rx_fin)
 		return;
 	conn->rx_since_grow += (uint32_t)size;
@@ -228,7 +231,8 @@ bool conn_rx_announce(struct conn *conn)
 	if (pcb->rcv_wnd <= announced)
 		return false;
 	advance = pcb->rcv_wnd - announced;
-	/* Against the silly window syndrome (RFC 9293, 3.8.6.2.2): in full segments, or half the window. */
+	/* Against the silly window syndrome (RFC 9293, 3.8.6.2.2): in full segments, or half the
+	 * window. */
 	if (advance < conn->guest_mss && advance < conn->rx_window / 2)
 		return false;
 	pcb->rcv_ann_wnd = pcb->rcv_wnd;
@@ -313,14 +317,16 @@ unsigned conn_tx_reserve(struct conn *conn, struct iovec *iov, unsigned max)
 		size = chunk->capacity - chunk->end;
 		if (size > room)
 			size = room;
-		iov[count++] = (struct iovec){.iov_base = chunk->data + chunk->end, .iov_len = size};
+		iov[count++] = (struct iovec){.iov_base = chunk->data + chunk->end,
+					      .iov_len = size};
 		room -= size;
 		chunk = NULL;
 	}
 	return count;
 }
 
-/* The first chunk, from the tail backwards, after which all are empty; the list's head when all are. */
+/* The first chunk, from the tail backwards, after which all are empty; the list's head when all
+ * are. */
 static struct tx_chunk *tx_first_reserved(struct conn *conn)
 {
 	struct list *node = conn->tx.prev;
@@ -375,7 +381,8 @@ void conn_tx_push(struct conn *conn)
 
 		if (!size)
 			continue;
-		/* ERR_MEM: what is left is tried again when the guest has acknowledged something. */
+		/* ERR_MEM: what is left is tried again when the guest has acknowledged something.
+		 */
 		if (tcp_write(conn->active, chunk->data + chunk->queued, (u16_t)size, 0) != ERR_OK)
 			return;
 		chunk->queued = chunk->end;

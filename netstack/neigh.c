@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The neighbour table; see neigh.h. Knows nothing of packets' contents: stack.c asks and answers ARP. */
+/* The neighbour table; see neigh.h. Knows nothing of packets' contents: stack.c asks and answers
+ * ARP. */
 #include "netstack/neigh.h"
 
 #include <errno.h>
@@ -128,8 +129,8 @@ const struct neigh *neigh_lookup(struct neigh_table *table, const struct addr *a
 	return &entry->neigh;
 }
 
-void *neigh_learn(struct neigh_table *table, const struct addr *addr, const struct mac *mac, unsigned port,
-		  size_t *ret_size)
+void *neigh_learn(struct neigh_table *table, const struct addr *addr, const struct mac *mac,
+		  unsigned port, size_t *ret_size)
 {
 	struct entry *entry;
 	void *held;

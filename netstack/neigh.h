@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's neighbour table: which MAC, behind which switch port, has a guest's IP address. It is filled by ARP, by the
- * packets that guests send, and by DHCP leases; the caller sends the ARP requests.
+ * The gateway's neighbour table: which MAC, behind which switch port, has a guest's IP address. It
+ * is filled by ARP, by the packets that guests send, and by DHCP leases; the caller sends the ARP
+ * requests.
  *
- * Theory: entries have no timer. A guest that changes its MAC is relearned from its next packet, and those of a link that goes
- * are forgotten with it. At NEIGH_ENTRIES_MAX the entry that was used longest ago makes room. While an address is
- * unresolved, its entry holds one packet (RFC 1122, 2.3.2.2); TCP repeats whatever else is lost.
+ * Theory: entries have no timer. A guest that changes its MAC is relearned from its next packet,
+ * and those of a link that goes are forgotten with it. At NEIGH_ENTRIES_MAX the entry that was used
+ * longest ago makes room. While an address is unresolved, its entry holds one packet (RFC
+ * 1122, 2.3.2.2); TCP repeats whatever else is lost.
  */
 #ifndef NETSTACK_NEIGH_H
 #define NETSTACK_NEIGH_H
@@ -30,16 +32,17 @@ struct neigh {
 int neigh_table_new(struct neigh_table **ret_table);
 void neigh_table_free(struct neigh_table *table);
 
-/* Who has `addr`? Returns a borrowed entry, valid until the next call, or NULL when unknown or unresolved. */
+/* Who has `addr`? Returns a borrowed entry, valid until the next call, or NULL when unknown or
+ * unresolved. */
 const struct neigh *neigh_lookup(struct neigh_table *table, const struct addr *addr);
 
-/* `addr` is at `mac`, seen at `port` (0: keep what is known). Where a packet was held for it, returns that, owned
- * (free()), with its size in *ret_size; otherwise NULL. */
-void *neigh_learn(struct neigh_table *table, const struct addr *addr, const struct mac *mac, unsigned port,
-		  size_t *ret_size);
+/* `addr` is at `mac`, seen at `port` (0: keep what is known). Where a packet was held for it,
+ * returns that, owned (free()), with its size in *ret_size; otherwise NULL. */
+void *neigh_learn(struct neigh_table *table, const struct addr *addr, const struct mac *mac,
+		  unsigned port, size_t *ret_size);
 
-/* Keeps a copy of a packet for an unresolved address, in place of the one before. Returns true when a request should be sent
- * now. */
+/* Keeps a copy of a packet for an unresolved address, in place of the one before. Returns true when
+ * a request should be sent now. */
 bool neigh_hold(struct neigh_table *table, const struct addr *addr, const void *packet, size_t size,
 		uint64_t now_ms);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets from the gateway to guests: lwIP's TCP segments, UDP datagrams (fragmented where they must be), ICMP and ARP. Finds
- * the guest's MAC, puts the Ethernet header in front and hands the frame to the switch.
+ * Packets from the gateway to guests: lwIP's TCP segments, UDP datagrams (fragmented where they
+ * must be), ICMP and ARP. Finds the guest's MAC, puts the Ethernet header in front and hands the
+ * frame to the switch.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 /* Room for an Ethernet, an IPv4 and an ICMP or UDP header. */
 #define HEADERS_SIZE 48
 
-static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *src, uint16_t ethertype)
+static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *src,
+			 uint16_t ethertype)
 {
 	memcpy(to, dst->bytes, MAC_SIZE);
 	memcpy(to + MAC_SIZE, src->bytes, MAC_SIZE);
@@ -31,7 +33,8 @@ static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *s
 }
 
 void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
-		    const struct addr *sender, const struct mac *target_mac, const struct addr *target)
+		    const struct addr *sender, const struct mac *target_mac,
+		    const struct addr *target)
 {
 	uint8_t bytes[ETH_HEADER_SIZE + ARP_SIZE];
 	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
@@ -71,7 +74,8 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 	memcpy(flat + frame->csum_start + frame->csum_offset, &csum, sizeof(csum));
 }
 
-/* Keeps a packet while its guest is asked for its MAC. A GSO frame never gets here first: there is a handshake before. */
+/* Keeps a packet while its guest is asked for its MAC. A GSO frame never gets here first: there is
+ * a handshake before. */
 static void hold_for_arp(struct stack *stack, const struct addr *dst, const struct frame *frame)
 {
 	static const struct mac nobody;
@@ -87,11 +91,12 @@ static void hold_for_arp(struct stack *stack, const struct addr *dst, const stru
 		stack->counters.tx_no_neighbour++;
 	if (neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE,
 		       loop_now_ms(stack->loop)))
-		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody, dst);
+		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody,
+			       dst);
 }
 
-int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac, struct frame *frame,
-		 struct iovec *iov, unsigned iov_count)
+int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
+		 struct frame *frame, struct iovec *iov, unsigned iov_count)
 {
 	const struct neigh *neigh;
 
@@ -133,7 +138,8 @@ void stack_output_held(struct stack *stack, const struct addr *dst, void *packet
 
 /* ---- TCP, from lwIP ---- */
 
-/* lwIP announces the largest segment that it can take; the guest must hear of the largest that its link can carry. */
+/* lwIP announces the largest segment that it can take; the guest must hear of the largest that its
+ * link can carry. */
 static void rewrite_mss(const struct stack *stack, uint8_t *tcp, size_t header_size)
 {
 	uint16_t mss = (uint16_t)(stack->conf.mtu - IP4_HEADER_SIZE - TCP_HEADER_SIZE);
@@ -153,10 +159,12 @@ static void rewrite_mss(const struct stack *stack, uint8_t *tcp, size_t header_s
 	}
 }
 
-static void set_partial_checksum(uint8_t *tcp, const struct addr *src, const struct addr *dst, size_t size)
+static void set_partial_checksum(uint8_t *tcp, const struct addr *src, const struct addr *dst,
+				 size_t size)
 {
 	/* The field holds the sum of the pseudo-header, not its complement. */
-	uint16_t sum = (uint16_t)~csum_fold(csum_add_pseudo(0, src, dst, IPPROTO_TCP, (uint32_t)size));
+	uint16_t sum = (uint16_t)~csum_fold(
+		csum_add_pseudo(0, src, dst, IPPROTO_TCP, (uint32_t)size));
 
 	memcpy(tcp + 16, &sum, sizeof(sum));
 }
@@ -190,8 +198,8 @@ err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *d
 		if (payload > segment_max) {
 			frame.gso = FRAME_GSO_TCP4;
 			frame.gso_size = (uint16_t)segment_max;
-			frame.header_size =
-				(uint16_t)(ETH_HEADER_SIZE + IP4_HEADER_SIZE + tcp_header_size);
+			frame.header_size = (uint16_t)(ETH_HEADER_SIZE + IP4_HEADER_SIZE +
+						       tcp_header_size);
 		}
 	}
 	for (struct pbuf *q = p; q; q = q->next) {
@@ -202,7 +210,8 @@ err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *d
 		iov[count++] = (struct iovec){.iov_base = q->payload, .iov_len = q->len};
 	}
 	if (count == FRAME_IOV_MAX) {
-		/* Many small writes behind each other: flatten them. lwIP's chain stays as it is. */
+		/* Many small writes behind each other: flatten them. lwIP's chain stays as it is.
+		 */
 		memcpy(stack->tx_scratch, ip - ETH_HEADER_SIZE, ETH_HEADER_SIZE);
 		pbuf_copy_partial(p, stack->tx_scratch + ETH_HEADER_SIZE, p->tot_len, 0);
 		iov[0] = (struct iovec){.iov_base = stack->tx_scratch + ETH_HEADER_SIZE,
@@ -247,11 +256,11 @@ static void put_ip4(uint8_t *to, const struct ip4_fields *ip, size_t payload_siz
 	memcpy(to + 10, &csum, sizeof(csum));
 }
 
-/* Sends a transport header (in headers[], behind room for Ethernet and IP) and payload, whole or as fragments. The
- * transport checksum is complete. */
+/* Sends a transport header (in headers[], behind room for Ethernet and IP) and payload, whole or as
+ * fragments. The transport checksum is complete. */
 static int send_packet(struct stack *stack, struct ip4_fields *ip, const struct mac *dst_mac,
-		       uint8_t headers[static HEADERS_SIZE], size_t transport_size, const void *payload,
-		       size_t size)
+		       uint8_t headers[static HEADERS_SIZE], size_t transport_size,
+		       const void *payload, size_t size)
 {
 	size_t fragment_max = (stack->conf.mtu - IP4_HEADER_SIZE) & ~(size_t)7;
 	bool whole = transport_size + size + IP4_HEADER_SIZE <= stack->conf.mtu;
@@ -270,7 +279,8 @@ static int send_packet(struct stack *stack, struct ip4_fields *ip, const struct 
 
 		if (!whole && transport_size + part > fragment_max)
 			part = fragment_max - transport_size;
-		iov[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)payload + at, .iov_len = part};
+		iov[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)payload + at,
+					.iov_len = part};
 		ip->fragment = (uint16_t)(offset / 8);
 		if (at + part < size)
 			ip->fragment |= IP4_MORE_FRAGS;
@@ -288,7 +298,8 @@ static int send_packet(struct stack *stack, struct ip4_fields *ip, const struct 
 }
 
 int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
-		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload, size_t size)
+		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
+		   size_t size)
 {
 	uint8_t headers[HEADERS_SIZE];
 	uint8_t *udp = headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE;
@@ -311,7 +322,8 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 	wire_put_be16(&w, dst->port);
 	wire_put_be16(&w, (uint16_t)(UDP_HEADER_SIZE + size));
 	wire_put_be16(&w, 0);
-	sum = csum_add_pseudo(0, &src->addr, &dst->addr, IPPROTO_UDP, (uint32_t)(UDP_HEADER_SIZE + size));
+	sum = csum_add_pseudo(0, &src->addr, &dst->addr, IPPROTO_UDP,
+			      (uint32_t)(UDP_HEADER_SIZE + size));
 	sum = csum_add(sum, udp, UDP_HEADER_SIZE);
 	csum = csum_fold(csum_add(sum, payload, size));
 	if (csum == 0)
@@ -320,8 +332,9 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 	return send_packet(stack, &ip, dst_mac, headers, UDP_HEADER_SIZE, payload, size);
 }
 
-static int send_icmp(struct stack *stack, const struct addr *src, const struct addr *dst, uint8_t ttl, uint8_t type,
-		     uint8_t code, uint32_t rest, const void *payload, size_t size)
+static int send_icmp(struct stack *stack, const struct addr *src, const struct addr *dst,
+		     uint8_t ttl, uint8_t type, uint8_t code, uint32_t rest, const void *payload,
+		     size_t size)
 {
 	uint8_t headers[HEADERS_SIZE];
 	uint8_t *icmp = headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE;
@@ -338,8 +351,9 @@ static int send_icmp(struct stack *stack, const struct addr *src, const struct a
 	return send_packet(stack, &ip, NULL, headers, ICMP_HEADER_SIZE, payload, size);
 }
 
-int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst, uint16_t id,
-			  uint16_t sequence, uint8_t ttl, const void *payload, size_t size)
+int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
+			  uint16_t id, uint16_t sequence, uint8_t ttl, const void *payload,
+			  size_t size)
 {
 	if (src->family != AF_INET || dst->family != AF_INET)
 		return -EINVAL;
@@ -380,7 +394,8 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 	send_icmp(stack, from ? from : &stack->conf.gateway, &dst, 64, type, code, mtu, ip, quoted);
 }
 
-void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip, size_t ip_size)
+void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
+			    size_t ip_size)
 {
 	stack_send_icmp_error(stack, NULL, 3, (uint8_t)code, 0, ip, ip_size);
 }

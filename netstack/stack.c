@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's IP stack: what frames from guests are, and who gets them. See stack.h; packets to guests are in packet.c, TCP
- * is in conn.c.
+ * The gateway's IP stack: what frames from guests are, and who gets them. See stack.h; packets to
+ * guests are in packet.c, TCP is in conn.c.
  */
 #include "netstack/stack.h"
 
@@ -40,12 +40,14 @@ static bool is_ours(const struct stack *stack, const struct addr *addr)
 }
 
 /* Notes where a guest's address is. Nobody else's: neither ours nor one outside of the network. */
-static void learn(struct stack *stack, const struct addr *addr, const struct mac *mac, unsigned port)
+static void learn(struct stack *stack, const struct addr *addr, const struct mac *mac,
+		  unsigned port)
 {
 	size_t size = 0;
 	void *held;
 
-	if (is_ours(stack, addr) || mac_is_group(mac) || !prefix_contains(&stack->conf.subnet, addr))
+	if (is_ours(stack, addr) || mac_is_group(mac) ||
+	    !prefix_contains(&stack->conf.subnet, addr))
 		return;
 	held = neigh_learn(stack->neighbours, addr, mac, port, &size);
 	if (held)
@@ -55,8 +57,8 @@ static void learn(struct stack *stack, const struct addr *addr, const struct mac
 static void input_arp(struct stack *stack, unsigned port, const struct frame *frame)
 {
 	const uint8_t *bytes = frame->iov[0].iov_base;
-	struct wire_reader r =
-		wire_reader(bytes + ETH_HEADER_SIZE, frame->iov[0].iov_len - ETH_HEADER_SIZE);
+	struct wire_reader r = wire_reader(bytes + ETH_HEADER_SIZE,
+					   frame->iov[0].iov_len - ETH_HEADER_SIZE);
 	struct addr sender = {.family = AF_INET};
 	struct addr target = {.family = AF_INET};
 	struct mac sender_mac;
@@ -78,7 +80,8 @@ static void input_arp(struct stack *stack, unsigned port, const struct frame *fr
 	}
 	if (is_ours(stack, &sender)) {
 		stack->counters.rx_spoofed++;
-		log_limited(LOG_LEVEL_WARN, "a guest claims the gateway's or the host's address by ARP");
+		log_limited(LOG_LEVEL_WARN,
+			    "a guest claims the gateway's or the host's address by ARP");
 		return;
 	}
 	/* A probe (sender 0.0.0.0, RFC 5227) is answered, not learned. */
@@ -167,7 +170,8 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 	stack->handler->datagram(stack->handler_arg, &datagram);
 }
 
-/* A router lets no packet live on whose time is up (RFC 1812, 5.3.1). Services of our own are at the last hop. */
+/* A router lets no packet live on whose time is up (RFC 1812, 5.3.1). Services of our own are at
+ * the last hop. */
 static bool expires_here(struct stack *stack, const struct ip4_packet *packet, const uint8_t *ip)
 {
 	if (packet->ttl > 1 || is_ours(stack, &packet->dst) || addr_is_multicast(&packet->dst) ||
@@ -386,8 +390,8 @@ static int conf_check(const struct stack_conf *conf)
 	return 0;
 }
 
-int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler, void *arg,
-	      struct stack **ret_stack)
+int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler,
+	      void *arg, struct stack **ret_stack)
 {
 	static const struct switch_local local = {
 		.receive = on_receive,

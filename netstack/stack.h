@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's IP stack: it sits on the switch as the host that owns the gateway's MAC, answers ARP, neighbour
- * discovery and echo for the gateway's own addresses, reassembles fragments, and hands everything else that
- * guests send, whatever its destination, up to the forwarder: TCP as connections (conn.h), UDP as datagrams,
- * ICMP echo as requests. lwIP is behind it and shows nowhere else.
+ * The gateway's IP stack: it sits on the switch as the host that owns the gateway's MAC, answers
+ * ARP, neighbour discovery and echo for the gateway's own addresses, reassembles fragments, and
+ * hands everything else that guests send, whatever its destination, up to the forwarder: TCP as
+ * connections (conn.h), UDP as datagrams, ICMP echo as requests. lwIP is behind it and shows
+ * nowhere else.
  *
  * There can be one stack in a process: lwIP keeps its state in globals.
  */
@@ -26,25 +27,26 @@ struct conn;
 struct stack;
 
 struct stack_conf {
-	struct mac mac;        /* the gateway's */
-	struct prefix subnet;  /* IPv4 */
-	struct addr gateway;   /* in the subnet: ours */
-	struct addr alias;     /* in the subnet: the host alias; ARP and nothing else is answered here */
-	unsigned mtu;          /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
-	unsigned conns_max;    /* most TCP connections at a time; further SYNs are refused */
+	struct mac mac;       /* the gateway's */
+	struct prefix subnet; /* IPv4 */
+	struct addr gateway;  /* in the subnet: ours */
+	struct addr
+		alias; /* in the subnet: the host alias; ARP and nothing else is answered here */
+	unsigned mtu;  /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
+	unsigned conns_max; /* most TCP connections at a time; further SYNs are refused */
 };
 
 /* A UDP datagram from a guest, reassembled; everything is borrowed for the call. */
 struct stack_datagram {
-	struct endpoint src;  /* the guest's */
-	struct endpoint dst;  /* where the guest sent it: anywhere */
+	struct endpoint src; /* the guest's */
+	struct endpoint dst; /* where the guest sent it: anywhere */
 	struct mac src_mac;
-	unsigned port;        /* the switch port that it came in by */
+	unsigned port; /* the switch port that it came in by */
 	uint8_t ttl;
-	uint8_t tos;          /* DSCP and ECN */
+	uint8_t tos; /* DSCP and ECN */
 	const uint8_t *payload;
 	size_t size;
-	const uint8_t *ip;    /* the IP packet from its header, for stack_icmp_error() */
+	const uint8_t *ip; /* the IP packet from its header, for stack_icmp_error() */
 	size_t ip_size;
 };
 
@@ -61,25 +63,27 @@ struct stack_echo {
 	size_t ip_size;
 };
 
-/* What the stack hands up. `datagram` sees all UDP, to the gateway and to broadcast too (DHCP, DNS). */
+/* What the stack hands up. `datagram` sees all UDP, to the gateway and to broadcast too (DHCP,
+ * DNS). */
 struct stack_handler {
 	void (*datagram)(void *arg, const struct stack_datagram *datagram);
 	void (*echo)(void *arg, const struct stack_echo *echo);
-	/* A guest wants a connection to conn_far(conn). The handler becomes its owner: it calls conn_own() and
-	 * then, at once or later, conn_accept() or conn_refuse(). */
+	/* A guest wants a connection to conn_far(conn). The handler becomes its owner: it calls
+	 * conn_own() and then, at once or later, conn_accept() or conn_refuse(). */
 	void (*syn)(void *arg, struct conn *conn);
-	/* A guest's link has gone; its connections end by themselves (conn_ops.ended). May be NULL. */
+	/* A guest's link has gone; its connections end by themselves (conn_ops.ended). May be NULL.
+	 */
 	void (*port_gone)(void *arg, unsigned port);
 	/* A link came or went; may be NULL. */
 	void (*port_changed)(void *arg, unsigned port, const struct link *link, bool attached);
 };
 
 enum stack_unreachable { /* ICMP destination unreachable codes, RFC 792 and RFC 1122 3.2.2.1 */
-	STACK_UNREACH_NET = 0,
-	STACK_UNREACH_HOST = 1,
-	STACK_UNREACH_PORT = 3,
-	STACK_UNREACH_FRAG_NEEDED = 4,
-	STACK_UNREACH_ADMIN = 13,
+			 STACK_UNREACH_NET = 0,
+			 STACK_UNREACH_HOST = 1,
+			 STACK_UNREACH_PORT = 3,
+			 STACK_UNREACH_FRAG_NEEDED = 4,
+			 STACK_UNREACH_ADMIN = 13,
 };
 
 struct stack_counters {
@@ -94,10 +98,10 @@ struct stack_counters {
 	uint64_t tx_full;            /* UDP and ICMP dropped because the guest's link was full */
 };
 
-/* Returns 0 with an owned stack on a switch of its own, or -EINVAL, -ENOMEM, -EBUSY (a second one). `handler` must
- * outlive it. */
-int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler, void *arg,
-	      struct stack **ret_stack);
+/* Returns 0 with an owned stack on a switch of its own, or -EINVAL, -ENOMEM, -EBUSY (a second one).
+ * `handler` must outlive it. */
+int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler,
+	      void *arg, struct stack **ret_stack);
 void stack_free(struct stack *stack);
 /* Borrowed: where links attach (switch_sink()). */
 struct nswitch *stack_switch(struct stack *stack);
@@ -105,25 +109,28 @@ const struct stack_conf *stack_conf(const struct stack *stack);
 struct stack_counters stack_counters(const struct stack *stack);
 
 /*
- * Sends a UDP datagram to a guest; `payload` is borrowed, fragmented where it exceeds the MTU. `dst` may be the
- * broadcast address. `dst_mac`, where not NULL, is used instead of the neighbour table (DHCP to a client without an
- * address). Returns 0 (sent, or held until the guest answers ARP), -EAGAIN (its link is full: dropped and
- * counted), -EMSGSIZE, -EINVAL.
+ * Sends a UDP datagram to a guest; `payload` is borrowed, fragmented where it exceeds the MTU.
+ * `dst` may be the broadcast address. `dst_mac`, where not NULL, is used instead of the neighbour
+ * table (DHCP to a client without an address). Returns 0 (sent, or held until the guest answers
+ * ARP), -EAGAIN (its link is full: dropped and counted), -EMSGSIZE, -EINVAL.
  */
 int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
-		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload, size_t size);
+		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
+		   size_t size);
 /* Answers an echo request: `src` is the address that was pinged. */
-int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst, uint16_t id,
-			  uint16_t sequence, uint8_t ttl, const void *payload, size_t size);
+int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
+			  uint16_t id, uint16_t sequence, uint8_t ttl, const void *payload,
+			  size_t size);
 /*
- * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of which as much is
- * quoted as RFC 1812 4.3.2.3 allows. `from` is the router that reports it (the gateway when NULL). Limited in rate.
- * `type` and `code` are ICMPv4's; `mtu` is for code 4, else 0.
+ * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of
+ * which as much is quoted as RFC 1812 4.3.2.3 allows. `from` is the router that reports it (the
+ * gateway when NULL). Limited in rate. `type` and `code` are ICMPv4's; `mtu` is for code 4, else 0.
  */
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size);
 /* Destination unreachable from the gateway. */
-void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip, size_t ip_size);
+void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
+			    size_t ip_size);
 
 /* Tells the stack which guest has an address (from a DHCP lease), to save the first ARP. */
 void stack_learn(struct stack *stack, const struct addr *addr, const struct mac *mac);

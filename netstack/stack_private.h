@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the stack share and nobody else includes: stack.c (frames in, and what they are), packet.c (packets
- * out), conn.c (TCP in lwIP) and conn_data.c (a connection's buffers).
+ * What the files of the stack share and nobody else includes: stack.c (frames in, and what they
+ * are), packet.c (packets out), conn.c (TCP in lwIP) and conn_data.c (a connection's buffers).
  */
 #ifndef NETSTACK_STACK_PRIVATE_H
 #define NETSTACK_STACK_PRIVATE_H
@@ -36,21 +36,21 @@ struct tx_chunk;
 /* Everything of conn.c's that is there once. */
 struct conn_table {
 	struct hmap conns;
-	struct hash_key key;     /* of the hash, and of initial sequence numbers */
-	struct list work;        /* conns that something happened to: conn.work_link */
-	struct list blocked;     /* conns whose guest's link was full: conn.work_link too */
-	struct list timed;       /* conns whose retransmission and state timers run: conn.timer_link */
+	struct hash_key key; /* of the hash, and of initial sequence numbers */
+	struct list work;    /* conns that something happened to: conn.work_link */
+	struct list blocked; /* conns whose guest's link was full: conn.work_link too */
+	struct list timed;   /* conns whose retransmission and state timers run: conn.timer_link */
 	struct list time_wait;   /* conns in TIME_WAIT, the oldest first: conn.timer_link */
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
 	uint64_t ticked_ms;      /* when it ran last */
 	uint8_t timer_counter;   /* mirror of lwIP's own */
 	struct tcp_pcb_listen *listener;
-	struct conn *current;    /* whose pcb lists are in lwIP's globals now; NULL: none */
-	bool output_blocked;     /* the output of `current` met a full link */
-	struct list chunk_pool;  /* free struct tx_chunk */
+	struct conn *current;   /* whose pcb lists are in lwIP's globals now; NULL: none */
+	bool output_blocked;    /* the output of `current` met a full link */
+	struct list chunk_pool; /* free struct tx_chunk */
 	unsigned chunk_pool_count;
-	size_t tx_bytes;         /* in use by all connections' send buffers */
+	size_t tx_bytes; /* in use by all connections' send buffers */
 	unsigned count;
 	uint64_t total;
 	uint64_t refused_full;
@@ -63,15 +63,16 @@ struct stack {
 	void *handler_arg;
 	struct nswitch *sw;
 	struct neigh_table *neighbours;
-	struct netif netif;           /* lwIP's view of the network */
+	struct netif netif; /* lwIP's view of the network */
 	struct conn_table tcp;
 	struct loop_timer *reass_timer; /* runs for IP_REASS_MAXAGE after the last fragment */
 	unsigned reass_ticks_left;
 	uint16_t ip_id;
-	unsigned icmp_tokens;         /* errors that may be sent now */
+	unsigned icmp_tokens; /* errors that may be sent now */
 	uint64_t icmp_refill_ms;
 	struct stack_counters counters;
-	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is looked at */
+	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is
+					       looked at */
 	uint8_t tx_scratch[FRAME_SIZE_MAX]; /* a packet to a guest, while it is sent or held */
 };
 
@@ -91,15 +92,17 @@ struct ip4_packet {
 
 /* packet.c: packets to guests. */
 
-/* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes before it) to
- * `dst`. `frame` holds the offload state; offsets in it count from the Ethernet header; iov and size are filled
- * here. Returns 0, also when it was held for ARP or dropped, or -EAGAIN. */
-int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac, struct frame *frame,
-		 struct iovec *iov, unsigned iov_count);
+/* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes
+ * before it) to `dst`. `frame` holds the offload state; offsets in it count from the Ethernet
+ * header; iov and size are filled here. Returns 0, also when it was held for ARP or dropped, or
+ * -EAGAIN. */
+int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
+		 struct frame *frame, struct iovec *iov, unsigned iov_count);
 /* Sends a flat packet that was held for ARP, from its IP header on, with complete checksums. */
 void stack_output_held(struct stack *stack, const struct addr *dst, void *packet, size_t size);
 void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
-		    const struct addr *sender, const struct mac *target_mac, const struct addr *target);
+		    const struct addr *sender, const struct mac *target_mac,
+		    const struct addr *target);
 /* lwIP's netif->output. */
 err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst);
 
@@ -107,9 +110,10 @@ err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *d
 
 int conn_table_init(struct stack *stack);
 void conn_table_destroy(struct stack *stack);
-/* A TCP segment from a guest, its checksum verified; the TCP header starts at `transport` bytes of the frame. */
-void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet, const struct frame *frame,
-		const struct frame_headers *headers);
+/* A TCP segment from a guest, its checksum verified; the TCP header starts at `transport` bytes of
+ * the frame. */
+void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+		const struct frame *frame, const struct frame_headers *headers);
 void conn_port_gone(struct stack *stack, unsigned port);
 void conn_writable(struct stack *stack);
 
@@ -125,11 +129,11 @@ struct conn {
 
 	struct tcp_pcb *active; /* lwIP's lists: at most one pcb in one of them */
 	struct tcp_pcb *tw;
-	struct tcp_pcb *pcb;    /* that one; NULL once lwIP has freed it */
-	void *held_syn;         /* IP packet with the SYN, while held */
+	struct tcp_pcb *pcb; /* that one; NULL once lwIP has freed it */
+	void *held_syn;      /* IP packet with the SYN, while held */
 	uint16_t held_size;
-	uint16_t guest_mss;     /* largest segment on the wire */
-	uint16_t segment_size;  /* a multiple: what lwIP takes for the MSS */
+	uint16_t guest_mss;    /* largest segment on the wire */
+	uint16_t segment_size; /* a multiple: what lwIP takes for the MSS */
 	unsigned port;
 	uint64_t time_wait_until_ms;
 
@@ -147,20 +151,44 @@ struct conn {
 	enum conn_end end;
 
 	/* Received, not consumed (conn_data.c). */
-	struct list rx;         /* struct rx_chunk */
+	struct list rx; /* struct rx_chunk */
 	uint32_t rx_bytes;
 	uint32_t rx_window;     /* what we let the guest have in flight */
 	uint32_t rx_since_grow; /* bytes consumed since the window last grew */
 
 	/* To the guest (conn_data.c). */
-	struct list tx;      /* struct tx_chunk: acknowledged bytes first */
-	uint32_t tx_bytes;   /* in the chunks, not acknowledged */
-	uint32_t tx_queued;  /* of those, handed to lwIP */
-	uint32_t tx_acked;   /* acknowledged during the current call into lwIP, not released yet */
-	uint32_t tx_limit;   /* most that tx_bytes may reach */
+	struct list tx;     /* struct tx_chunk: acknowledged bytes first */
+	uint32_t tx_bytes;  /* in the chunks, not acknowledged */
+	uint32_t tx_queued; /* of those, handed to lwIP */
+	uint32_t tx_acked;  /* acknowledged during the current call into lwIP, not released yet */
+	uint32_t tx_limit;  /* most that tx_bytes may reach */
 };
 
-/* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's pcb exists. */
+int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
+	     struct conn **ret_conn);
+/* Frees it whatever its state; the guest gets RST where it still counts on it. */
+void conn_destroy(struct conn *conn);
+/* Removes lwIP's pcb, with RST; the owner isn't told. */
+void conn_abort_pcb(struct conn *conn);
+uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
+		   const struct endpoint *far);
+struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
+		       const struct endpoint *far, uint64_t hash);
+/* Tells lwIP whom the segment that it gets next is from and to. */
+void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst);
+/* Gives lwIP a segment that belongs to no connection: it answers as RFC 9293 3.10.7.1 says. */
+void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *src,
+		      const struct addr *dst);
+
+/* conn_timer.c */
+
+/* Puts the conn on the timer list that its state asks for. */
+void conn_timer_update(struct conn *conn);
+/* The loop timer's callback; `arg` is the stack. */
+void conn_timer_tick(void *arg);
+
+/* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's
+ * pcb exists. */
 void conn_enter(struct conn *conn);
 void conn_leave(struct conn *conn);
 

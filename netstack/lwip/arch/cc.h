@@ -13,11 +13,11 @@
 #define LWIP_PLATFORM_DIAG(MESSAGE) ((void)0)
 
 /* lwIP's assertions are about its own state; a broken one is a bug, and going on would be worse. */
-#define LWIP_PLATFORM_ASSERT(MESSAGE)                                                              \
-	do {                                                                                       \
-		fprintf(stderr, "lwIP assertion failed: %s (%s:%d)\n", MESSAGE, __FILE__,          \
-			__LINE__);                                                                 \
-		abort();                                                                           \
+#define LWIP_PLATFORM_ASSERT(MESSAGE)                                                     \
+	do {                                                                              \
+		fprintf(stderr, "lwIP assertion failed: %s (%s:%d)\n", MESSAGE, __FILE__, \
+			__LINE__);                                                        \
+		abort();                                                                  \
 	} while (0)
 
 #endif

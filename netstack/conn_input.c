@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP segments from guests: finding the connection they belong to, and giving them to lwIP with as
+ * little copying as possible. What becomes of SYNs is in conn.c.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lwip/priv/tcp_priv.h>
+
+#include "base/wire.h"
+#include "netstack/stack_private.h"
+
+/* Frames with no more payload than this are copied rather than kept in their receive buffer. */
+#define RX_COPY_MAX 2048
+
+struct tcp_header {
+	uint16_t src_port;
+	uint16_t dst_port;
+	uint32_t seq;
+	uint8_t flags;
+};
+
+/* A pbuf that refers to a link's receive buffer. */
+struct rx_pbuf {
+	struct pbuf_custom custom;
+	struct iobuf *buf;
+};
+
+static void on_rx_pbuf_free(struct pbuf *p)
+{
+	struct rx_pbuf *rx = (struct rx_pbuf *)p;
+
+	iobuf_unref(rx->buf);
+	free(rx);
+}
+
+static void on_borrowed_free(struct pbuf *p)
+{
+	(void)p;
+}
+
+/* A chain of pbufs that refers to the frame's pieces from `offset` to `end` and keeps its buffer.
+ */
+static struct pbuf *chain_reference(const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf *head = NULL;
+	struct pbuf **tail = &head;
+	size_t at = 0;
+
+	for (unsigned i = 0; i < frame->iov_count && at < end; i++) {
+		size_t from = at < offset ? offset - at : 0;
+		size_t to = frame->iov[i].iov_len;
+		struct rx_pbuf *rx;
+
+		if (at + to > end)
+			to = end - at;
+		at += frame->iov[i].iov_len;
+		if (from >= to)
+			continue;
+		rx = malloc(sizeof(*rx));
+		if (!rx) {
+			if (head)
+				pbuf_free(head);
+			return NULL;
+		}
+		rx->custom.custom_free_function = on_rx_pbuf_free;
+		rx->buf = iobuf_ref(frame->buf);
+		*tail = pbuf_alloced_custom(PBUF_RAW, (u16_t)(to - from), PBUF_REF, &rx->custom,
+					    (uint8_t *)frame->iov[i].iov_base + from,
+					    (u16_t)(to - from));
+		tail = &(*tail)->next;
+	}
+	/* Each pbuf's tot_len counts from itself to the end of the chain. */
+	size_t left = end - offset;
+	for (struct pbuf *p = head; p; p = p->next) {
+		p->tot_len = (u16_t)left;
+		left -= p->len;
+	}
+	return head;
+}
+
+static struct pbuf *chain_copy(const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)(end - offset), PBUF_RAM);
+	uint8_t *to = p ? p->payload : NULL;
+	size_t at = 0;
+
+	for (unsigned i = 0; p && i < frame->iov_count && at < end; i++) {
+		size_t piece = frame->iov[i].iov_len;
+		size_t first = at < offset ? offset - at : 0;
+		size_t last = at + piece > end ? end - at : piece;
+
+		if (first < last) {
+			memcpy(to, (uint8_t *)frame->iov[i].iov_base + first, last - first);
+			to += last - first;
+		}
+		at += piece;
+	}
+	return p;
+}
+
+static void input_pbuf(struct conn *conn, struct pbuf *p)
+{
+	conn_fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
+	conn_enter(conn);
+	tcp_input(p, &conn->stack->netif);
+	conn_leave(conn);
+	conn_schedule(conn);
+}
+
+/*
+ * Most segments are small and in order: lwIP is done with those, or conn_rx_append() has copied
+ * them, when tcp_input() returns, so they need no memory of their own.
+ */
+static void input_borrowed(struct conn *conn, const struct frame *frame, size_t offset, size_t end)
+{
+	struct pbuf_custom custom = {.custom_free_function = on_borrowed_free};
+	struct pbuf *p = pbuf_alloced_custom(PBUF_RAW, (u16_t)(end - offset), PBUF_REF, &custom,
+					     (uint8_t *)frame->iov[0].iov_base + offset,
+					     (u16_t)(end - offset));
+
+	input_pbuf(conn, p);
+	assert(p->ref == 0);
+}
+
+static void input_segment(struct conn *conn, const struct tcp_header *tcp,
+			  const struct frame *frame, const struct frame_headers *headers)
+{
+	size_t offset = headers->transport_offset;
+	size_t end = headers->ip_end;
+	bool small = end - headers->payload_offset <= RX_COPY_MAX;
+	struct pbuf *p;
+
+	if (small && conn->active && conn->active->state >= ESTABLISHED &&
+	    tcp->seq == conn->active->rcv_nxt && !conn->active->ooseq &&
+	    end <= frame->iov[0].iov_len) {
+		input_borrowed(conn, frame, offset, end);
+		return;
+	}
+	if (small || !frame->buf)
+		p = chain_copy(frame, offset, end);
+	else
+		p = chain_reference(frame, offset, end);
+	if (p)
+		input_pbuf(conn, p);
+}
+
+static int hold_syn(struct conn *conn, const struct frame *frame,
+		    const struct frame_headers *headers)
+{
+	uint16_t size = (uint16_t)(headers->payload_offset - headers->ip_offset);
+	void *copy = malloc(size);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
+	free(conn->held_syn);
+	conn->held_syn = copy;
+	conn->held_size = size;
+	return 0;
+}
+
+static void input_held(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
+		       const struct frame_headers *headers)
+{
+	if (tcp->flags & TCP_RST) {
+		conn->ended = true;
+		conn->ended_pending = true;
+		conn->end = CONN_END_RESET;
+		conn_schedule(conn);
+	} else if (tcp->flags & TCP_SYN) {
+		/* A retransmission, or a new attempt from the same port: the latest one counts. */
+		hold_syn(conn, frame, headers);
+	}
+}
+
+static void input_syn(struct stack *stack, unsigned port, const struct endpoint *guest,
+		      const struct endpoint *far, const struct frame *frame,
+		      const struct frame_headers *headers)
+{
+	struct conn *conn;
+
+	if (conn_new(stack, guest, far, &conn) < 0) {
+		struct pbuf *p = chain_copy(frame, headers->transport_offset,
+					    headers->payload_offset);
+
+		if (p)
+			conn_input_stray(stack, p, &guest->addr, &far->addr);
+		return;
+	}
+	conn->port = port;
+	if (hold_syn(conn, frame, headers) < 0) {
+		conn_destroy(conn);
+		return;
+	}
+	stack->handler->syn(stack->handler_arg, conn);
+}
+
+/* Whether a SYN may take the place of a connection in TIME_WAIT (RFC 9293, 3.10.7.4). */
+static bool supersedes(const struct conn *conn, const struct tcp_header *tcp)
+{
+	return conn->tw && !conn->ops && (tcp->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+	       TCP_SEQ_GT(tcp->seq, conn->tw->rcv_nxt);
+}
+
+void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+		const struct frame *frame, const struct frame_headers *headers)
+{
+	struct wire_reader r = wire_reader((const uint8_t *)frame->iov[0].iov_base +
+						   headers->transport_offset,
+					   headers->payload_offset - headers->transport_offset);
+	struct tcp_header tcp = {.src_port = wire_be16(&r), .dst_port = wire_be16(&r)};
+	struct endpoint guest = {.addr = packet->src, .port = tcp.src_port};
+	struct endpoint far = {.addr = packet->dst, .port = tcp.dst_port};
+	struct conn *conn;
+
+	tcp.seq = wire_be32(&r);
+	wire_skip(&r, 5);
+	tcp.flags = wire_u8(&r) & 0x3f;
+	if (!wire_ok(&r) || !tcp.src_port || !tcp.dst_port)
+		return;
+
+	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
+	if (conn && supersedes(conn, &tcp)) {
+		conn_destroy(conn);
+		conn = NULL;
+	}
+	if (conn && conn->held_syn) {
+		input_held(conn, &tcp, frame, headers);
+	} else if (conn && conn->pcb) {
+		conn->port = port;
+		input_segment(conn, &tcp, frame, headers);
+	} else if (!conn && (tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
+		input_syn(stack, port, &guest, &far, frame, headers);
+	} else {
+		struct pbuf *p = chain_copy(frame, headers->transport_offset, headers->ip_end);
+
+		if (p)
+			conn_input_stray(stack, p, &packet->src, &packet->dst);
+	}
+}

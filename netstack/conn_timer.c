@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The timers of TCP connections: lwIP's slow timer for those that have something to time, one at a
+ * time, and our own list of those in TIME_WAIT.
+ */
+#include <lwip/priv/tcp_priv.h>
+
+#include "netstack/stack_private.h"
+
+static bool needs_tick(const struct tcp_pcb *pcb)
+{
+	return pcb->unacked || pcb->unsent || pcb->ooseq || pcb->persist_backoff ||
+	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
+}
+
+static void tick_start(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+	uint64_t now = loop_now_ms(stack->loop);
+	struct conn *oldest;
+
+	if (!list_empty(&tcp->timed)) {
+		loop_timer_set(tcp->tick, TCP_SLOW_INTERVAL);
+	} else if (!list_empty(&tcp->time_wait)) {
+		oldest = container_of(list_first(&tcp->time_wait), struct conn, timer_link);
+		loop_timer_set(tcp->tick, oldest->time_wait_until_ms > now
+						  ? oldest->time_wait_until_ms - now
+						  : 0);
+	}
+}
+
+/* Puts the conn on the timer list that its state asks for. One that no longer needs to be on
+ * `timed` stays until the next tick: a busy connection would come and go with every segment. */
+void conn_timer_update(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+	bool start = list_empty(&tcp->timed);
+
+	if (conn->tw) {
+		if (conn->time_wait_until_ms)
+			return;
+		conn->time_wait_until_ms = loop_now_ms(conn->stack->loop) + 2 * TCP_MSL;
+		list_remove(&conn->timer_link);
+		list_add_tail(&tcp->time_wait, &conn->timer_link);
+		start = !loop_timer_pending(tcp->tick);
+	} else if (conn->active && list_empty(&conn->timer_link) && needs_tick(conn->active)) {
+		list_add_tail(&tcp->timed, &conn->timer_link);
+	} else {
+		return;
+	}
+	if (start)
+		tick_start(conn->stack);
+}
+
+/* lwIP would have its own timer started; ours follow from each connection's state. */
+void tcp_timer_needed(void)
+{
+}
+
+/* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that
+ * end by time. */
+static void conn_tick(struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	conn_enter(conn);
+	if (conn->is_blocked) {
+		/* The guest's link is full: that says nothing about what was sent. */
+		conn->active->tmr = tcp_ticks;
+	} else {
+		/* lwIP counts the tick itself, and skips a pcb that it thinks it has seen in this
+		 * tick. */
+		tcp_ticks--;
+		conn->active->last_timer = tcp->timer_counter;
+		tcp_slowtmr();
+		tcp->timer_counter++;
+	}
+	conn_leave(conn);
+}
+
+void conn_timer_tick(void *arg)
+{
+	struct stack *stack = arg;
+	struct conn_table *tcp = &stack->tcp;
+	uint64_t now = loop_now_ms(stack->loop);
+	struct list todo;
+
+	list_take(&todo, &tcp->timed);
+	while (!list_empty(&todo)) {
+		struct conn *conn = container_of(list_first(&todo), struct conn, timer_link);
+
+		list_remove(&conn->timer_link);
+		if (conn->active && needs_tick(conn->active))
+			conn_tick(conn);
+	}
+	while (!list_empty(&tcp->time_wait)) {
+		struct conn *conn = container_of(list_first(&tcp->time_wait), struct conn,
+						 timer_link);
+
+		if (conn->time_wait_until_ms > now)
+			break;
+		list_remove(&conn->timer_link);
+		conn_abort_pcb(conn);
+	}
+	tick_start(stack);
+	switch_flush(stack->sw);
+}
