@@ -330,6 +330,8 @@ static void on_receive(void *arg, unsigned port, const struct frame *frame)
 	}
 	if (headers.ip_version == 4)
 		input_ip4(stack, port, frame, &headers);
+	else
+		stack_input_ip6(stack, frame, &headers);
 }
 
 static void on_writable(void *arg)

@@ -90,6 +90,13 @@ struct ip4_packet {
 	uint16_t total_size;
 };
 
+/* ip6.c */
+
+void stack_input_ip6(struct stack *stack, const struct frame *frame,
+		     const struct frame_headers *headers);
+/* The gateway's link-local address. */
+struct addr stack_link_local(const struct stack *stack);
+
 /* packet.c: packets to guests. */
 
 /* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes

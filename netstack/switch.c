@@ -397,3 +397,9 @@ unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, 
 	}
 	return count;
 }
+
+void switch_addresses(const struct nswitch *sw,
+		      void (*fn)(void *arg, const struct mac *mac, unsigned port), void *arg)
+{
+	switch_table_for_each(sw->table, loop_now_ms(sw->loop), fn, arg);
+}

@@ -75,4 +75,9 @@ void switch_flush(struct nswitch *sw);
 /* Fills up to `max` infos, in the order of attachment; returns how many ports there are. */
 unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max);
 
+/* Visits the addresses that the switch has learned, up to SWITCH_ENTRIES_MAX, in the order of port
+ * numbers. `fn` must not call into the switch. */
+void switch_addresses(const struct nswitch *sw,
+		      void (*fn)(void *arg, const struct mac *mac, unsigned port), void *arg);
+
 #endif

@@ -170,6 +170,19 @@ void switch_table_forget_port(struct switch_table *table, unsigned port)
 		forget(table, entry_of(list_first(&gone->entries)));
 }
 
+void switch_table_for_each(const struct switch_table *table, uint64_t now_ms,
+			   void (*fn)(void *arg, const struct mac *mac, unsigned port), void *arg)
+{
+	for (unsigned i = 1; i <= table->ports_max; i++) {
+		list_for_each (node, &table->ports[i].entries) {
+			const struct entry *entry = entry_of(node);
+
+			if (now_ms - entry->seen_ms < table->age_ms)
+				fn(arg, &entry->mac, i);
+		}
+	}
+}
+
 unsigned switch_table_count(const struct switch_table *table)
 {
 	return (unsigned)table->map.count;
