@@ -372,6 +372,7 @@ START_TEST(host_that_does_not_read_uses_up_the_credit)
 	int fd = guest_connect();
 	uint32_t sent = 0, fwd_cnt = 0;
 	uint8_t next = 0;
+	size_t wrong = 0; /* an assertion per byte takes seconds */
 
 	/* The guest sends as long as the credit that it knows of allows. */
 	while (sent - fwd_cnt + sizeof(data) <= BUF_ALLOC) {
@@ -395,10 +396,11 @@ START_TEST(host_that_does_not_read_uses_up_the_credit)
 
 		if (n == 0) {
 			ck_assert_uint_eq(total, sent);
+			ck_assert_uint_eq(wrong, 0);
 			break;
 		}
 		for (ssize_t i = 0; i < n; i++, next += 7)
-			ck_assert_uint_eq(data[i], next);
+			wrong += data[i] != next;
 		total += n > 0 ? (uint32_t)n : 0;
 		fake_settle(loop);
 	}

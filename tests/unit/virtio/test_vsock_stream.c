@@ -29,6 +29,7 @@ START_TEST(buffers_what_the_socket_refuses)
 	struct vsock_buffer buffer = {0};
 	size_t sent_total = 0, left_total = 0, got_total = 0;
 	uint8_t next_in = 0, next_out = 0;
+	size_t wrong = 0; /* an assertion per byte takes seconds */
 
 	/* Fill the socket until the buffer holds more than its first size, then read in odd pieces
 	 * while more comes, so that the ring wraps. */
@@ -50,7 +51,7 @@ START_TEST(buffers_what_the_socket_refuses)
 			ssize_t n = recv(fds[1], got, 1777, 0);
 
 			for (ssize_t k = 0; k < n; k++)
-				ck_assert_uint_eq(got[k], next_out++);
+				wrong += got[k] != next_out++;
 			got_total += n > 0 ? (size_t)n : 0;
 		}
 		ssize_t left = vsock_stream_flush(fds[0], &buffer);
@@ -62,12 +63,13 @@ START_TEST(buffers_what_the_socket_refuses)
 	for (ssize_t n; buffer.size || got_total < sent_total;) {
 		while ((n = recv(fds[1], got, sizeof(got), 0)) > 0) {
 			for (ssize_t k = 0; k < n; k++)
-				ck_assert_uint_eq(got[k], next_out++);
+				wrong += got[k] != next_out++;
 			got_total += (size_t)n;
 		}
 		ck_assert_int_ge(vsock_stream_flush(fds[0], &buffer), 0);
 	}
 	ck_assert_uint_eq(got_total, sent_total);
+	ck_assert_uint_eq(wrong, 0);
 	ck_assert_ptr_null(buffer.bytes);
 }
 END_TEST
