@@ -325,10 +325,11 @@ static const struct option_def defs[] = {
 	 "  qemu:PATH               listen on a unix socket for QEMU's -netdev stream\n"
 	 "  qemu:tcp:ADDRESS:PORT   the same on TCP\n"
 	 "  tap:NAME[,netns=PID|PATH]  a tap device, in a network namespace or our own", false},
-	{"vsock", "PATH[,cid=N]", apply_vsock,
+	{"vsock", "PATH[,cid=N][,guest=ADDRESS]", apply_vsock,
 	 "A vsock device for a guest: a vhost-user socket for QEMU's vhost-user-vsock-pci.\n"
 	 "The guest's connections to CID 2, port P, reach the unix socket PATH_P; the API is at\n"
-	 "port 6565. From the host, connect to PATH_connect and send \"CONNECT <port>\\n\".", false},
+	 "port 6565. From the host, connect to PATH_connect and send \"CONNECT <port>\\n\".\n"
+	 "With many guests, guest= says whose device it is.", false},
 	{"api", "unix:PATH|tcp:ADDRESS:PORT", apply_api,
 	 "Serve the control API there (many): what netproxyctl talks to.", false},
 	{"publish", "[HOSTIP:]HOSTPORT:[GUEST:]PORT[/tcp|udp]", apply_publish,

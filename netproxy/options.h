@@ -37,7 +37,8 @@ struct link_option {
 
 struct vsock_option {
 	char path[SOCK_PATH_MAX];
-	uint32_t cid; /* 0: the default */
+	uint32_t cid;      /* 0: the default */
+	struct addr guest; /* whose device it is; AF_UNSPEC: the first guest's */
 };
 
 struct api_option {

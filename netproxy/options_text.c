@@ -41,12 +41,17 @@ static const char *find_key(const char *text, const char *key, size_t *ret_size)
 	return NULL;
 }
 
-/* Whether every "key=" behind the first comma is `key` (NULL: there may be none). */
-static bool only_key(const char *text, const char *key)
+static bool starts_with_key(const char *text, const char *key)
+{
+	return key && strncmp(text, key, strlen(key)) == 0 && text[strlen(key)] == '=';
+}
+
+/* Whether every "key=" behind the first comma is one of two; `key_b` may be NULL. */
+static bool only_keys(const char *text, const char *key_a, const char *key_b)
 {
 	for (const char *at = strchr(text, ','); at; at = strchr(at, ',')) {
 		at++;
-		if (!key || strncmp(at, key, strlen(key)) != 0 || at[strlen(key)] != '=')
+		if (!starts_with_key(at, key_a) && !starts_with_key(at, key_b))
 			return false;
 	}
 	return true;
@@ -61,7 +66,7 @@ static int parse_tap(const char *text, struct link_option *ret,
 	size_t netns_size;
 	const char *netns = find_key(text, "netns", &netns_size);
 
-	if (!only_key(text, "netns") ||
+	if (!only_keys(text, "netns", NULL) ||
 	    !copy_text(ret->path, sizeof(ret->path), name, strcspn(name, ",")))
 		return complain(error, text, LINK_FORMS);
 	if (strlen(ret->path) > 15)
@@ -106,24 +111,31 @@ int options_parse_link(const char *text, struct link_option *ret,
 	return 0;
 }
 
+#define VSOCK_FORM "PATH[,cid=N][,guest=ADDRESS], the path of at most 107 bytes"
+
 int options_parse_vsock(const char *text, struct vsock_option *ret,
 			char error[static OPTIONS_ERROR_MAX])
 {
 	struct vsock_option vsock = {0};
-	size_t size;
-	const char *cid = find_key(text, "cid", &size);
+	size_t cid_size, guest_size;
+	const char *cid = find_key(text, "cid", &cid_size);
+	const char *guest = find_key(text, "guest", &guest_size);
+	char address[ADDR_TEXT_MAX];
 
-	if (!only_key(text, "cid") ||
+	if (!only_keys(text, "cid", "guest") ||
 	    !copy_text(vsock.path, sizeof(vsock.path), text, strcspn(text, ",")))
-		return complain(error, text, "PATH[,cid=N], the path of at most 107 bytes");
+		return complain(error, text, VSOCK_FORM);
 	if (cid) {
 		char *end;
 		unsigned long value = strtoul(cid, &end, 10);
 
-		if (end != cid + size || value < 3 || value > 0xfffffffe)
+		if (end != cid + cid_size || value < 3 || value > 0xfffffffe)
 			return complain(error, text, "a number from 3 to 4294967294 behind cid=");
 		vsock.cid = (uint32_t)value;
 	}
+	if (guest && (!copy_text(address, sizeof(address), guest, guest_size) ||
+		      addr_parse(address, &vsock.guest) < 0))
+		return complain(error, text, "an IP address behind guest=");
 	*ret = vsock;
 	return 0;
 }
