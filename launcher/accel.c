@@ -137,7 +137,7 @@ static bool kvm_usable(const struct accel_facts *facts, struct problem *ret_why,
 int accel_choose(enum accel_wish wish, const struct accel_facts *facts, enum accel *ret,
 		 struct problem *ret_why)
 {
-	struct problem why;
+	struct problem why = {.text = ""};
 	const char *remedy;
 	bool usable;
 

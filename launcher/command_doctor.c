@@ -15,7 +15,7 @@
 
 static void report(bool good, const char *what, const char *text)
 {
-	printf("%-6s %-10s %s\n", good ? "ok" : "MISSING", what, text);
+	printf("%-8s %-10s %s\n", good ? "ok" : "MISSING", what, text);
 }
 
 /* The first line that `program -version` prints. */
@@ -63,7 +63,7 @@ static void check_accel(void)
 
 	accel_probe(cpuinfo, sizeof(cpuinfo), &facts);
 	if (accel_choose(ACCEL_WISH_KVM, &facts, &accel, &why) < 0)
-		printf("%-6s %-10s %s\n", "slow", "kvm", why.text);
+		printf("%-8s %-10s %s\n", "slow", "kvm", why.text);
 	else
 		report(true, "kvm", why.text);
 }

@@ -253,7 +253,7 @@ static int set_disk(void *target, const char *value, struct problem *problem)
 				   value, MACHINE_DISKS_MAX);
 	r = set_text(&disk.path, "disk", strncmp(value, "file=", 5) == 0 ? value + 5 : value,
 		     problem);
-	if (r < 0)
+	if (r < 0 || !disk.path)
 		return r;
 	next = disk.path;
 	strsep(&next, ",");

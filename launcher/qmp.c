@@ -66,9 +66,8 @@ static void qmp_destroy(struct qmp *qmp)
 	struct list *heads[] = {&qmp->waiting, &qmp->sent};
 
 	for (size_t i = 0; i < 2; i++)
-		while (!list_empty(heads[i]))
-			command_free(qmp,
-				     container_of(list_first(heads[i]), struct qmp_command, node));
+		list_for_each_safe (node, heads[i])
+			command_free(qmp, container_of(node, struct qmp_command, node));
 	loop_fd_free(qmp->watch);
 	fd_close(&qmp->fd);
 	qmp_lines_clear(&qmp->lines);
@@ -97,10 +96,11 @@ static void close_with(struct qmp *qmp, const char *reason)
 	loop_fd_free(qmp->watch);
 	qmp->watch = NULL;
 	fd_close(&qmp->fd);
+	/* Nobody adds to the lists meanwhile: commands are refused from here on. */
 	for (size_t i = 0; i < 2; i++)
-		while (!list_empty(heads[i]))
-			answer(qmp, container_of(list_first(heads[i]), struct qmp_command, node),
-			       -EPIPE, NULL, reason);
+		list_for_each_safe (node, heads[i])
+			answer(qmp, container_of(node, struct qmp_command, node), -EPIPE, NULL,
+			       reason);
 	if (!qmp->freed)
 		qmp->user->closed(qmp->arg, reason);
 }

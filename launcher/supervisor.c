@@ -48,6 +48,7 @@ struct supervisor {
 	struct console *console;
 	struct proxy *proxy; /* NULL: none, or it has ended */
 	bool proxy_lost;
+	bool overdue; /* the guest had its time to power off */
 	struct vm *vm;
 	char net_socket[PATH_MAX];
 	char vsock_socket[PATH_MAX];
@@ -144,7 +145,8 @@ static void on_vm_ended(void *arg, enum vm_end end, const char *why)
 		log_info("%s", why);
 	} else {
 		log_error("%s", why);
-		show_console_tail(s);
+		if (end != VM_END_QUIT || s->overdue)
+			show_console_tail(s);
 	}
 	vm_free(s->vm);
 	s->vm = NULL;
@@ -310,6 +312,7 @@ static void on_stop_timer(void *arg)
 	}
 	log_warn("the guest did not power off within %u s: killing it",
 		 s->conf->stop_timeout_ms / 1000);
+	s->overdue = true;
 	quit_guest(s);
 }
 
