@@ -30,8 +30,7 @@ static void record_free(struct dns_zone_record *record)
 {
 	if (!record)
 		return;
-	if (record->has_regexp)
-		regfree(&record->regexp);
+	dns_pattern_free(record->pattern);
 	free((char *)record->conf.name);
 	free((char *)record->conf.regexp);
 	free(record);
@@ -55,151 +54,15 @@ void dns_zones_destroy(struct dns_zones *zones)
 	dns_zones_init(zones);
 }
 
-/* The upper bound of an interval such as {3}, {2,5} or {1,}, or -EINVAL. */
-static int interval_max(const char *p, const char **ret_end)
-{
-	char *end;
-	unsigned long low = strtoul(p, &end, 10);
-	unsigned long high = low;
-
-	if (end == p)
-		return -EINVAL;
-	if (*end == ',') {
-		p = end + 1;
-		high = strtoul(p, &end, 10);
-		if (end == p)
-			high = low;
-	}
-	if (*end != '}' || high > DNS_REGEXP_REPEAT_MAX || low > high)
-		return -EINVAL;
-	*ret_end = end;
-	return high ? (int)high : 1;
-}
-
-/* Skips a bracket expression; returns its last character, or NULL when it isn't closed. */
-static const char *skip_bracket(const char *p)
-{
-	p++;
-	p += *p == '^';
-	p += *p == ']';
-	for (; *p && *p != ']'; p++) {
-		if (*p == '[' && (p[1] == ':' || p[1] == '.' || p[1] == '=')) {
-			char close[] = {p[1], ']', '\0'};
-
-			p = strstr(p + 2, close);
-			if (!p)
-				return NULL;
-			p++;
-		}
-	}
-	return *p ? p : NULL;
-}
-
-/* How many nodes the C library makes of a pattern: it copies what + and {} repeat, and those inside
- * others multiply. Sizes are of the sequences that are open, and of the item that was read last. */
-struct regexp_size {
-	size_t open[DNS_REGEXP_DEPTH_MAX + 1];
-	size_t depth;
-	size_t last;
-};
-
-static void regexp_repeat(struct regexp_size *size, size_t times)
-{
-	size->open[size->depth] += size->last * (times - 1);
-	size->last *= times;
-}
-
-/* Reads one character, with what belongs to it, and leaves *pp at its end. Returns NULL or the
- * complaint. */
-static const char *regexp_step(struct regexp_size *size, const char **pp)
-{
-	const char *p = *pp;
-	int times;
-
-	switch (*p) {
-	case '(':
-		if (p[1] == '?')
-			return "has a Perl group: write (...) instead of (?:...)";
-		if (size->depth == DNS_REGEXP_DEPTH_MAX)
-			return "has too many groups within each other";
-		size->open[++size->depth] = 1;
-		return NULL;
-	case ')':
-		if (size->depth == 0)
-			return "has a ) without a (";
-		size->last = size->open[size->depth--];
-		size->open[size->depth] += size->last;
-		return NULL;
-	case '+':
-		regexp_repeat(size, 2);
-		return NULL;
-	case '*':
-	case '?':
-		return NULL;
-	case '{':
-		times = interval_max(p + 1, pp);
-		if (times < 0)
-			return "repeats too often: a count in {} may be at most 64";
-		regexp_repeat(size, (size_t)times);
-		return NULL;
-	case '[':
-		*pp = skip_bracket(p);
-		if (!*pp)
-			return "has a [ without a ]";
-		break;
-	case '\\':
-		*pp = ++p;
-		if (!*p)
-			return "ends in a backslash";
-		if (*p >= '0' && *p <= '9')
-			return "has a back-reference, which is not supported";
-		if (strchr("dDpPQzA", *p))
-			return "has a Perl escape: write [0-9] instead of \\d";
-		break;
-	}
-	size->last = 1;
-	size->open[size->depth]++;
-	return NULL;
-}
-
-/* Patterns are often written for Go's or Perl's syntax; what POSIX would silently read as something
- * else is refused, and so is what takes the C library exponential memory or time. Returns NULL or
- * the complaint. */
-static const char *regexp_complaint(const char *pattern)
-{
-	struct regexp_size size = {.last = 1};
-
-	if (strlen(pattern) > DNS_REGEXP_SIZE_MAX)
-		return "is longer than 256 characters";
-	for (const char *p = pattern; *p; p++) {
-		const char *complaint = regexp_step(&size, &p);
-
-		if (complaint)
-			return complaint;
-		if (size.open[size.depth] > DNS_REGEXP_NODES_MAX)
-			return "repeats too much: + and {} within each other multiply";
-	}
-	return NULL;
-}
-
 static int record_compile(struct dns_zone_record *record, char *error, size_t error_size)
 {
-	const char *complaint = regexp_complaint(record->conf.regexp);
-	char detail[128];
+	const char *complaint;
+	int r = dns_pattern_new(record->conf.regexp, &record->pattern, &complaint);
 
-	if (complaint)
-		return fail(error, error_size, -EINVAL, "the regular expression \"%.64s\" %s",
-			    record->conf.regexp, complaint);
-	int status = regcomp(&record->regexp, record->conf.regexp,
-			     REG_EXTENDED | REG_NOSUB | REG_ICASE);
-	if (status) {
-		regerror(status, &record->regexp, detail, sizeof(detail));
-		return fail(error, error_size, -EINVAL,
-			    "the regular expression \"%.64s\" is wrong: %s", record->conf.regexp,
-			    detail);
-	}
-	record->has_regexp = true;
-	return 0;
+	if (r == -EINVAL)
+		fail(error, error_size, r, "the regular expression \"%.64s\" %s",
+		     record->conf.regexp, complaint);
+	return r;
 }
 
 /* A record's full name. One with a regexp and no name answers by the regexp only. */
@@ -209,7 +72,7 @@ static int record_name(struct dns_zone_record *record, const struct dns_name *zo
 	const char *text = strcmp(record->conf.name, "@") == 0 ? "" : record->conf.name;
 	struct dns_name relative;
 
-	record->has_name = *text || !record->has_regexp;
+	record->has_name = *text || !record->pattern;
 	if (!record->has_name)
 		return 0;
 	if (dns_name_parse(text, &relative) < 0)
@@ -316,7 +179,7 @@ static size_t count_regexps(struct dns_zone_record *const *records, size_t count
 	size_t regexps = 0;
 
 	for (size_t i = 0; i < count; i++)
-		regexps += records[i]->has_regexp;
+		regexps += records[i]->pattern != NULL;
 	return regexps;
 }
 
@@ -426,7 +289,7 @@ static void drop_records(struct dns_zones *zones, struct dns_zone *zone)
 			continue;
 		}
 		zones->record_count--;
-		zones->regexp_count -= record->has_regexp;
+		zones->regexp_count -= record->pattern != NULL;
 		record_free(record);
 	}
 	zone->record_count = kept;
@@ -464,27 +327,12 @@ struct relative_text {
 	char text[DNS_NAME_TEXT_MAX];
 };
 
-/* The C library keeps every state that matching led it to, and it is guests that choose what is
- * matched: so that they can't make it grow for ever, the pattern is compiled afresh from time to
- * time. */
-static void renew_regexp(struct dns_zone_record *record)
-{
-	regex_t fresh;
-
-	if (++record->run_count < DNS_REGEXP_RUNS_MAX ||
-	    regcomp(&fresh, record->conf.regexp, REG_EXTENDED | REG_NOSUB | REG_ICASE) != 0)
-		return;
-	regfree(&record->regexp);
-	record->regexp = fresh;
-	record->run_count = 0;
-}
-
-static bool record_matches(struct dns_zone_record *record, const struct dns_zone *zone,
+static bool record_matches(const struct dns_zone_record *record, const struct dns_zone *zone,
 			   const struct dns_name *name, struct relative_text *relative)
 {
 	if (record->has_name && dns_name_equal(&record->name, name))
 		return true;
-	if (!record->has_regexp || name->size == zone->name.size)
+	if (!record->pattern || name->size == zone->name.size)
 		return false;
 	if (!relative->is_made) {
 		struct dns_name front;
@@ -493,8 +341,7 @@ static bool record_matches(struct dns_zone_record *record, const struct dns_zone
 		dns_name_format(&front, relative->text);
 		relative->is_made = true;
 	}
-	renew_regexp(record);
-	return regexec(&record->regexp, relative->text, 0, NULL, 0) == 0;
+	return dns_pattern_matches(record->pattern, relative->text);
 }
 
 const struct dns_zone_record *dns_zones_find(const struct dns_zones *zones,
@@ -508,7 +355,7 @@ const struct dns_zone_record *dns_zones_find(const struct dns_zones *zones,
 		if (!dns_name_is_within(name, &zone->name))
 			continue;
 		for (size_t j = 0; j < zone->record_count; j++) {
-			struct dns_zone_record *record = zone->records[j];
+			const struct dns_zone_record *record = zone->records[j];
 
 			if (family != AF_UNSPEC && record->conf.ip.family != family)
 				continue;

@@ -12,29 +12,22 @@
 #ifndef DNS_DNS_ZONE_H
 #define DNS_DNS_ZONE_H
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/addr.h"
+#include "dns/dns_pattern.h"
 #include "dns/dns_wire.h"
 
 #define DNS_ZONES_MAX   64
 #define DNS_RECORDS_MAX 4096 /* of all zones together */
 #define DNS_REGEXPS_MAX 256  /* of all zones together */
-/* Patterns come from API clients, and the C library takes memory and time by what a pattern
- * multiplies out to: all is bounded. */
-#define DNS_REGEXP_SIZE_MAX   256 /* characters */
-#define DNS_REGEXP_REPEAT_MAX 64  /* in one {} */
-#define DNS_REGEXP_DEPTH_MAX  16  /* groups within each other */
-#define DNS_REGEXP_NODES_MAX  512 /* multiplied out */
-#define DNS_REGEXP_RUNS_MAX   16  /* matches before it is compiled afresh */
 
 /* A record as users give it and as it is listed; the strings are borrowed. */
 struct dns_record_conf {
 	const char *name;   /* relative to the zone; "" or "@" is the zone itself, unless there is a
 			       regexp */
-	const char *regexp; /* POSIX extended, matched anywhere in the relative name; NULL: none */
+	const char *regexp; /* dns_pattern.h, matched anywhere in the relative name; NULL: none */
 	struct addr ip;
 };
 
@@ -49,10 +42,8 @@ struct dns_zone_record {
 	struct dns_record_conf conf; /* strings owned */
 	struct dns_name name; /* lower case, with the zone; unset where there is only a regexp */
 	bool has_name;
-	bool has_regexp;
-	bool is_built_in; /* names below it are ours too */
-	regex_t regexp;
-	unsigned run_count; /* since the regexp was compiled */
+	bool is_built_in;            /* names below it are ours too */
+	struct dns_pattern *pattern; /* NULL: no regexp */
 };
 
 struct dns_zone {
