@@ -18,6 +18,8 @@ LOG_MODULE("vhost");
 
 /* Messages handled before others get their turn. */
 #define MESSAGES_PER_ROUND 64
+/* Until the next try to accept, where that failed for want of fds. */
+#define ACCEPT_RETRY_MS 1000
 
 struct vhost_user {
 	struct loop *loop;
@@ -25,6 +27,7 @@ struct vhost_user {
 	char path[SOCK_PATH_MAX];
 	int listen_fd;
 	struct loop_fd *listen_watch;
+	struct loop_timer *accept_retry;
 	int fd; /* the front-end's connection; -1: none */
 	struct loop_fd *watch;
 	uint8_t bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX]; /* the message that is arriving */
@@ -176,14 +179,35 @@ static void front_end_readable(void *arg, int fd, unsigned ready)
 	}
 }
 
+static void on_accept_retry(void *arg)
+{
+	struct vhost_user *vu = arg;
+
+	loop_fd_set(vu->listen_watch, LOOP_READ);
+}
+
+/* The connection waits on: to be told of it again at once would only burn CPU. */
+static void accept_pause(struct vhost_user *vu, int error)
+{
+	log_limited(LOG_LEVEL_ERROR, "%s: %s: can't accept a front-end: %s", vu->conf.name,
+		    vu->path, strerror(-error));
+	loop_fd_set(vu->listen_watch, 0);
+	loop_timer_set(vu->accept_retry, ACCEPT_RETRY_MS);
+}
+
 static void listen_readable(void *arg, int listen_fd, unsigned ready)
 {
 	struct vhost_user *vu = arg;
 	int fd;
 
 	(void)ready;
-	if (sock_accept(listen_fd, &fd, NULL) < 0)
+	int r = sock_accept(listen_fd, &fd, NULL);
+
+	if (r < 0) {
+		if (r != -EAGAIN)
+			accept_pause(vu, r);
 		return;
+	}
 	/* That the one before was killed may not have been noticed yet. */
 	if (vu->fd >= 0)
 		front_end_readable(vu, vu->fd, LOOP_READ);
@@ -195,7 +219,7 @@ static void listen_readable(void *arg, int listen_fd, unsigned ready)
 		fd_close(&fd);
 		return;
 	}
-	int r = loop_fd_new(vu->loop, fd, LOOP_READ, front_end_readable, vu, &vu->watch);
+	r = loop_fd_new(vu->loop, fd, LOOP_READ, front_end_readable, vu, &vu->watch);
 
 	if (r < 0) {
 		log_error("%s: %s: a front-end can't be watched: %s", vu->conf.name, vu->path,
@@ -230,12 +254,17 @@ int vhost_user_new(struct loop *loop, const char *path, const struct vhost_conf 
 	vu->listen_fd = listen_fd;
 	memcpy(vu->path, path, strlen(path) + 1);
 	vhost_session_init(&vu->session, loop, &vu->conf);
+	r = loop_timer_new(loop, on_accept_retry, vu, &vu->accept_retry);
+	if (r < 0)
+		goto fail;
 	r = loop_fd_new(loop, listen_fd, LOOP_READ, listen_readable, vu, &vu->listen_watch);
 	if (r < 0)
 		goto fail;
 	*ret = vu;
 	return 0;
 fail:
+	if (vu)
+		loop_timer_free(vu->accept_retry);
 	free(vu);
 	fd_close(&listen_fd);
 	unlink(path);
@@ -248,6 +277,7 @@ void vhost_user_free(struct vhost_user *vu)
 		return;
 	front_end_drop(vu, "the device ends");
 	loop_fd_free(vu->listen_watch);
+	loop_timer_free(vu->accept_retry);
 	fd_close(&vu->listen_fd);
 	unlink(vu->path);
 	free(vu);

@@ -201,7 +201,7 @@ int vsock_handshake_parse(const char *line, size_t size, uint32_t *ret_port)
 	uint64_t port = 0;
 	size_t i = word_size;
 
-	if (strncasecmp(line, word, compared) != 0)
+	if (size > VSOCK_HANDSHAKE_MAX || strncasecmp(line, word, compared) != 0)
 		return -EPROTO;
 	for (; i < size && line[i] >= '0' && line[i] <= '9'; i++) {
 		port = port * 10 + (uint64_t)(line[i] - '0');

@@ -128,6 +128,7 @@ START_TEST(parses_handshakes)
 		{"CONN\n", -EPROTO, 0},
 		{"\n", -EPROTO, 0},
 		{"CONNECT 00000000000000000000000022", -EPROTO, 0},
+		{"CONNECT 000000000000000000000022\n", -EPROTO, 0},
 		{"CONN", 0, 0},
 		{"CONNECT 2", 0, 0},
 		{"", 0, 0},
