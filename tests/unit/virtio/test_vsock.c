@@ -458,6 +458,12 @@ START_TEST(guest_without_room_stops_the_host)
 		ck_assert_uint_le(received - guest_fwd_cnt, 10000);
 	}
 	ck_assert(!guest_receive());
+	/* And it goes on as before. */
+	guest_fwd_cnt = received;
+	guest_send_op(VSOCK_OP_CREDIT_UPDATE, 0);
+	ck_assert_int_eq(send(fd, "more", 4, 0), 4);
+	guest_expect(VSOCK_OP_RW);
+	ck_assert_mem_eq(got_data, "more", 4);
 	fd_close(&fd);
 }
 END_TEST
