@@ -3,8 +3,8 @@
  * A frame: an Ethernet frame, or a GSO super-frame that stands for several, as a vector of buffers
  * plus what a virtio_net_hdr would say of it (VIRTIO 1.2, 5.1.6).
  *
- * Every part of the data path carries the offload state, whether or not a link offers any: a link says
- * what it can take (struct link_caps), and offload.h makes up the difference at the edge.
+ * Every part of the data path carries the offload state, whether or not a link offers any: a link
+ * says what it can take (struct link_caps), and offload.h makes up the difference at the edge.
  */
 #ifndef NETSTACK_FRAME_H
 #define NETSTACK_FRAME_H
@@ -15,8 +15,10 @@
 
 #define ETH_HEADER_SIZE 14
 
-/* Frames arrive with their first FRAME_LINEAR_SIZE bytes (or all, when shorter) contiguous in iov[0]:
- * enough for Ethernet, any IPv4 or TCP options, or IPv6 with a few extension headers. */
+/* Frames arrive with their first FRAME_LINEAR_SIZE bytes (or all, when shorter) contiguous in
+ * iov[0]: enough for Ethernet, any IPv4 or TCP options, or IPv6 with a few extension headers. A
+ * super-frame that GRO made has all its headers there, but may have less than that of its payload.
+ */
 #define FRAME_LINEAR_SIZE 192
 
 /* Most pieces of a frame; a GRO super-frame is the largest. */
@@ -27,12 +29,14 @@
 
 enum frame_csum {
 	FRAME_CSUM_UNKNOWN, /* the transport checksum is complete; nobody verified it */
-	FRAME_CSUM_PARTIAL, /* to be completed: holds the pseudo-header's sum; see csum_start. Whoever
-			     * ends such a frame has nothing to verify: it never crossed a wire */
+	FRAME_CSUM_PARTIAL, /* to be completed: holds the pseudo-header's sum; see csum_start.
+			     * Whoever ends such a frame has nothing to verify: it never crossed a
+			     * wire */
 	FRAME_CSUM_VALID,   /* complete and known good */
 };
 
-/* With a GSO type the checksum is always PARTIAL: there is none that would be right for all segments. */
+/* With a GSO type the checksum is always PARTIAL: there is none that would be right for all
+ * segments. */
 enum frame_gso {
 	FRAME_GSO_NONE,
 	FRAME_GSO_TCP4,
@@ -41,13 +45,13 @@ enum frame_gso {
 };
 
 /*
- * Who owns the bytes of a received frame. The receiver of a frame borrows it for the call; to keep bytes of
- * it longer it takes a reference. Not for other threads.
+ * Who owns the bytes of a received frame. The receiver of a frame borrows it for the call; to keep
+ * bytes of it longer it takes a reference. Not for other threads.
  */
 struct iobuf {
 	uint32_t refs;
-	uint32_t size;                       /* bytes at data */
-	uint8_t *data;                       /* may be NULL where the pieces lie elsewhere (guest memory) */
+	uint32_t size; /* bytes at data */
+	uint8_t *data; /* may be NULL where the pieces lie elsewhere (guest memory) */
 	void (*release)(struct iobuf *self); /* called when the last reference goes */
 };
 
@@ -74,8 +78,9 @@ struct frame {
 	uint16_t csum_offset; /* ... and store at csum_start + csum_offset */
 
 	enum frame_gso gso;
-	uint16_t gso_size;   /* payload bytes of each segment but the last; not 0 with a gso type */
-	uint16_t header_size; /* with a gso type: Ethernet to transport header, repeated per segment */
+	uint16_t gso_size; /* payload bytes of each segment but the last; not 0 with a gso type */
+	uint16_t header_size; /* with a gso type: Ethernet to transport header, repeated per segment
+			       */
 };
 
 #endif

@@ -4,17 +4,19 @@
  * implementation per transport: link_stream (QEMU's length-prefixed stream), link_tap, ...
  *
  * Life: a provider (a listener, an opened tap) makes links and hands each to its `link_sink` when a
- * guest is there. The sink becomes the link's user and from then on owns it. A link whose peer has gone
- * calls `gone` once and is silent from then on; its user destroys it, at the latest after that call.
+ * guest is there. The sink becomes the link's user and from then on owns it. A link whose peer has
+ * gone calls `gone` once and is silent from then on; its user destroys it, at the latest after that
+ * call.
  *
- * Receiving: a link reads as much as there is, up to a bounded batch so that others get their turn, calls
- * `receive` for every frame and `batch_end` once after the last one of the batch. `receive` must not block
- * and may send on this or any other link. Only `gone` may destroy the link that calls it; no callback may
- * destroy another link. The bytes of a received frame may be changed in place by its receiver, as lwIP does.
+ * Receiving: a link reads as much as there is, up to a bounded batch so that others get their turn,
+ * calls `receive` for every frame and `batch_end` once after the last one of the batch. `receive`
+ * must not block and may send on this or any other link. Only `gone` may destroy the link that
+ * calls it; no callback may destroy another link. The bytes of a received frame may be changed in
+ * place by its receiver, as lwIP does.
  *
  * Sending never drops by itself, unless the transport is a queue that tells nothing (a tap): see
- * `send`. Nothing here blocks. send(), flush() and destroy() never call the user back: what they find out
- * (the peer has gone, there is room again) is told from the event loop.
+ * `send`. Nothing here blocks. send(), flush() and destroy() never call the user back: what they
+ * find out (the peer has gone, there is room again) is told from the event loop.
  */
 #ifndef NETSTACK_LINK_H
 #define NETSTACK_LINK_H
@@ -30,11 +32,11 @@ struct link;
 
 /* What a link can take in send(); it may deliver any of it in receive(). */
 struct link_caps {
-	bool csum;          /* frames with FRAME_CSUM_PARTIAL */
-	bool tso4;          /* FRAME_GSO_TCP4 (implies csum) */
-	bool tso6;          /* FRAME_GSO_TCP6 (implies csum) */
-	bool uso;           /* FRAME_GSO_UDP (implies csum) */
-	bool gro;           /* frames from it should be coalesced by software: it never delivers GSO frames */
+	bool csum; /* frames with FRAME_CSUM_PARTIAL */
+	bool tso4; /* FRAME_GSO_TCP4 (implies csum) */
+	bool tso6; /* FRAME_GSO_TCP6 (implies csum) */
+	bool uso;  /* FRAME_GSO_UDP (implies csum) */
+	bool gro; /* frames from it should be coalesced by software: it never delivers GSO frames */
 	uint32_t frame_max; /* largest frame in bytes, super-frames included */
 };
 
@@ -53,14 +55,16 @@ struct link_ops {
 	const char *kind; /* "stream", "tap" */
 
 	/*
-	 * Sends `count` (>= 1) frames, borrowed for the call: all of them, or none. Returns 0 when they were
-	 * taken: written, or held in the link's bounded buffer until its peer reads. -EAGAIN: the link is full,
-	 * nothing was taken, `writable` will be called. -EMSGSIZE: a frame exceeds frame_max; nothing was
-	 * taken. -EPIPE: the peer has gone; nothing was taken and `gone` was or will be called.
-	 * Frames must fit the link's caps.
+	 * Sends `count` (>= 1) frames, borrowed for the call: all of them, or none. Returns 0 when
+	 * they were taken: written, or held in the link's bounded buffer until its peer reads.
+	 * -EAGAIN: the link is full, nothing was taken, `writable` will be called. -EMSGSIZE: a
+	 * frame exceeds frame_max, or all together are more than the link can hold (the segments of
+	 * one super-frame never are); nothing was taken. -EPIPE: the peer has gone; nothing was
+	 * taken and `gone` was or will be called. Frames must fit the link's caps.
 	 */
 	int (*send)(struct link *link, const struct frame *frames, unsigned count);
-	/* Ends a burst of send() calls: what was held back to be written together is written now. */
+	/* Ends a burst of send() calls: what was held back to be written together is written now.
+	 */
 	void (*flush)(struct link *link);
 	/* Frees the link, at any time, without calling the user. */
 	void (*destroy)(struct link *link);
@@ -69,7 +73,8 @@ struct link_ops {
 struct link_counters {
 	uint64_t rx_frames; /* from the guest, before coalescing */
 	uint64_t rx_bytes;
-	uint64_t rx_invalid; /* frames that the link refused: truncated, too long, lying about offloads */
+	uint64_t rx_invalid; /* frames that the link refused: truncated, too long, lying about
+				offloads */
 	uint64_t tx_frames;  /* to the guest, after segmentation */
 	uint64_t tx_bytes;
 	uint64_t tx_full;    /* times that send() said -EAGAIN */
@@ -86,8 +91,8 @@ struct link {
 	void *user_arg;
 };
 
-/* Where a provider's new links go. `attached` takes the link over: it sets user and user_arg, or destroys
- * the link. */
+/* Where a provider's new links go. `attached` takes the link over: it sets user and user_arg, or
+ * destroys the link. */
 struct link_sink {
 	void (*attached)(void *arg, struct link *link);
 	void *arg;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * link_stream: QEMU's `-netdev stream` and `-netdev socket` framing over a unix or TCP stream: a 32-bit big-endian
- * length, then the Ethernet frame. No offloads; the switch coalesces and cuts (caps.gro).
+ * link_stream: QEMU's `-netdev stream` and `-netdev socket` framing over a unix or TCP stream: a
+ * 32-bit big-endian length, then the Ethernet frame. No offloads; the switch coalesces and cuts
+ * (caps.gro).
  *
- * A listener serves any number of guests, one connection and so one link each, and goes on accepting
- * when a guest has gone.
+ * A listener serves any number of guests, one connection and so one link each, and goes on
+ * accepting when a guest has gone.
  */
 #ifndef NETSTACK_LINK_STREAM_H
 #define NETSTACK_LINK_STREAM_H
@@ -15,16 +16,18 @@
 
 struct link_stream_listener;
 
-/* Listens on a unix socket at `path` (sock_listen_unix() says how stale files are treated), or on TCP. `sink` is
- * copied. Returns 0 with an owned listener, or -errno. */
+/* Listens on a unix socket at `path` (sock_listen_unix() says how stale files are treated), or on
+ * TCP. `sink` is copied. Returns 0 with an owned listener, or -errno. */
 int link_stream_listen_unix(struct loop *loop, const char *path, const struct link_sink *sink,
 			    struct link_stream_listener **ret_listener);
-int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at, const struct link_sink *sink,
+int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
+			   const struct link_sink *sink,
 			   struct link_stream_listener **ret_listener);
 /* Stops listening and removes the socket file; links made stay with their users. */
 void link_stream_listener_free(struct link_stream_listener *listener);
 
-/* A link on a connected stream socket or one end of a socketpair; takes `fd` over, also on failure. */
+/* A link on a connected stream socket or one end of a socketpair; takes `fd` over, also on failure.
+ */
 int link_stream_new(struct loop *loop, int fd, const char *name, struct link **ret_link);
 
 #endif

@@ -166,7 +166,7 @@ static struct outcome receive_outcome(int socket, int *ret_fd)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct outcome outcome;
+	struct outcome outcome = {0};
 	struct iovec iov = {.iov_base = &outcome, .iov_len = sizeof(outcome)};
 	struct msghdr message = {
 		.msg_iov = &iov,

@@ -39,7 +39,7 @@ struct sim_packet {
 	size_t options_size;
 	const uint8_t *payload;
 	size_t payload_size;
-	bool partial;	/* leave the pseudo-header's sum in place of the transport checksum */
+	bool partial;   /* leave the pseudo-header's sum in place of the transport checksum */
 	size_t padding; /* bytes of Ethernet padding after the packet */
 };
 

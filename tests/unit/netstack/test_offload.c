@@ -370,6 +370,9 @@ static void lie(struct frame *frame, int which)
 	case 12:
 		frame->header_size = 14;
 		break;
+	case 13:
+		frame->size++; /* padding behind the packet */
+		break;
 	}
 }
 
@@ -387,7 +390,7 @@ START_TEST(validate_refuses_lies)
 		ck_assert_int_eq(offload_validate(&good), 0);
 		ck_assert_int_eq(offload_segment(scratch, &good, &segments), 5);
 		segments = NULL;
-		for (int which = 0; which <= 12; which++) {
+		for (int which = 0; which <= 13; which++) {
 			struct frame frame = good;
 
 			lie(&frame, which);

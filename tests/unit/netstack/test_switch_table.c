@@ -78,6 +78,28 @@ START_TEST(forgets_a_port)
 }
 END_TEST
 
+static void count_visit(void *arg, const struct mac *mac, unsigned port)
+{
+	unsigned *counts = arg;
+
+	ck_assert_uint_eq(mac->bytes[5], port * 10);
+	counts[port]++;
+}
+
+START_TEST(visits_what_has_not_aged)
+{
+	unsigned counts[PORTS + 1] = {0};
+
+	learn(10, 1, 0);
+	learn(30, 3, 500);
+	learn(40, 4, 500);
+	switch_table_for_each(table, AGE_MS, count_visit, counts);
+	ck_assert_uint_eq(counts[1], 0);
+	ck_assert_uint_eq(counts[3], 1);
+	ck_assert_uint_eq(counts[4], 1);
+}
+END_TEST
+
 START_TEST(flooder_evicts_its_own)
 {
 	for (unsigned i = 0; i < 10; i++)
@@ -157,6 +179,7 @@ int main(void)
 	tcase_add_test(tcase, learns_and_moves);
 	tcase_add_test(tcase, ages);
 	tcase_add_test(tcase, forgets_a_port);
+	tcase_add_test(tcase, visits_what_has_not_aged);
 	tcase_add_test(tcase, flooder_evicts_its_own);
 	tcase_add_test(tcase, refreshed_entry_stays);
 	tcase_add_test(tcase, agrees_with_a_model);
