@@ -285,17 +285,16 @@ static void tune_socket(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-/* Makes a flow of a socket, which is taken over, also on failure; the connection is not. */
+/* Makes a flow of a socket, which is taken over only on success; the connection is not yet its own.
+ */
 static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 		    struct flow_tcp **ret_flow)
 {
 	struct flow_tcp *flow = calloc(1, sizeof(*flow));
 	int r;
 
-	if (!flow) {
-		close(fd);
+	if (!flow)
 		return -ENOMEM;
-	}
 	flow->table = table;
 	flow->fd = fd;
 	flow->state = state;
@@ -307,6 +306,7 @@ static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 	r = loop_fd_new(table->loop, fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE, on_host_event, flow,
 			&flow->watch);
 	if (r < 0) {
+		flow->fd = -1;
 		flow_free(flow, false);
 		return r;
 	}
@@ -342,6 +342,7 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 	if (r == 0)
 		r = flow_new(table, fd, FLOW_CONNECTING, &flow);
 	if (r < 0) {
+		fd_close(&fd);
 		table->refused++;
 		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
 			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's connection: %s",
@@ -362,6 +363,7 @@ void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
 	int r = flow_new(table, fd, FLOW_OPENING, &flow);
 
 	if (r < 0) {
+		fd_close(&fd);
 		conn_refuse(conn, CONN_REFUSE_RESET);
 		return;
 	}
@@ -382,7 +384,12 @@ int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
 	flow->opened = opened;
 	flow->opened_arg = arg;
 	r = conn_connect(stack, from, guest, &flow_ops, flow, &flow->conn);
-	if (r < 0)
-		flow_free(flow, true);
+	if (r < 0) {
+		flow->opened = NULL;
+		loop_fd_free(flow->watch);
+		flow->watch = NULL;
+		flow->fd = -1;
+		flow_free(flow, false);
+	}
 	return r;
 }

@@ -48,8 +48,9 @@ void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
 /* Called once for flow_tcp_in(): whether the guest took the connection. */
 typedef void flow_tcp_opened_fn(void *arg, bool accepted);
 
-/* Dials `guest` from `from` for an accepted client, whose socket is taken over, also on failure.
- * `opened` may be NULL. Returns 0 or what conn_connect() says. */
+/* Dials `guest` from `from` for an accepted client, whose socket is taken over on success. `opened`
+ * may be NULL. Returns 0 or what conn_connect() says; -EADDRINUSE means that another `from` may do.
+ */
 int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
 		const struct endpoint *from, const struct endpoint *guest,
 		flow_tcp_opened_fn *opened, void *arg);

@@ -4,7 +4,6 @@
 #include "forwarder/publish.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -114,26 +113,18 @@ static void serve_client(struct forward *forward, int fd, const struct endpoint 
 
 	forward->connections++;
 	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
-		/* flow_tcp_in() closes the socket when it fails, so each attempt has one of its
-		 * own. */
-		int attempt_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-		if (attempt_fd < 0) {
-			r = -errno;
-			break;
-		}
 		forward->refs++;
-		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack, attempt_fd, &from,
+		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack, fd, &from,
 				&forward->spec.remote, on_opened, forward);
-		if (r < 0)
-			forward_unref(forward);
+		if (r == 0)
+			return;
+		forward_unref(forward);
+		/* Another client with this port is known to the guest as the gateway, too. */
 		from.port = publish_random_port();
 	}
-	if (r < 0) {
-		forward->refused++;
-		log_limited(LOG_LEVEL_WARN, "a client of the published port %s was turned away: %s",
-			    forward->spec.local_text, strerror(-r));
-	}
+	forward->refused++;
+	log_limited(LOG_LEVEL_WARN, "a client of the published port %s was turned away: %s",
+		    forward->spec.local_text, strerror(-r));
 	fd_close(&fd);
 }
 
