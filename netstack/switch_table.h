@@ -27,7 +27,7 @@ void switch_table_learn(struct switch_table *table, const struct mac *mac, unsig
 unsigned switch_table_lookup(struct switch_table *table, const struct mac *mac, uint64_t now_ms);
 void switch_table_forget_port(struct switch_table *table, unsigned port);
 
-/* Visits the addresses that have not aged, in the order of ports; `fn` must not change the table. */
+/* Visits addresses that have not aged, in the order of ports; `fn` must not change the table. */
 void switch_table_for_each(const struct switch_table *table, uint64_t now_ms,
 			   void (*fn)(void *arg, const struct mac *mac, unsigned port), void *arg);
 
