@@ -59,7 +59,7 @@ static void tx_packet(struct vsock_device *d, const struct virtq_chain *chain)
 		payload_count = vsock_iov_slice(chain->iov, chain->out_count, VSOCK_HEADER_SIZE,
 						header.size, payload);
 	}
-	vsock_host_act(d, &result, payload, payload_count, header.size);
+	vsock_host_act(d, &result, payload, payload_count);
 }
 
 static void tx_work(void *arg)

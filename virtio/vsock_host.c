@@ -412,11 +412,10 @@ static void credit_check(struct vsock_stream *s)
 }
 
 void vsock_host_act(struct vsock_device *d, const struct vsock_result *result,
-		    const struct iovec *payload, unsigned payload_count, size_t payload_size)
+		    const struct iovec *payload, unsigned payload_count)
 {
 	struct vsock_stream *s = result->user;
 
-	(void)payload_size;
 	if (result->action == VSOCK_ACT_CONNECT)
 		act_connect(d, result->conn);
 	if (!s)

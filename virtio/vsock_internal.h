@@ -86,7 +86,7 @@ void vsock_host_stop(struct vsock_device *d);
 void vsock_host_drop_conns(struct vsock_device *d);
 /* Does what a packet from the guest calls for; `payload` is its data, in guest memory. */
 void vsock_host_act(struct vsock_device *d, const struct vsock_result *result,
-		    const struct iovec *payload, unsigned payload_count, size_t payload_size);
+		    const struct iovec *payload, unsigned payload_count);
 /*
  * Reads for the guest, from the stream that is next, into a vector of `room` bytes. Returns the
  * bytes, with their header in *ret_header; 0 when that stream had none after all: there may be
