@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API's table of routes, and its doors; see api.h. */
+#include "api/api.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/http_server.h"
+#include "api/routes.h"
+#include "base/list.h"
+#include "base/log.h"
+
+LOG_MODULE("api");
+
+#define DOOR_CONNECTIONS_MAX  64
+#define GUEST_CONNECTIONS_MAX 32
+#define TCP_BACKLOG           128
+#define ERROR_TEXT_MAX        768
+
+struct api {
+	struct loop *loop;
+	struct api_backend backend;
+	struct list doors;
+	unsigned door_count;
+};
+
+struct door {
+	struct list in_api;
+	struct api *api;
+	struct api_door conf;
+	struct http_server *server;
+	bool is_tcp;
+	char path[SOCK_PATH_MAX]; /* of a unix socket; "" otherwise */
+	dev_t device;             /* with inode: the file that is ours to remove */
+	ino_t inode;
+};
+
+/* ---- Routes ---- */
+
+enum { HOST = 1 << API_DOOR_HOST, GUEST = 1 << API_DOOR_GUEST };
+
+static const struct route {
+	const char *method; /* GET stands for HEAD too */
+	const char *path;
+	unsigned who;
+	api_route_fn *serve;
+} routes[] = {
+	/* clang-format off */
+	{"GET",  "/services/forwarder/all",      HOST | GUEST, route_forwarder_all},
+	{"POST", "/services/forwarder/expose",   HOST | GUEST, route_forwarder_expose},
+	{"POST", "/services/forwarder/unexpose", HOST | GUEST, route_forwarder_unexpose},
+	{"GET",  "/services/dhcp/leases",        HOST,         route_leases},
+	{"GET",  "/leases",                      HOST,         route_leases},
+	{"GET",  "/services/dns/all",            HOST,         route_dns_all},
+	{"POST", "/services/dns/add",            HOST,         route_dns_add},
+	{"GET",  "/cam",                         HOST,         route_cam},
+	{"GET",  "/stats",                       HOST,         route_stats},
+	{"GET",  "/v1/version",                  HOST | GUEST, route_v1_version},
+	{"GET",  "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
+	{"GET",  "/v1/leases",                   HOST,         route_v1_leases},
+	{"GET",  "/v1/ports",                    HOST,         route_v1_ports},
+	/* clang-format on */
+};
+
+static const struct route *find_route(const char *path)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		if (strcmp(routes[i].path, path) == 0)
+			return &routes[i];
+	}
+	return NULL;
+}
+
+static bool takes_method(const struct route *route, const struct http_request *request)
+{
+	return strcmp(route->method, request->method) == 0 ||
+	       (request->is_head && strcmp(route->method, "GET") == 0);
+}
+
+static void fail_method(const struct api_call *call, const struct route *route)
+{
+	if (strcmp(route->method, "POST") == 0) {
+		api_fail(call, 400, "bad_request", "post only");
+		return;
+	}
+	api_fail(call, 405, "method_not_allowed", "Method Not Allowed");
+	call->reply->allow = "GET, HEAD";
+}
+
+/* A host's name says where a browser believes that it is: a page of the Internet whose name was made to point at the
+ * host's loopback (DNS rebinding) gives itself away by it. */
+static bool is_local_host(const char *host)
+{
+	char name[HTTP_HOST_MAX];
+	struct endpoint at;
+	struct addr addr;
+	char *colon, *bracket;
+
+	if (!host[0] || endpoint_parse(host, false, &at) == 0 || addr_parse(host, &addr) == 0)
+		return true;
+	snprintf(name, sizeof(name), "%s", host);
+	bracket = strchr(name, ']');
+	if (name[0] == '[' && bracket && !bracket[1]) {
+		*bracket = '\0';
+		return addr_parse(name + 1, &addr) == 0;
+	}
+	colon = strchr(name, ':');
+	if (colon)
+		*colon = '\0';
+	return strcasecmp(name, "localhost") == 0;
+}
+
+static void on_request(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	const struct door *door = arg;
+	const struct route *route = find_route(request->path);
+	const struct api_call call = {
+		.backend = &door->api->backend,
+		.door = &door->conf,
+		.request = request,
+		.reply = reply,
+	};
+
+	if (request->from_web_page)
+		api_fail(&call, 403, "not_permitted", "web pages are not served here");
+	else if (door->is_tcp && !is_local_host(request->host))
+		api_fail(&call, 403, "not_permitted",
+			 "this door is called by its address or as localhost, not by other names");
+	else if (!route)
+		api_fail(&call, 404, "not_found", "404 page not found");
+	else if (!(route->who & 1u << door->conf.kind))
+		api_fail(&call, 403, "not_permitted", "this is for the host, not for guests");
+	else if (!takes_method(route, request))
+		fail_method(&call, route);
+	else
+		route->serve(&call);
+	log_debug("%s %s: %u", request->method, request->path, reply->status);
+}
+
+/* ---- What routes share ---- */
+
+void api_add_number(struct json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key,
+			       json_object_new_int64(value > INT64_MAX ? INT64_MAX : (int64_t)value));
+}
+
+void api_add_text(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, json_object_new_string(value));
+}
+
+void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format, ...)
+{
+	struct json_object *object, *error;
+	char text[ERROR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (strncmp(call->request->path, "/v1/", 4) != 0) {
+		http_reply_text(call->reply, status, "%s", text);
+		return;
+	}
+	object = json_object_new_object();
+	error = json_object_new_object();
+	api_add_text(error, "code", code);
+	api_add_text(error, "message", text);
+	json_object_object_add(object, "error", error);
+	http_reply_json(call->reply, status, object);
+}
+
+/* ---- Doors ---- */
+
+static void door_free(struct door *door)
+{
+	struct stat st;
+
+	http_server_free(door->server);
+	/* Somebody else's by now, perhaps. */
+	if (door->path[0] && lstat(door->path, &st) == 0 && st.st_dev == door->device &&
+	    st.st_ino == door->inode)
+		unlink(door->path);
+	list_remove(&door->in_api);
+	door->api->door_count--;
+	free(door);
+}
+
+static int door_new(struct api *api, const struct api_door *conf, struct door **ret_door)
+{
+	struct door *door;
+
+	if (api->door_count >= API_DOORS_MAX)
+		return -ENOSPC;
+	door = calloc(1, sizeof(*door));
+	if (!door)
+		return -ENOMEM;
+	door->api = api;
+	door->conf = *conf;
+	list_add_tail(&api->doors, &door->in_api);
+	api->door_count++;
+	*ret_door = door;
+	return 0;
+}
+
+static int door_serve(struct door *door, int listen_fd)
+{
+	unsigned connections_max =
+		door->conf.kind == API_DOOR_GUEST ? GUEST_CONNECTIONS_MAX : DOOR_CONNECTIONS_MAX;
+
+	return http_server_new(door->api->loop, listen_fd, connections_max, on_request, door, &door->server);
+}
+
+static int explain(char error[static API_LISTEN_ERROR_MAX], const char *where, int r)
+{
+	const char *why = strerror(-r);
+
+	if (r == -ENOSPC)
+		why = "there are too many API sockets";
+	else if (r == -EEXIST)
+		why = "there is a file of that name, and it is not a socket";
+	else if (r == -EADDRINUSE)
+		why = "another program listens there";
+	else if (r == -ENAMETOOLONG)
+		why = "a socket's path can have 107 bytes at most";
+	else if (r == -ENOENT)
+		why = "its directory does not exist";
+	snprintf(error, API_LISTEN_ERROR_MAX, "the API can't listen at %s: %s", where, why);
+	return r;
+}
+
+int api_listen_unix(struct api *api, const char *path, const struct api_door *conf,
+		    char error[static API_LISTEN_ERROR_MAX])
+{
+	struct door *door;
+	struct stat st;
+	int fd;
+	int r = door_new(api, conf, &door);
+
+	if (r < 0)
+		return explain(error, path, r);
+	r = sock_listen_unix(path, SOCK_STREAM, &fd);
+	if (r == 0) {
+		snprintf(door->path, sizeof(door->path), "%s", path);
+		if (lstat(path, &st) == 0) {
+			door->device = st.st_dev;
+			door->inode = st.st_ino;
+		}
+		r = door_serve(door, fd);
+	}
+	if (r < 0) {
+		door_free(door);
+		return explain(error, path, r);
+	}
+	return 0;
+}
+
+int api_listen_tcp(struct api *api, const struct endpoint *at, const struct api_door *conf,
+		   struct endpoint *ret_at, char error[static API_LISTEN_ERROR_MAX])
+{
+	char where[ENDPOINT_TEXT_MAX];
+	struct endpoint bound;
+	struct door *door;
+	int fd;
+	int r = door_new(api, conf, &door);
+
+	endpoint_format(at, where);
+	if (r < 0)
+		return explain(error, where, r);
+	door->is_tcp = true;
+	r = sock_listen_tcp(at, TCP_BACKLOG, &fd, &bound);
+	if (r == 0)
+		r = door_serve(door, fd);
+	if (r < 0) {
+		door_free(door);
+		return explain(error, where, r);
+	}
+	if (ret_at)
+		*ret_at = bound;
+	return 0;
+}
+
+void api_close_guest(struct api *api, uint32_t guest_id)
+{
+	list_for_each_safe (node, &api->doors) {
+		struct door *door = container_of(node, struct door, in_api);
+
+		if (door->conf.kind == API_DOOR_GUEST && door->conf.guest_id == guest_id)
+			door_free(door);
+	}
+}
+
+int api_new(struct loop *loop, const struct api_backend *backend, struct api **ret_api)
+{
+	struct api *api = calloc(1, sizeof(*api));
+
+	if (!api)
+		return -ENOMEM;
+	api->loop = loop;
+	api->backend = *backend;
+	list_init(&api->doors);
+	*ret_api = api;
+	return 0;
+}
+
+void api_free(struct api *api)
+{
+	struct list *node;
+
+	if (!api)
+		return;
+	while ((node = list_first(&api->doors)))
+		door_free(container_of(node, struct door, in_api));
+	free(api);
+}
