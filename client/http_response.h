@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoding of an HTTP/1.1 response (RFC 9112): status and body, by length, in chunks or up to the
  * end. */
-#ifndef PLUGIN_HTTP_RESPONSE_H
-#define PLUGIN_HTTP_RESPONSE_H
+#ifndef CLIENT_HTTP_RESPONSE_H
+#define CLIENT_HTTP_RESPONSE_H
 
 #include <stdbool.h>
 #include <stddef.h>

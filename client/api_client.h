@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client of netproxy's API for the programs that run in a guest: one request, one answer, one
+ * A client of netproxy's API, for netproxyctl and for programs that run in a guest: one request, one answer, one
  * deadline, over vsock, a unix socket or TCP. It blocks, never longer than it was told.
  */
-#ifndef PLUGIN_API_CLIENT_H
-#define PLUGIN_API_CLIENT_H
+#ifndef CLIENT_API_CLIENT_H
+#define CLIENT_API_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
 #include "base/sock.h"
-#include "plugin/http_response.h"
+#include "client/http_response.h"
 
 enum api_transport {
 	API_VSOCK, /* to the host, CID 2 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client of netproxy's API: connect, send, receive, each bounded by the one deadline of the
  * request. */
-#include "plugin/api_client.h"
+#include "client/api_client.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plugin/http_response.h"
+#include "client/http_response.h"
 
 static const struct good {
 	const char *text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoding of an HTTP/1.1 response: the head's lines first, then the body as the head said. */
-#include "plugin/http_response.h"
+#include "client/http_response.h"
 
 #include <ctype.h>
 #include <errno.h>
