@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import threading
 
 from bed import netns, wait, world
@@ -83,6 +84,11 @@ class Guest:
         except ConnectionRefusedError:
             return
         raise AssertionError(f"port {port} of the host is not closed")
+
+    def processes(self):
+        """What runs in the host's namespace."""
+        return subprocess.run(["ip", "netns", "pids", self.host.name], stdout=subprocess.PIPE,
+                              check=True).stdout.split()
 
     def api(self, method, path):
         connection = _UnixConnection(f"{self.directory}/state/api.sock")
@@ -210,5 +216,4 @@ class Guest:
         self.expect_closed(PUBLISHED)
         left = [name for name in os.listdir(f"{self.directory}/state") if name.endswith(".sock")]
         assert not left, left
-        wait.until(lambda: not self.host.run("ip", "netns", "pids", self.host.name).stdout.split(),
-                   "all processes in the host's namespace to end")
+        wait.until(lambda: not self.processes(), "all processes in the host's namespace to end")
