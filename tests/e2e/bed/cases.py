@@ -98,7 +98,7 @@ class Bed:
     def start(self, *args):
         """Starts netproxy with the guests' links, and attaches the guests as the case says."""
         links = [part for one in self.guests for part in ("--link", one.link_argument())]
-        self.proxy.start(*links, *args)
+        self.proxy.start(*(links or self.proxy.idle_link()), *args)
         if self.case.options.get("attach", True):
             for one in self.guests:
                 one.attach()

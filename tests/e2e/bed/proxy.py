@@ -46,6 +46,10 @@ class Proxy:
         return ["--api", f"unix:{self.api}", "--log-level", "debug", "--log-file", self.log_file,
                 "--pid-file", self.pid_file, "--resolv-conf", self.resolv_conf]
 
+    def idle_link(self):
+        """Arguments for a link that no guest uses; netproxy wants one."""
+        return ["--link", f"qemu:{self.directory}/idle.sock"]
+
     def start(self, *args, wrapper=()):
         """Starts it with `args` besides the usual ones and waits until it says that it is ready."""
         ready_r, ready_w = os.pipe()
