@@ -171,6 +171,7 @@ void conn_leave(struct conn *conn)
 		conn_tx_release(conn);
 	if (conn->pcb && !conn->active && !conn->tw) {
 		conn->ended = true;
+		conn_unlist(conn);
 		conn_schedule(conn);
 	}
 	conn->pcb = conn->active ? conn->active : conn->tw;
@@ -296,10 +297,19 @@ int conn_new(struct stack *stack, const struct endpoint *guest, const struct end
 		free(conn);
 		return -ENOMEM;
 	}
+	conn->is_listed = true;
 	tcp->count++;
 	tcp->total++;
 	*ret_conn = conn;
 	return 0;
+}
+
+void conn_unlist(struct conn *conn)
+{
+	if (!conn->is_listed)
+		return;
+	hmap_remove(&conn->stack->tcp.conns, &conn->node);
+	conn->is_listed = false;
 }
 
 void conn_destroy(struct conn *conn)
@@ -311,7 +321,7 @@ void conn_destroy(struct conn *conn)
 	free(conn->held_syn);
 	list_remove(&conn->work_link);
 	list_remove(&conn->timer_link);
-	hmap_remove(&tcp->conns, &conn->node);
+	conn_unlist(conn);
 	tcp->count--;
 	free(conn);
 }
@@ -403,6 +413,7 @@ void conn_accept(struct conn *conn)
 	conn->held_syn = NULL;
 	if (!conn->pcb && !conn->ended) {
 		conn->ended = true;
+		conn_unlist(conn);
 		conn->ended_pending = true;
 		conn->end = CONN_END_TIMEOUT;
 		conn_schedule(conn);
@@ -591,12 +602,16 @@ void conn_writable(struct stack *stack)
 
 void conn_port_gone(struct stack *stack, unsigned port)
 {
-	hmap_for_each (node, &stack->tcp.conns) {
+	struct hmap_node *node = hmap_next(&stack->tcp.conns, NULL);
+
+	while (node) {
 		struct conn *conn = container_of(node, struct conn, node);
 
+		node = hmap_next(&stack->tcp.conns, node);
 		if (conn->port != port)
 			continue;
 		conn_abort_pcb(conn);
+		conn_unlist(conn);
 		conn->ended = true;
 		conn->ended_pending = true;
 		conn->end = CONN_END_GONE;
@@ -645,6 +660,9 @@ void conn_table_destroy(struct stack *stack)
 
 	while ((node = hmap_next(&tcp->conns, NULL)))
 		conn_destroy(container_of(node, struct conn, node));
+	/* Those that have ended and wait for their last work. */
+	while (!list_empty(&tcp->work))
+		conn_destroy(container_of(list_first(&tcp->work), struct conn, work_link));
 	loop_task_cancel(stack->loop, &tcp->task);
 	loop_timer_free(tcp->tick);
 	if (tcp->listener)

@@ -168,6 +168,7 @@ static void input_held(struct conn *conn, const struct tcp_header *tcp, const st
 {
 	if (tcp->flags & TCP_RST) {
 		conn->ended = true;
+		conn_unlist(conn);
 		conn->ended_pending = true;
 		conn->end = CONN_END_RESET;
 		conn_schedule(conn);

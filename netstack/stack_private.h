@@ -148,6 +148,7 @@ struct conn {
 	bool connected_pending : 1; /* ... and the owner is to be told */
 	bool ended : 1;             /* lwIP has freed the pcb */
 	bool ended_pending : 1;     /* ... and the owner is to be told why */
+	bool is_listed : 1;         /* in conn_table.conns: its 4-tuple is taken */
 	bool is_blocked : 1;
 	bool in_callback : 1; /* of the owner's: freeing waits until it returns */
 	bool freed : 1;
@@ -175,6 +176,8 @@ int conn_new(struct stack *stack, const struct endpoint *guest, const struct end
 	     struct conn **ret_conn);
 /* Frees it whatever its state; the guest gets RST where it still counts on it. */
 void conn_destroy(struct conn *conn);
+/* Gives its 4-tuple free: whoever comes with it from now on is somebody new. */
+void conn_unlist(struct conn *conn);
 /* Removes lwIP's pcb, with RST; the owner isn't told. */
 void conn_abort_pcb(struct conn *conn);
 uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
