@@ -1,18 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opens the API's doors and answers its questions about leases and names; see control.h. */
 #include "netproxy/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "base/log.h"
+
+LOG_MODULE("control");
+
+struct control {
+	struct loop *loop;
+	const struct options *options;
+	struct services *services;
+	struct publish *publish;
+	struct api *api;
+};
+
+/* ---- Leases ---- */
+
+struct lease_visit {
+	struct control *control;
+	api_lease_fn *fn;
+	void *visitor;
+};
+
+static void visit_lease(void *arg, const struct dhcp_lease_info *info)
+{
+	struct lease_visit *visit = arg;
+	uint64_t now = loop_now_ms(visit->control->loop);
+	struct api_lease lease = {
+		.address = info->address,
+		.mac = info->mac,
+		.hostname = info->hostname ? info->hostname : "",
+		.expires_s = API_LEASE_NEVER_ENDS,
+	};
+
+	if (info->expires_ms != UINT64_MAX)
+		lease.expires_s = info->expires_ms > now ? (info->expires_ms - now) / 1000 : 0;
+	visit->fn(visit->visitor, &lease);
+}
+
+static void visit_leases(void *arg, api_lease_fn *fn, void *visitor)
+{
+	struct control *control = arg;
+	struct lease_visit visit = {.control = control, .fn = fn, .visitor = visitor};
+
+	dhcp_server_for_each(services_dhcp(control->services), visit_lease, &visit);
+}
+
+static void keep_lowest(void *arg, const struct dhcp_lease_info *info)
+{
+	struct addr *lowest = arg;
+
+	if (lowest->family == AF_UNSPEC || addr_v4(&info->address) < addr_v4(lowest))
+		*lowest = info->address;
+}
+
+/* A guest's door belongs to the address that its --vsock names, or else to the first guest. */
+static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)
+{
+	struct control *control = arg;
+	struct addr found = {0};
+
+	if (guest_id > 0 && guest_id <= control->options->vsock_count)
+		found = control->options->vsocks[guest_id - 1].guest;
+	if (found.family == AF_UNSPEC)
+		dhcp_server_for_each(services_dhcp(control->services), keep_lowest, &found);
+	if (found.family == AF_UNSPEC)
+		return -ENOENT;
+	*ret = found;
+	return 0;
+}
+
+/* ---- Names ---- */
+
+static int visit_zone(const struct dns_zone *zone, api_dns_fn *fn, void *visitor)
+{
+	struct api_dns_record *records = calloc(zone->record_count + 1, sizeof(*records));
+	struct api_dns_zone seen = {
+		.name = zone->text,
+		.records = records,
+		.record_count = zone->record_count,
+		.default_ip = zone->default_ip,
+	};
+
+	if (!records)
+		return -ENOMEM;
+	for (size_t i = 0; i < zone->record_count; i++) {
+		const struct dns_record_conf *conf = &zone->records[i]->conf;
+
+		records[i] = (struct api_dns_record){
+			.name = conf->name ? conf->name : "",
+			.regexp = conf->regexp,
+			.ip = conf->ip,
+		};
+	}
+	fn(visitor, &seen);
+	free(records);
+	return 0;
+}
+
+static void visit_zones(void *arg, api_dns_fn *fn, void *visitor)
+{
+	struct control *control = arg;
+	const struct dns_zones *zones = dns_server_zones(services_dns(control->services));
+
+	for (size_t i = 0; i < zones->count; i++) {
+		if (visit_zone(zones->zones[i], fn, visitor) < 0)
+			return;
+	}
+}
+
+static int add_zone(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size)
+{
+	struct control *control = arg;
+	struct dns_record_conf *records = calloc(zone->record_count + 1, sizeof(*records));
+	struct dns_zone_conf conf = {
+		.name = zone->name,
+		.records = records,
+		.record_count = zone->record_count,
+		.default_ip = zone->default_ip,
+	};
+	int r;
+
+	if (!records)
+		return -ENOMEM;
+	for (size_t i = 0; i < zone->record_count; i++)
+		records[i] = (struct dns_record_conf){
+			.name = zone->records[i].name,
+			.regexp = zone->records[i].regexp,
+			.ip = zone->records[i].ip,
+		};
+	r = dns_server_add_zone(services_dns(control->services), &conf, error, error_size);
+	free(records);
+	return r;
+}
+
+/* ---- Doors ---- */
+
+static int open_host_door(struct control *control, const struct api_option *option,
+			  char error[static OPTIONS_ERROR_MAX])
+{
+	struct api_door door = {.kind = API_DOOR_HOST};
+	char why[API_LISTEN_ERROR_MAX];
+	int r;
+
+	if (option->tcp && !addr_is_loopback(&option->at.addr))
+		log_warn(
+			"the API listens on an address that others can reach, and it asks nobody for a password");
+	r = option->tcp ? api_listen_tcp(control->api, &option->at, &door, NULL, why)
+			: api_listen_unix(control->api, option->path, &door, why);
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--api: %s", why);
+	return r;
+}
+
+/* The vsock device connects its guest's connections to port P with the unix socket PATH_P. */
+static int open_guest_door(struct control *control, unsigned index,
+			   char error[static OPTIONS_ERROR_MAX])
+{
+	struct api_door door = {.kind = API_DOOR_GUEST, .guest_id = index + 1};
+	char path[SOCK_PATH_MAX + 16];
+	char why[API_LISTEN_ERROR_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s_%d", control->options->vsocks[index].path, API_VSOCK_PORT);
+	r = api_listen_unix(control->api, path, &door, why);
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--vsock: the API for its guest: %s", why);
+	return r;
+}
+
 int control_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		struct publish *publish, struct services *services,
 		char error[static OPTIONS_ERROR_MAX], struct control **ret_control)
 {
-	(void)loop;
-	(void)options;
-	(void)forwarder;
-	(void)publish;
-	(void)services;
-	(void)error;
-	*ret_control = 0;
+	struct control *control = calloc(1, sizeof(*control));
+	struct api_backend backend = {
+		.forwarder = forwarder,
+		.publish = publish,
+		.arg = control,
+		.leases = visit_leases,
+		.dns_zones = visit_zones,
+		.dns_add = add_zone,
+		.guest_addr = guest_addr,
+	};
+	int r = control ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		control->loop = loop;
+		control->options = options;
+		control->services = services;
+		control->publish = publish;
+		r = api_new(loop, &backend, &control->api);
+	}
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "the API can't start: %s", strerror(-r));
+	for (unsigned i = 0; r == 0 && i < options->api_count; i++)
+		r = open_host_door(control, &options->apis[i], error);
+	for (unsigned i = 0; r == 0 && i < options->vsock_count; i++)
+		r = open_guest_door(control, i, error);
+	if (r < 0) {
+		control_free(control);
+		return r;
+	}
+	*ret_control = control;
 	return 0;
 }
+
 void control_free(struct control *control)
 {
-	(void)control;
+	if (!control)
+		return;
+	api_free(control->api);
+	free(control);
 }

@@ -52,8 +52,9 @@ static int open_tap(struct loop *loop, const struct link_option *option, struct 
 			      &why);
 
 	if (r < 0) {
-		snprintf(error, OPTIONS_ERROR_MAX, "--link tap:%.50s: %.200s: %s%s", option->path,
-			 why, strerror(-r),
+		snprintf(error, OPTIONS_ERROR_MAX, "--link tap:%.50s%s%.200s: %.150s: %s%s",
+			 option->path, option->netns[0] ? ",netns=" : "", option->netns, why,
+			 strerror(-r),
 			 r == -EPERM ? ": a tap needs CAP_NET_ADMIN in its network namespace" : "");
 		return r;
 	}

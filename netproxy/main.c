@@ -243,7 +243,8 @@ int main(int argc, char **argv)
 	if (parsed == OPTIONS_BAD) {
 		fprintf(stderr, "netproxy: %s\n", error);
 		status = EXIT_USAGE;
-	} else if (parsed == OPTIONS_RUN && options.link_count == 0) {
+	} else if (parsed == OPTIONS_RUN && options.link_count == 0 && options.vsock_count == 0 &&
+		   options.api_count == 0) {
 		options_print_start();
 		status = EXIT_USAGE;
 	} else if (parsed == OPTIONS_RUN && options.log_file[0] &&

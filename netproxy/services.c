@@ -118,16 +118,38 @@ static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_l
 		 lease->hostname);
 }
 
+/* The domains that DHCP tells guests to search: the guests' own first, then the host's, so that a
+ * short name means to a guest what it means to its host. */
+struct search_list {
+	char texts[DHCP_SEARCH_MAX][DNS_NAME_TEXT_MAX];
+	const char *domains[DHCP_SEARCH_MAX + 1]; /* NULL-terminated */
+};
+
+static void fill_search_list(struct services *services, const struct options *options,
+			     struct search_list *ret)
+{
+	const struct dns_resolvconf *host = dns_server_resolvconf(services->dns);
+	size_t count = 0;
+
+	ret->domains[count++] = options->domain;
+	for (size_t i = 0; i < host->search_count && count < DHCP_SEARCH_MAX; i++) {
+		dns_name_format(&host->search[i], ret->texts[count]);
+		ret->domains[count] = ret->texts[count];
+		count++;
+	}
+	ret->domains[count] = NULL;
+}
+
 static int start_dhcp(struct services *services, const struct options *options,
 		      char error[static OPTIONS_ERROR_MAX])
 {
-	const char *search[] = {options->domain, NULL};
+	struct search_list search;
 	struct dhcp_conf conf = {
 		.subnet = options->subnet,
 		.gateway = options->gateway,
 		.host_alias = options->host_alias,
 		.domain = options->domain,
-		.search = search,
+		.search = search.domains,
 		.lease_seconds = options->lease_seconds,
 		.mtu = (uint16_t)options->mtu,
 		.authoritative = true,
@@ -135,8 +157,10 @@ static int start_dhcp(struct services *services, const struct options *options,
 		.on_lease = on_lease,
 		.on_lease_arg = services,
 	};
-	int r = dhcp_server_new(&conf, error, OPTIONS_ERROR_MAX, &services->dhcp);
+	int r;
 
+	fill_search_list(services, options, &search);
+	r = dhcp_server_new(&conf, error, OPTIONS_ERROR_MAX, &services->dhcp);
 	if (r == 0)
 		r = loop_timer_new(services->loop, on_expiry, services, &services->expiry);
 	if (r == 0)
@@ -251,9 +275,10 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 	services->loop = loop;
 	services->forwarder = forwarder;
 	error[0] = '\0';
-	r = start_dhcp(services, options, error);
+	/* DNS first: it knows the host's search domains, which DHCP hands out. */
+	r = start_dns(services, options, error);
 	if (r == 0)
-		r = start_dns(services, options, error);
+		r = start_dhcp(services, options, error);
 	if (r < 0) {
 		if (!error[0])
 			snprintf(error, OPTIONS_ERROR_MAX, "DHCP and DNS can't start: %s",
