@@ -94,8 +94,8 @@ static void fail_method(const struct api_call *call, const struct route *route)
 	call->reply->allow = "GET, HEAD";
 }
 
-/* A host's name says where a browser believes that it is: a page of the Internet whose name was made to point at the
- * host's loopback (DNS rebinding) gives itself away by it. */
+/* A host's name says where a browser believes that it is: a page of the Internet whose name was
+ * made to point at the host's loopback (DNS rebinding) gives itself away by it. */
 static bool is_local_host(const char *host)
 {
 	char name[HTTP_HOST_MAX];
@@ -148,8 +148,8 @@ static void on_request(void *arg, const struct http_request *request, struct htt
 
 void api_add_number(struct json_object *object, const char *key, uint64_t value)
 {
-	json_object_object_add(object, key,
-			       json_object_new_int64(value > INT64_MAX ? INT64_MAX : (int64_t)value));
+	json_object_object_add(
+		object, key, json_object_new_int64(value > INT64_MAX ? INT64_MAX : (int64_t)value));
 }
 
 void api_add_text(struct json_object *object, const char *key, const char *value)
@@ -157,7 +157,8 @@ void api_add_text(struct json_object *object, const char *key, const char *value
 	json_object_object_add(object, key, json_object_new_string(value));
 }
 
-void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format, ...)
+void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format,
+	      ...)
 {
 	struct json_object *object, *error;
 	char text[ERROR_TEXT_MAX];
@@ -213,10 +214,11 @@ static int door_new(struct api *api, const struct api_door *conf, struct door **
 
 static int door_serve(struct door *door, int listen_fd)
 {
-	unsigned connections_max =
-		door->conf.kind == API_DOOR_GUEST ? GUEST_CONNECTIONS_MAX : DOOR_CONNECTIONS_MAX;
+	struct http_limits limits = http_limits(
+		door->conf.kind == API_DOOR_GUEST ? GUEST_CONNECTIONS_MAX : DOOR_CONNECTIONS_MAX);
 
-	return http_server_new(door->api->loop, listen_fd, connections_max, on_request, door, &door->server);
+	return http_server_new(door->api->loop, listen_fd, &limits, on_request, door,
+			       &door->server);
 }
 
 static int explain(char error[static API_LISTEN_ERROR_MAX], const char *where, int r)

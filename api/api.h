@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control API: HTTP/JSON, in gvproxy's shapes where gvproxy has them, ours under /v1/. One table of routes (api.c)
- * says what exists and who may; which door a request came through says who asks.
+ * The control API: HTTP/JSON, in gvproxy's shapes where gvproxy has them, ours under /v1/. One
+ * table of routes (api.c) says what exists and who may; which door a request came through says who
+ * asks.
  *
- * A door is a listening socket: of the host (a unix socket, or TCP on the host's loopback), or of one guest (the unix
- * socket that a vsock device connects to). A door has its own connections and limits, so one guest's requests don't
- * stand in the way of another's or of the host's.
+ * A door is a listening socket: of the host (a unix socket, or TCP on the host's loopback), or of
+ * one guest (the unix socket that a vsock device connects to). A door has its own connections and
+ * limits, so one guest's requests don't stand in the way of another's or of the host's.
  *
- * What a request needs comes through struct api_backend: queries of the other parts of the network, filled in by main.
+ * What a request needs comes through struct api_backend: queries of the other parts of the network,
+ * filled in by main.
  */
 #ifndef API_API_H
 #define API_API_H
@@ -56,8 +58,9 @@ typedef void api_lease_fn(void *visitor, const struct api_lease *lease);
 typedef void api_dns_fn(void *visitor, const struct api_dns_zone *zone);
 
 /*
- * What the API asks of the rest. Copied by api_new(); what it points to must outlive the API. Every function gets `arg`.
- * Functions marked optional may be NULL: their routes then answer that there is no such service.
+ * What the API asks of the rest. Copied by api_new(); what it points to must outlive the API. Every
+ * function gets `arg`. Functions marked optional may be NULL: their routes then answer that there
+ * is no such service.
  */
 struct api_backend {
 	struct forwarder *forwarder;
@@ -68,12 +71,13 @@ struct api_backend {
 	void (*leases)(void *arg, api_lease_fn *fn, void *visitor);
 	/* Visits the zones of local names; optional. */
 	void (*dns_zones)(void *arg, api_dns_fn *fn, void *visitor);
-	/* Adds a zone, or records to one. Returns 0, or -errno with a message for the user; optional. */
+	/* Adds a zone, or records to one. Returns 0, or -errno with a message for the user;
+	 * optional. */
 	int (*dns_add)(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size);
 	/*
-	 * The address of the guest that a door belongs to: what it may publish, and what an empty host means that it says
-	 * in `remote`. For the host's doors (`guest_id` 0), where an empty host means the first guest. Returns 0, or
-	 * -ENOENT: that guest has no address yet.
+	 * The address of the guest that a door belongs to: what it may publish, and what an empty
+	 * host means that it says in `remote`. For the host's doors (`guest_id` 0), where an empty
+	 * host means the first guest. Returns 0, or -ENOENT: that guest has no address yet.
 	 */
 	int (*guest_addr)(void *arg, uint32_t guest_id, struct addr *ret);
 };
@@ -85,18 +89,21 @@ enum api_door_kind {
 
 struct api_door {
 	enum api_door_kind kind;
-	uint32_t guest_id; /* of API_DOOR_GUEST: the id of its forwards' owner (struct publish_owner) */
+	uint32_t guest_id; /* of API_DOOR_GUEST: the id of its forwards' owner (struct
+			      publish_owner) */
 };
 
 struct api;
 
 /* Returns 0 with an owned API without any door, or -ENOMEM. */
 int api_new(struct loop *loop, const struct api_backend *backend, struct api **ret_api);
-/* Closes all doors and connections, and removes the files of unix sockets. Forwards stay. NULL is fine. */
+/* Closes all doors and connections, and removes the files of unix sockets. Forwards stay. NULL is
+ * fine. */
 void api_free(struct api *api);
 
-/* Opens a door at a unix socket, or on TCP. Returns 0, or -errno with a message for the user in `error`; -ENOSPC at
- * API_DOORS_MAX. Of TCP, *ret_at, if not NULL, says where it is (for port 0). */
+/* Opens a door at a unix socket, or on TCP. Returns 0, or -errno with a message for the user in
+ * `error`; -ENOSPC at API_DOORS_MAX. Of TCP, *ret_at, if not NULL, says where it is (for port 0).
+ */
 int api_listen_unix(struct api *api, const char *path, const struct api_door *door,
 		    char error[static API_LISTEN_ERROR_MAX]);
 int api_listen_tcp(struct api *api, const struct endpoint *at, const struct api_door *door,

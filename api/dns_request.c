@@ -19,7 +19,8 @@ static void decode_ip(struct json_reader *r, const char *key, struct addr *ret)
 		json_fail(r, "\"%s\" is \"%.60s\": expected an IP address", key, text);
 }
 
-static void decode_record(struct json_object *object, struct json_reader *outer, struct api_dns_record *record)
+static void decode_record(struct json_object *object, struct json_reader *outer,
+			  struct api_dns_record *record)
 {
 	struct json_reader r = json_reader(object, "an entry of \"Records\"");
 
@@ -38,7 +39,8 @@ static int decode_records(struct json_reader *r, struct dns_request *request)
 	size_t count = array ? json_object_array_length(array) : 0;
 
 	if (count > DNS_REQUEST_RECORDS_MAX)
-		json_fail(r, "\"Records\" has %zu entries: expected at most %d", count, DNS_REQUEST_RECORDS_MAX);
+		json_fail(r, "\"Records\" has %zu entries: expected at most %d", count,
+			  DNS_REQUEST_RECORDS_MAX);
 	if (!json_ok(r) || count == 0)
 		return 0;
 	request->records = calloc(count, sizeof(*request->records));

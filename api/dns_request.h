@@ -16,8 +16,9 @@ struct dns_request {
 	struct api_dns_record *records;
 };
 
-/* {"Name","Records":[{"Name","IP","Regexp"}],"DefaultIP"}. What names may look like is for the zones to say. Returns 0 with
- * an owned request, or -EINVAL or -ENOMEM with a message in `error`. */
+/* {"Name","Records":[{"Name","IP","Regexp"}],"DefaultIP"}. What names may look like is for the
+ * zones to say. Returns 0 with an owned request, or -EINVAL or -ENOMEM with a message in `error`.
+ */
 int dns_request_decode(const char *body, size_t size, struct dns_request *ret_request,
 		       char error[static DNS_REQUEST_ERROR_MAX]);
 void dns_request_clear(struct dns_request *request);

@@ -19,7 +19,8 @@ static int decode_protocol(const char *text, enum publish_protocol *ret, char *e
 		*ret = PUBLISH_UDP;
 	} else {
 		snprintf(error, FORWARD_REQUEST_ERROR_MAX,
-			 "unknown protocol %.*s: \"protocol\" can be tcp (the default) or udp", SHOWN_MAX, text);
+			 "unknown protocol %.*s: \"protocol\" can be tcp (the default) or udp",
+			 SHOWN_MAX, text);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -44,10 +45,11 @@ static void decode_local(struct json_reader *r, struct publish_spec *spec)
 	if (!json_ok(r))
 		return;
 	if (!is_sane(text) || endpoint_parse(text, true, &spec->local) < 0) {
-		json_fail(r,
-			  "\"local\" is \"%.*s\": expected where to listen on the host, ADDRESS:PORT or :PORT, "
-			  "such as 127.0.0.1:8080, [::1]:8080 or :8080",
-			  SHOWN_MAX, text);
+		json_fail(
+			r,
+			"\"local\" is \"%.*s\": expected where to listen on the host, ADDRESS:PORT or :PORT, "
+			"such as 127.0.0.1:8080, [::1]:8080 or :8080",
+			SHOWN_MAX, text);
 		return;
 	}
 	/* As in Go, 0.0.0.0 and [::] mean all addresses of both families. */
@@ -63,10 +65,11 @@ static void decode_remote(struct json_reader *r, struct publish_spec *spec)
 	if (!json_ok(r))
 		return;
 	if (!is_sane(text) || endpoint_parse(text, false, &spec->remote) < 0) {
-		json_fail(r,
-			  "\"remote\" is \"%.*s\": expected a guest's ADDRESS:PORT, such as 192.168.65.2:80, or "
-			  ":PORT",
-			  SHOWN_MAX, text);
+		json_fail(
+			r,
+			"\"remote\" is \"%.*s\": expected a guest's ADDRESS:PORT, such as 192.168.65.2:80, or "
+			":PORT",
+			SHOWN_MAX, text);
 		return;
 	}
 	if (spec->remote.addr.family != AF_UNSPEC)
@@ -82,7 +85,8 @@ static int decode(const char *body, size_t size, bool removal, struct publish_sp
 	int r;
 
 	if (json_parse(body, size, &object, why, sizeof(why)) < 0) {
-		snprintf(error, FORWARD_REQUEST_ERROR_MAX, "the request's body is not JSON: %s", why);
+		snprintf(error, FORWARD_REQUEST_ERROR_MAX, "the request's body is not JSON: %s",
+			 why);
 		return -EINVAL;
 	}
 	struct json_reader reader = json_reader(object, "the request's body");
@@ -92,7 +96,8 @@ static int decode(const char *body, size_t size, bool removal, struct publish_sp
 	if (r == 0 && removal) {
 		const char *local = json_need_string(&reader, "local");
 
-		/* Any text will do: it finds what was published under it. Nothing was under a longer one. */
+		/* Any text will do: it finds what was published under it. Nothing was under a
+		 * longer one. */
 		if (json_ok(&reader) && strlen(local) < sizeof(spec.local_text))
 			strcpy(spec.local_text, local);
 	} else if (r == 0) {

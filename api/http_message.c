@@ -54,7 +54,8 @@ static bool take_line(struct cursor *c, char **ret_line, size_t *ret_size)
 static bool is_token(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
-		if (!isalnum((unsigned char)text[i]) && (!text[i] || !strchr("!#$%&'*+-.^_`|~", text[i])))
+		if (!isalnum((unsigned char)text[i]) &&
+		    (!text[i] || !strchr("!#$%&'*+-.^_`|~", text[i])))
 			return false;
 	}
 	return size > 0;
@@ -86,7 +87,8 @@ static int decode_target(const char *text, size_t size, struct http_request *req
 	size_t path_size;
 
 	if (!is_visible(text, size))
-		return fail(progress, 400, "the request's target has characters that it mustn't have");
+		return fail(progress, 400,
+			    "the request's target has characters that it mustn't have");
 	if (size >= 7 && strncasecmp(text, "http://", 7) == 0) {
 		const char *slash = memchr(text + 7, '/', size - 7);
 
@@ -98,7 +100,8 @@ static int decode_target(const char *text, size_t size, struct http_request *req
 	query = memchr(text, '?', size);
 	path_size = query ? (size_t)(query - text) : size;
 	if (!copy_text(request->path, sizeof(request->path), text, path_size) ||
-	    (query && !copy_text(request->query, sizeof(request->query), query + 1, size - path_size - 1)))
+	    (query &&
+	     !copy_text(request->query, sizeof(request->query), query + 1, size - path_size - 1)))
 		return fail(progress, 414, "the request's target is too long");
 	return 0;
 }
@@ -161,7 +164,7 @@ static bool decode_size(const char *text, size_t size, unsigned base, size_t *re
 
 	for (size_t i = 0; i < size; i++) {
 		int c = tolower((unsigned char)text[i]);
-		unsigned digit = isdigit(c) ? (unsigned)(c - '0')
+		unsigned digit = isdigit(c)    ? (unsigned)(c - '0')
 				 : isxdigit(c) ? (unsigned)(c - 'a') + 10
 					       : 99;
 
@@ -175,8 +178,8 @@ static bool decode_size(const char *text, size_t size, unsigned base, size_t *re
 	return size > 0;
 }
 
-static int decode_host(const char *value, size_t size, struct http_request *request, struct fields *fields,
-		       struct http_progress *progress)
+static int decode_host(const char *value, size_t size, struct http_request *request,
+		       struct fields *fields, struct http_progress *progress)
 {
 	/* An empty one is allowed (RFC 9112 3.2), two are not. */
 	if (fields->has_host || (size && !is_visible(value, size)) ||
@@ -186,11 +189,13 @@ static int decode_host(const char *value, size_t size, struct http_request *requ
 	return 0;
 }
 
-static int decode_length(const char *value, size_t size, struct fields *fields, struct http_progress *progress)
+static int decode_length(const char *value, size_t size, struct fields *fields,
+			 struct http_progress *progress)
 {
 	size_t length;
 
-	if (!decode_size(value, size, 10, &length) || (fields->has_length && length != fields->length))
+	if (!decode_size(value, size, 10, &length) ||
+	    (fields->has_length && length != fields->length))
 		return fail(progress, 400, "its Content-Length field is malformed");
 	fields->has_length = true;
 	fields->length = length;
@@ -198,7 +203,8 @@ static int decode_length(const char *value, size_t size, struct fields *fields, 
 }
 
 static int decode_value(const char *name, size_t name_size, const char *value, size_t size,
-			struct http_request *request, struct fields *fields, struct http_progress *progress)
+			struct http_request *request, struct fields *fields,
+			struct http_progress *progress)
 {
 	if (text_is(name, name_size, "Host"))
 		return decode_host(value, size, request, fields, progress);
@@ -206,14 +212,16 @@ static int decode_value(const char *name, size_t name_size, const char *value, s
 		return decode_length(value, size, fields, progress);
 	if (text_is(name, name_size, "Transfer-Encoding")) {
 		if (fields->chunked || !text_is(value, size, "chunked"))
-			return fail(progress, 501, "the only Transfer-Encoding understood here is chunked");
+			return fail(progress, 501,
+				    "the only Transfer-Encoding understood here is chunked");
 		fields->chunked = true;
 	} else if (text_is(name, name_size, "Connection")) {
 		if (list_has(value, size, "close"))
 			request->keep_alive = false;
 	} else if (text_is(name, name_size, "Expect")) {
 		if (!text_is(value, size, "100-continue"))
-			return fail(progress, 417, "the only expectation understood here is 100-continue");
+			return fail(progress, 417,
+				    "the only expectation understood here is 100-continue");
 		fields->expects = true;
 	} else if (text_is(name, name_size, "Origin")) {
 		request->from_web_page = true;
@@ -221,8 +229,8 @@ static int decode_value(const char *name, size_t name_size, const char *value, s
 	return 0;
 }
 
-static int decode_field(const char *line, size_t size, struct http_request *request, struct fields *fields,
-			struct http_progress *progress)
+static int decode_field(const char *line, size_t size, struct http_request *request,
+			struct fields *fields, struct http_progress *progress)
 {
 	const char *colon = memchr(line, ':', size);
 
@@ -233,8 +241,8 @@ static int decode_field(const char *line, size_t size, struct http_request *requ
 		value++;
 	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
-	return decode_value(line, (size_t)(colon - line), value, (size_t)(end - value), request, fields,
-			    progress);
+	return decode_value(line, (size_t)(colon - line), value, (size_t)(end - value), request,
+			    fields, progress);
 }
 
 /* Returns 1 with the cursor behind the empty line, 0 when the head isn't complete. */
@@ -279,9 +287,10 @@ static int skip_trailer(struct cursor *c)
 	return 0;
 }
 
-/* Walks the chunks, and moves them together at `to` unless that is NULL. Returns 1 with the body's size and the cursor
- * behind it, or 0 when they are not all there. */
-static int decode_chunks(struct cursor *c, char *to, size_t *ret_size, struct http_progress *progress)
+/* Walks the chunks, and moves them together at `to` unless that is NULL. Returns 1 with the body's
+ * size and the cursor behind it, or 0 when they are not all there. */
+static int decode_chunks(struct cursor *c, char *to, size_t *ret_size,
+			 struct http_progress *progress)
 {
 	size_t line_size, chunk, total = 0;
 	char *line;
@@ -289,7 +298,8 @@ static int decode_chunks(struct cursor *c, char *to, size_t *ret_size, struct ht
 	while (take_line(c, &line, &line_size)) {
 		const char *extension = memchr(line, ';', line_size);
 
-		if (!decode_size(line, extension ? (size_t)(extension - line) : line_size, 16, &chunk))
+		if (!decode_size(line, extension ? (size_t)(extension - line) : line_size, 16,
+				 &chunk))
 			return fail(progress, 400, "a chunk's size is malformed");
 		if (chunk == 0) {
 			*ret_size = total;
@@ -311,7 +321,8 @@ static int decode_chunks(struct cursor *c, char *to, size_t *ret_size, struct ht
 	return 0;
 }
 
-static int decode_chunked_body(struct cursor *c, struct http_request *request, struct http_progress *progress)
+static int decode_chunked_body(struct cursor *c, struct http_request *request,
+			       struct http_progress *progress)
 {
 	struct cursor look = *c;
 	char *start = c->pos;
@@ -420,7 +431,8 @@ static void set_body(struct http_reply *reply, unsigned status, const char *type
 	}
 	memcpy(body, text, size - 1);
 	body[size - 1] = '\n';
-	*reply = (struct http_reply){.status = status, .type = type, .body = body, .body_size = size};
+	*reply = (struct http_reply){
+		.status = status, .type = type, .body = body, .body_size = size};
 }
 
 void http_reply_text(struct http_reply *reply, unsigned status, const char *format, ...)
@@ -441,8 +453,8 @@ void http_reply_text(struct http_reply *reply, unsigned status, const char *form
 
 void http_reply_json(struct http_reply *reply, unsigned status, struct json_object *object)
 {
-	const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-									  JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text = json_object_to_json_string_ext(
+		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	if (text) {
 		set_body(reply, status, "application/json", text);
@@ -453,20 +465,21 @@ void http_reply_json(struct http_reply *reply, unsigned status, struct json_obje
 	json_object_put(object);
 }
 
-char *http_reply_encode(const struct http_reply *reply, bool is_head, bool keep_alive, size_t *ret_size)
+char *http_reply_encode(const struct http_reply *reply, bool is_head, bool keep_alive,
+			size_t *ret_size)
 {
 	size_t body_size = is_head ? 0 : reply->body_size;
 	char head[512];
 	char *message;
 	int head_size;
 
-	head_size = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%s%s%s%s%s%s%sContent-Length: %zu\r\n\r\n",
-			     reply->status, status_text(reply->status),
-			     reply->allow ? "Allow: " : "", reply->allow ? reply->allow : "",
-			     reply->allow ? "\r\n" : "", reply->type ? "Content-Type: " : "",
-			     reply->type ? reply->type : "",
-			     reply->type ? "\r\nX-Content-Type-Options: nosniff\r\n" : "",
-			     keep_alive ? "" : "Connection: close\r\n", reply->body_size);
+	head_size = snprintf(
+		head, sizeof(head), "HTTP/1.1 %u %s\r\n%s%s%s%s%s%s%sContent-Length: %zu\r\n\r\n",
+		reply->status, status_text(reply->status), reply->allow ? "Allow: " : "",
+		reply->allow ? reply->allow : "", reply->allow ? "\r\n" : "",
+		reply->type ? "Content-Type: " : "", reply->type ? reply->type : "",
+		reply->type ? "\r\nX-Content-Type-Options: nosniff\r\n" : "",
+		keep_alive ? "" : "Connection: close\r\n", reply->body_size);
 	message = malloc((size_t)head_size + body_size);
 	if (!message)
 		return NULL;

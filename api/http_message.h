@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 messages as a server sees them (RFC 9110, 9112): requests decoded from what has come so far, replies put
- * together. Pure; http_server.c moves the bytes. (The clients' side of it is client/http_response.h.)
+ * HTTP/1.1 messages as a server sees them (RFC 9110, 9112): requests decoded from what has come so
+ * far, replies put together. Pure; http_server.c moves the bytes. (The clients' side of it is
+ * client/http_response.h.)
  */
 #ifndef API_HTTP_MESSAGE_H
 #define API_HTTP_MESSAGE_H
@@ -20,11 +21,12 @@
 
 struct http_request {
 	char method[HTTP_METHOD_MAX];
-	char path[HTTP_PATH_MAX]; /* without the query; starts with a slash (or is "*") */
+	char path[HTTP_PATH_MAX];  /* without the query; starts with a slash (or is "*") */
 	char query[HTTP_PATH_MAX]; /* what follows the question mark; "" when there is none */
-	char host[HTTP_HOST_MAX]; /* the Host field; "" in HTTP/1.0 without one */
-	bool is_head;             /* method HEAD: the reply goes without its body */
-	bool from_web_page;       /* has an Origin field: a browser sends it for a page's script or form */
+	char host[HTTP_HOST_MAX];  /* the Host field; "" in HTTP/1.0 without one */
+	bool is_head;              /* method HEAD: the reply goes without its body */
+	bool from_web_page; /* has an Origin field: a browser sends it for a page's script or form
+			     */
 	bool keep_alive;
 	const char *body; /* borrowed from the data */
 	size_t body_size;
@@ -38,8 +40,9 @@ struct http_progress {
 	const char *why;     /* ... and a text for it; static */
 };
 
-/* Decodes the first request in `data`, whose bytes it may move about once the request is complete. Returns 1 with
- * *ret_request, 0 when more is needed, or -EBADMSG with the status and text of the answer in *progress. */
+/* Decodes the first request in `data`, whose bytes it may move about once the request is complete.
+ * Returns 1 with *ret_request, 0 when more is needed, or -EBADMSG with the status and text of the
+ * answer in *progress. */
 int http_request_decode(char *data, size_t size, struct http_request *ret_request,
 			struct http_progress *progress);
 
@@ -57,7 +60,8 @@ static inline struct http_reply http_reply_empty(void)
 	return (struct http_reply){.status = 200};
 }
 
-/* Make the reply a line of text (a newline is added), or a JSON document with a newline as Go's encoder writes it
+/* Make the reply a line of text (a newline is added), or a JSON document with a newline as Go's
+ * encoder writes it
  * (`object` is taken; NULL is null). Out of memory, it becomes an empty 500. */
 void http_reply_text(struct http_reply *reply, unsigned status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -65,6 +69,7 @@ void http_reply_json(struct http_reply *reply, unsigned status, struct json_obje
 void http_reply_clear(struct http_reply *reply);
 
 /* The whole message, owned by the caller, or NULL when there is no memory. */
-char *http_reply_encode(const struct http_reply *reply, bool is_head, bool keep_alive, size_t *ret_size);
+char *http_reply_encode(const struct http_reply *reply, bool is_head, bool keep_alive,
+			size_t *ret_size);
 
 #endif

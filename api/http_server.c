@@ -34,7 +34,7 @@ struct connection {
 	char *out; /* owned; the reply */
 	size_t out_size, out_sent;
 	bool keep_alive;
-	bool ended;          /* the client sends nothing more */
+	bool ended; /* the client sends nothing more */
 	bool said_continue;
 };
 
@@ -47,7 +47,7 @@ struct http_server {
 	struct loop_timer *pause;
 	struct list waiting; /* for the client: READING and LINGERING */
 	struct list writing;
-	unsigned connections_max;
+	struct http_limits limits;
 	size_t replies_size; /* waiting to be read */
 	struct http_counters counters;
 };
@@ -106,10 +106,10 @@ static void reply_sent(struct connection *c)
 	}
 	if (!c->keep_alive) {
 		shutdown(c->fd, SHUT_WR);
-		enter(c, LINGERING, HTTP_LINGER_MS);
+		enter(c, LINGERING, c->server->limits.linger_ms);
 		return;
 	}
-	enter(c, READING, c->in_size ? HTTP_REQUEST_MS : HTTP_IDLE_MS);
+	enter(c, READING, c->in_size ? c->server->limits.request_ms : c->server->limits.idle_ms);
 	if (c->in_size || c->ended)
 		loop_task_schedule(c->server->loop, &c->next_request);
 }
@@ -118,13 +118,14 @@ static void reply_sent(struct connection *c)
 static void send_reply(struct connection *c)
 {
 	while (c->out_sent < c->out_size) {
-		ssize_t n = send(c->fd, c->out + c->out_sent, c->out_size - c->out_sent, MSG_NOSIGNAL);
+		ssize_t n = send(c->fd, c->out + c->out_sent, c->out_size - c->out_sent,
+				 MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
 			if (c->state != WRITING)
-				enter(c, WRITING, HTTP_REPLY_MS);
+				enter(c, WRITING, c->server->limits.reply_ms);
 			return;
 		}
 		if (n < 0) {
@@ -159,7 +160,8 @@ static void answer_malformed(struct connection *c, const struct http_progress *p
 
 	c->server->counters.malformed++;
 	c->keep_alive = false;
-	http_reply_text(&reply, progress->status, "this request can't be served: %s", progress->why);
+	http_reply_text(&reply, progress->status, "this request can't be served: %s",
+			progress->why);
 	start_reply(c, &reply, false);
 }
 
@@ -171,7 +173,8 @@ static void answer(struct connection *c, const struct http_request *request, siz
 
 	c->keep_alive = request->keep_alive;
 	if (server->replies_size > HTTP_REPLIES_SIZE_MAX)
-		http_reply_text(&reply, 503, "too many replies wait to be read here; try again later");
+		http_reply_text(&reply, 503,
+				"too many replies wait to be read here; try again later");
 	else
 		server->handler(server->arg, request, &reply);
 	/* What the request pointed to is no longer needed. */
@@ -181,7 +184,8 @@ static void answer(struct connection *c, const struct http_request *request, siz
 	start_reply(c, &reply, is_head);
 }
 
-/* Says that the body may come; a client that doesn't take these few bytes now gets along without them. */
+/* Says that the body may come; a client that doesn't take these few bytes now gets along without
+ * them. */
 static void say_continue(struct connection *c)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -253,7 +257,7 @@ static void read_request(struct connection *c)
 	}
 	/* The time for a request runs from its first byte, and no later byte prolongs it. */
 	if (n > 0 && c->in_size == 0)
-		enter(c, READING, HTTP_REQUEST_MS);
+		enter(c, READING, c->server->limits.request_ms);
 	c->in_size += (size_t)n;
 	c->ended = n == 0;
 	serve(c);
@@ -313,7 +317,7 @@ static int connection_new(struct http_server *server, int fd)
 		connection_close(c);
 		return r;
 	}
-	enter(c, READING, HTTP_IDLE_MS);
+	enter(c, READING, server->limits.idle_ms);
 	return 0;
 }
 
@@ -322,7 +326,7 @@ static void evict(struct http_server *server)
 {
 	struct list *oldest = list_first(&server->waiting);
 
-	if (server->counters.connections < server->connections_max)
+	if (server->counters.connections < server->limits.connections_max)
 		return;
 	if (!oldest)
 		oldest = list_first(&server->writing);
@@ -362,20 +366,20 @@ static void on_listener(void *arg, int listen_fd, unsigned ready)
 	}
 }
 
-int http_server_new(struct loop *loop, int listen_fd, unsigned connections_max, http_handler_fn *handler,
-		    void *arg, struct http_server **ret_server)
+int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *limits,
+		    http_handler_fn *handler, void *arg, struct http_server **ret_server)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
 	int r;
 
-	assert(connections_max > 0);
+	assert(limits->connections_max > 0);
 	if (!server) {
 		fd_close(&listen_fd);
 		return -ENOMEM;
 	}
 	server->loop = loop;
 	server->listen_fd = listen_fd;
-	server->connections_max = connections_max;
+	server->limits = *limits;
 	server->handler = handler;
 	server->arg = arg;
 	list_init(&server->waiting);

@@ -1,41 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small HTTP/1.1 server on one listening socket, for local clients that may be hostile: a request is bounded in size
- * and in time as a whole (not per read, so bytes that trickle gain nothing), connections are bounded in number, replies
- * that wait to be read in bytes.
+ * A small HTTP/1.1 server on one listening socket, for local clients that may be hostile: a request
+ *is bounded in size and in time as a whole (not per read, so bytes that trickle gain nothing),
+ *connections are bounded in number, replies that wait to be read in bytes.
  *
  * A connection reads a request, writes the reply, and begins again or closes:
  *
- *	READING    waits for a request, or the rest of one      HTTP_IDLE_MS without a byte, HTTP_REQUEST_MS from the first
- *	WRITING    nothing is read before the reply is out      HTTP_REPLY_MS
- *	LINGERING  said that it ends, throws away what comes,   HTTP_LINGER_MS
- *	           so that the reply isn't lost in a reset
+ *	READING    waits for a request, or the rest of one      idle_ms without a byte, request_ms
+ *from the first WRITING    nothing is read before the reply is out      reply_ms LINGERING  said
+ *that it ends, throws away what comes,   linger_ms so that the reply isn't lost in a reset
  *
- * Where there are connections_max already, the one that has waited for its client longest makes room for a new one;
- * clients that say nothing therefore keep nobody out.
+ * Where there are connections_max already, the one that has waited for its client longest makes
+ *room for a new one; clients that say nothing therefore keep nobody out.
  *
- * (libevent's evhttp is not used: its time limit starts anew with every byte, it can't bound its connections, and it
- * answers malformed requests in HTML.)
+ * (libevent's evhttp is not used: its time limit starts anew with every byte, it can't bound its
+ *connections, and it answers malformed requests in HTML.)
  */
 #ifndef API_HTTP_SERVER_H
 #define API_HTTP_SERVER_H
 
+#include <stdint.h>
+
 #include "api/http_message.h"
 #include "base/loop.h"
 
-#define HTTP_IDLE_MS    60000
-#define HTTP_REQUEST_MS 10000
-#define HTTP_REPLY_MS   20000
-#define HTTP_LINGER_MS  1000
+struct http_limits {
+	unsigned connections_max;
+	uint32_t idle_ms;
+	uint32_t request_ms;
+	uint32_t reply_ms;
+	uint32_t linger_ms;
+};
+
+static inline struct http_limits http_limits(unsigned connections_max)
+{
+	return (struct http_limits){
+		.connections_max = connections_max,
+		.idle_ms = 60000,
+		.request_ms = 10000,
+		.reply_ms = 20000,
+		.linger_ms = 1000,
+	};
+}
 
 /* Replies of one server that wait to be read: beyond this, requests get a 503. */
 #define HTTP_REPLIES_SIZE_MAX (8 * 1024 * 1024)
 
 struct http_server;
 
-/* Makes the reply to a request, which is borrowed for the call; *reply is an empty 200 to begin with. It must not free
- * the server. */
-typedef void http_handler_fn(void *arg, const struct http_request *request, struct http_reply *reply);
+/* Makes the reply to a request, which is borrowed for the call; *reply is an empty 200 to begin
+ * with. It must not free the server. */
+typedef void http_handler_fn(void *arg, const struct http_request *request,
+			     struct http_reply *reply);
 
 struct http_counters {
 	uint64_t requests;
@@ -46,8 +62,8 @@ struct http_counters {
 };
 
 /* Serves a listening stream socket, which it takes, also on failure. Returns 0 or -errno. */
-int http_server_new(struct loop *loop, int listen_fd, unsigned connections_max, http_handler_fn *handler,
-		    void *arg, struct http_server **ret_server);
+int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *limits,
+		    http_handler_fn *handler, void *arg, struct http_server **ret_server);
 void http_server_free(struct http_server *server);
 struct http_counters http_server_counters(const struct http_server *server);
 

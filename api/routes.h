@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the API's routes are made of: api.c has the table and finds the route of a request, routes_*.c serve it. */
+/* What the API's routes are made of: api.c has the table and finds the route of a request,
+ * routes_*.c serve it. */
 #ifndef API_ROUTES_H
 #define API_ROUTES_H
 
@@ -16,18 +17,21 @@ struct api_call {
 
 typedef void api_route_fn(const struct api_call *call);
 
-/* Answers with an error: a line of text as gvproxy does, or below /v1/ {"error":{"code","message"}}. */
-void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+/* Answers with an error: a line of text as gvproxy does, or below /v1/
+ * {"error":{"code","message"}}. */
+void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format,
+	      ...) __attribute__((format(printf, 4, 5)));
 
 /* Adds a number; JSON's have a sign, so what a counter has beyond 2^63 is lost. */
 void api_add_number(struct json_object *object, const char *key, uint64_t value);
 void api_add_text(struct json_object *object, const char *key, const char *value);
 
 /* routes_forwarder.c */
-api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpose, route_v1_forwards;
+api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpose,
+	route_v1_forwards;
 /* routes_network.c */
-api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports, route_v1_version;
+api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports,
+	route_v1_version;
 /* routes_dns.c */
 api_route_fn route_dns_all, route_dns_add;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Published ports: listing, adding and removing them. What a guest may is less than what the host may: its own address,
- * its own forwards. */
+/* Published ports: listing, adding and removing them. What a guest may is less than what the host
+ * may: its own address, its own forwards. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -74,7 +74,8 @@ static void list_forward(void *arg, const struct publish_info *info)
 
 static void list(const struct api_call *call, bool detailed)
 {
-	struct listing listing = {.call = call, .array = json_object_new_array(), .detailed = detailed};
+	struct listing listing = {
+		.call = call, .array = json_object_new_array(), .detailed = detailed};
 
 	publish_for_each(call->backend->publish, list_forward, &listing);
 	http_reply_json(call->reply, 200, listing.array);
@@ -104,15 +105,18 @@ static bool resolve_remote(const struct api_call *call, struct publish_spec *spe
 	if (is_named && !is_guest)
 		return true;
 	if (backend->guest_addr(backend->arg, is_guest ? call->door->guest_id : 0, &own) < 0) {
-		api_fail(call, 500, "no_address", is_guest
-			 ? "this guest has no address yet: it gets one by DHCP"
-			 : "no guest has an address yet: start one, or say a guest's address in \"remote\"");
+		api_fail(
+			call, 500, "no_address",
+			is_guest
+				? "this guest has no address yet: it gets one by DHCP"
+				: "no guest has an address yet: start one, or say a guest's address in \"remote\"");
 		return false;
 	}
 	if (is_named && !addr_equal(&own, &spec->remote.addr)) {
-		api_fail(call, 500, "not_permitted",
-			 "a guest can only publish ports of its own: \"remote\" can be :%u or %s:%u",
-			 spec->remote.port, addr_format(&own, own_text), spec->remote.port);
+		api_fail(
+			call, 500, "not_permitted",
+			"a guest can only publish ports of its own: \"remote\" can be :%u or %s:%u",
+			spec->remote.port, addr_format(&own, own_text), spec->remote.port);
 		return false;
 	}
 	spec->remote.addr = own;
@@ -152,8 +156,9 @@ static void fail_add(const struct api_call *call, const struct publish_spec *spe
 
 	switch (error) {
 	case EEXIST:
-		api_fail(call, 500, "already_running", "proxy already running for %s on %s (published by the %s)",
-			 protocol, spec->local_text,
+		api_fail(call, 500, "already_running",
+			 "proxy already running for %s on %s (published by the %s)", protocol,
+			 spec->local_text,
 			 holder && holder->owner.kind == PUBLISH_OWNER_GUEST    ? "guest"
 			 : holder && holder->owner.kind == PUBLISH_OWNER_CONFIG ? "configuration"
 										: "host");
@@ -164,7 +169,8 @@ static void fail_add(const struct api_call *call, const struct publish_spec *spe
 			 spec->remote_text);
 		break;
 	case ENOSPC:
-		api_fail(call, 500, "too_many", "there are too many forwards: at most %d, and %d of one guest",
+		api_fail(call, 500, "too_many",
+			 "there are too many forwards: at most %d, and %d of one guest",
 			 PUBLISH_FORWARDS_MAX, PUBLISH_OWNER_MAX);
 		break;
 	case ENOMEM:
@@ -204,7 +210,8 @@ void route_forwarder_unexpose(const struct api_call *call)
 	struct publish_owner owner = owner_of(call->door);
 	char error[FORWARD_REQUEST_ERROR_MAX];
 	struct publish_spec spec;
-	int r = forward_request_decode_removal(call->request->body, call->request->body_size, &spec, error);
+	int r = forward_request_decode_removal(call->request->body, call->request->body_size, &spec,
+					       error);
 
 	if (r < 0) {
 		api_fail(call, r == -ENOTSUP ? 500 : 400, "bad_request", "%s", error);

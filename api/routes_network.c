@@ -111,7 +111,8 @@ static struct json_object *add_section(struct json_object *object, const char *k
 	return section;
 }
 
-static void add_stack_counters(struct json_object *ip, struct json_object *tcp, const struct stack_counters *counters)
+static void add_stack_counters(struct json_object *ip, struct json_object *tcp,
+			       const struct stack_counters *counters)
 {
 	api_add_number(ip, "PacketsReceived", counters->rx_packets);
 	api_add_number(ip, "Malformed", counters->rx_invalid);
@@ -124,7 +125,8 @@ static void add_stack_counters(struct json_object *ip, struct json_object *tcp, 
 	api_add_number(tcp, "RefusedFull", counters->conns_refused_full);
 }
 
-/* BytesSent and BytesReceived as gvproxy names them: from the network's view, so "sent" is to the guests. */
+/* BytesSent and BytesReceived as gvproxy names them: from the network's view, so "sent" is to the
+ * guests. */
 void route_stats(const struct api_call *call)
 {
 	struct forwarder_counters counters = forwarder_counters(call->backend->forwarder);
