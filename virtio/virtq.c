@@ -191,6 +191,7 @@ static int chain_collect(struct virtq *vq, struct virtq_chain *chain)
 	for (unsigned seen = 0; seen < vq->size; seen++) {
 		struct virtq_desc desc = desc_copy(vq, index);
 
+		chain->descs = (uint16_t)(seen + 1);
 		if (desc.flags & DESC_INDIRECT)
 			return chain_collect_indirect(vq, chain, &desc);
 		int r = chain_add(vq, chain, &desc);
@@ -301,17 +302,28 @@ void virtq_notify(struct virtq *vq)
 		vq->counters.calls++;
 }
 
-bool virtq_kicks_on(struct virtq *vq)
+/* Asks for a kick when the driver's index passes `index`. */
+static bool kicks_on_past(struct virtq *vq, uint16_t index)
 {
 	if (vq->broken)
 		return false;
 	vq->kicks = true;
 	if (vq->event_idx)
-		store16(avail_event(vq), vq->last_avail);
+		store16(avail_event(vq), index);
 	store16(&vq->used->flags, 0);
 	/* What became available before the driver could see that we want a kick brings none. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return load16(&vq->avail->idx) != vq->last_avail;
+	return load16(&vq->avail->idx) != index;
+}
+
+bool virtq_kicks_on(struct virtq *vq)
+{
+	return kicks_on_past(vq, vq->last_avail);
+}
+
+bool virtq_kicks_on_more(struct virtq *vq)
+{
+	return kicks_on_past(vq, vq->avail_seen);
 }
 
 void virtq_kicks_off(struct virtq *vq)

@@ -78,6 +78,7 @@ struct virtq_chain {
 	size_t out_size;    /* bytes to read */
 	size_t in_size;     /* bytes that may be written */
 	uint16_t head;      /* names it in virtq_push() */
+	uint16_t descs;     /* descriptors of the ring that it takes up until it is pushed */
 };
 
 /* Starts a queue on `mem` (borrowed; must not change until the queue's end). Returns 0, or -EINVAL
@@ -100,6 +101,9 @@ void virtq_notify(struct virtq *vq);
 
 /* Asks for kicks. Returns true when something is available already: no kick will come for that. */
 bool virtq_kicks_on(struct virtq *vq);
+/* The same for who could not do with what is available: asks for kicks when more comes than
+ * virtq_pop() has seen, and returns true when it came already. */
+bool virtq_kicks_on_more(struct virtq *vq);
 /* Asks for no kicks, while a queue is being worked on or can't be. A hint: they may still come. */
 void virtq_kicks_off(struct virtq *vq);
 
