@@ -26,14 +26,14 @@ struct tcp_header {
 /* A pbuf that refers to a link's receive buffer. */
 struct rx_pbuf {
 	struct pbuf_custom custom;
-	struct iobuf *buf;
+	struct iobuf_hold hold;
 };
 
 static void on_rx_pbuf_free(struct pbuf *p)
 {
 	struct rx_pbuf *rx = (struct rx_pbuf *)p;
 
-	iobuf_unref(rx->buf);
+	iobuf_hold_release(&rx->hold);
 	free(rx);
 }
 
@@ -67,10 +67,10 @@ static struct pbuf *chain_reference(const struct frame *frame, size_t offset, si
 			return NULL;
 		}
 		rx->custom.custom_free_function = on_rx_pbuf_free;
-		rx->buf = iobuf_ref(frame->buf);
 		*tail = pbuf_alloced_custom(PBUF_RAW, (u16_t)(to - from), PBUF_REF, &rx->custom,
 					    (uint8_t *)frame->iov[i].iov_base + from,
 					    (u16_t)(to - from));
+		iobuf_hold_take(&rx->hold, frame->buf, i, &rx->custom.pbuf.payload);
 		tail = &(*tail)->next;
 	}
 	/* Each pbuf's tot_len counts from itself to the end of the chain. */

@@ -44,15 +44,32 @@ enum frame_gso {
 	FRAME_GSO_UDP, /* UDP_L4: cut into datagrams of gso_size bytes of payload */
 };
 
+struct iobuf_hold;
+
 /*
  * Who owns the bytes of a received frame. The receiver of a frame borrows it for the call; to keep
- * bytes of it longer it takes a reference. Not for other threads.
+ * bytes of it until the end of the link's batch it takes a reference, to keep them longer a hold,
+ * which is a reference too. Not for other threads.
  */
 struct iobuf {
 	uint32_t refs;
 	uint32_t size; /* bytes at data */
 	uint8_t *data; /* may be NULL where the pieces lie elsewhere (guest memory) */
 	void (*release)(struct iobuf *self); /* called when the last reference goes */
+	struct iobuf_hold *holds;
+};
+
+/*
+ * A pointer into one piece of a frame that is kept for long. The bytes may lie in a guest's memory,
+ * which the guest can take away at any time; the link then copies them, and sets every pointer that
+ * is held to the copy. So the pointer is read anew after every return to the event loop.
+ */
+struct iobuf_hold {
+	struct iobuf *buf;
+	unsigned piece; /* index in the frame's iov */
+	void **at;      /* the pointer: into that piece, or to its end */
+	struct iobuf_hold *next;
+	struct iobuf_hold **prev_next;
 };
 
 static inline struct iobuf *iobuf_ref(struct iobuf *buf)
@@ -65,6 +82,27 @@ static inline void iobuf_unref(struct iobuf *buf)
 {
 	if (buf && --buf->refs == 0)
 		buf->release(buf);
+}
+
+static inline void iobuf_hold_take(struct iobuf_hold *hold, struct iobuf *buf, unsigned piece,
+				   void **at)
+{
+	*hold = (struct iobuf_hold){.buf = iobuf_ref(buf),
+				    .piece = piece,
+				    .at = at,
+				    .next = buf->holds,
+				    .prev_next = &buf->holds};
+	if (hold->next)
+		hold->next->prev_next = &hold->next;
+	buf->holds = hold;
+}
+
+static inline void iobuf_hold_release(struct iobuf_hold *hold)
+{
+	*hold->prev_next = hold->next;
+	if (hold->next)
+		hold->next->prev_next = hold->prev_next;
+	iobuf_unref(hold->buf);
 }
 
 struct frame {
