@@ -9,11 +9,14 @@
 
 #include "netstack/link_stream.h"
 #include "netstack/link_tap.h"
+#include "netstack/link_vhost.h"
 #include "virtio/vsock.h"
 
 struct links {
 	struct link_stream_listener *listeners[OPTIONS_LINKS_MAX];
 	unsigned listener_count;
+	struct link_vhost_listener *vhosts[OPTIONS_LINKS_MAX];
+	unsigned vhost_count;
 	struct vsock_device *vsocks[OPTIONS_VSOCKS_MAX];
 	unsigned vsock_count;
 };
@@ -83,6 +86,13 @@ static int open_link(struct links *links, struct loop *loop, const struct link_o
 					r);
 		links->listener_count++;
 		return 0;
+	case LINK_OPTION_VHOST:
+		r = link_vhost_listen(loop, option->path, switch_sink(sw),
+				      &links->vhosts[links->vhost_count]);
+		if (r < 0)
+			return complain(error, "--link vhost:", option->path, r);
+		links->vhost_count++;
+		return 0;
 	case LINK_OPTION_TAP:
 		return open_tap(loop, option, sw, error);
 	}
@@ -133,6 +143,8 @@ void links_free(struct links *links)
 		return;
 	for (unsigned i = 0; i < links->listener_count; i++)
 		link_stream_listener_free(links->listeners[i]);
+	for (unsigned i = 0; i < links->vhost_count; i++)
+		link_vhost_listener_free(links->vhosts[i]);
 	for (unsigned i = 0; i < links->vsock_count; i++)
 		vsock_device_free(links->vsocks[i]);
 	free(links);

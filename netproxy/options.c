@@ -324,6 +324,7 @@ static const struct option_def defs[] = {
 	 "Attach guests (may be given many times):\n"
 	 "  qemu:PATH               listen on a unix socket for QEMU's -netdev stream\n"
 	 "  qemu:tcp:ADDRESS:PORT   the same on TCP\n"
+	 "  vhost:PATH              listen on a unix socket for QEMU's -netdev vhost-user\n"
 	 "  tap:NAME[,netns=PID|PATH]  a tap device, in a network namespace or our own", false},
 	{"vsock", "PATH[,cid=N][,guest=ADDRESS]", apply_vsock,
 	 "A vsock device for a guest: a vhost-user socket for QEMU's vhost-user-vsock-pci.\n"

@@ -25,12 +25,13 @@
 enum link_option_kind {
 	LINK_OPTION_QEMU_UNIX, /* qemu:PATH */
 	LINK_OPTION_QEMU_TCP,  /* qemu:tcp:HOST:PORT */
+	LINK_OPTION_VHOST,     /* vhost:PATH */
 	LINK_OPTION_TAP,       /* tap:IFNAME[,netns=PID|PATH] */
 };
 
 struct link_option {
 	enum link_option_kind kind;
-	char path[OPTIONS_PATH_MAX]; /* qemu:PATH, or the tap's name */
+	char path[OPTIONS_PATH_MAX]; /* qemu:PATH, vhost:PATH, or the tap's name */
 	char netns[OPTIONS_PATH_MAX];
 	struct endpoint at;
 };

@@ -57,7 +57,7 @@ static bool only_keys(const char *text, const char *key_a, const char *key_b)
 	return true;
 }
 
-#define LINK_FORMS "qemu:PATH, qemu:tcp:ADDRESS:PORT or tap:NAME[,netns=PID|PATH]"
+#define LINK_FORMS "qemu:PATH, qemu:tcp:ADDRESS:PORT, vhost:PATH or tap:NAME[,netns=PID|PATH]"
 
 static int parse_tap(const char *text, struct link_option *ret,
 		     char error[static OPTIONS_ERROR_MAX])
@@ -78,35 +78,46 @@ static int parse_tap(const char *text, struct link_option *ret,
 	return 0;
 }
 
+static int parse_socket(const char *text, const char *path, enum link_option_kind kind,
+			struct link_option *ret, char error[static OPTIONS_ERROR_MAX])
+{
+	ret->kind = kind;
+	if (!copy_text(ret->path, SOCK_PATH_MAX, path, strlen(path)))
+		return complain(error, text,
+				kind == LINK_OPTION_VHOST
+					? "a socket path of at most 107 bytes behind vhost:"
+					: "a socket path of at most 107 bytes behind qemu:");
+	return 0;
+}
+
+static int parse_tcp(const char *text, const char *at, struct link_option *ret,
+		     char error[static OPTIONS_ERROR_MAX])
+{
+	ret->kind = LINK_OPTION_QEMU_TCP;
+	if (endpoint_parse(at, false, &ret->at) < 0)
+		return complain(error, text,
+				"an address and a port behind qemu:tcp:, such as 127.0.0.1:1234");
+	return 0;
+}
+
 int options_parse_link(const char *text, struct link_option *ret,
 		       char error[static OPTIONS_ERROR_MAX])
 {
 	struct link_option link = {0};
-	const char *rest;
-	int r = 0;
+	int r;
 
-	if (strncmp(text, "tap:", 4) == 0) {
+	if (strncmp(text, "tap:", 4) == 0)
 		r = parse_tap(text, &link, error);
-		if (r < 0)
-			return r;
-		*ret = link;
-		return 0;
-	}
-	if (strncmp(text, "qemu:", 5) != 0)
-		return complain(error, text, LINK_FORMS);
-	rest = text + 5;
-	if (strncmp(rest, "tcp:", 4) == 0) {
-		link.kind = LINK_OPTION_QEMU_TCP;
-		if (endpoint_parse(rest + 4, false, &link.at) < 0)
-			return complain(
-				error, text,
-				"an address and a port behind qemu:tcp:, such as 127.0.0.1:1234");
-	} else {
-		link.kind = LINK_OPTION_QEMU_UNIX;
-		if (!copy_text(link.path, SOCK_PATH_MAX, rest, strlen(rest)))
-			return complain(error, text,
-					"a socket path of at most 107 bytes behind qemu:");
-	}
+	else if (strncmp(text, "qemu:tcp:", 9) == 0)
+		r = parse_tcp(text, text + 9, &link, error);
+	else if (strncmp(text, "qemu:", 5) == 0)
+		r = parse_socket(text, text + 5, LINK_OPTION_QEMU_UNIX, &link, error);
+	else if (strncmp(text, "vhost:", 6) == 0)
+		r = parse_socket(text, text + 6, LINK_OPTION_VHOST, &link, error);
+	else
+		r = complain(error, text, LINK_FORMS);
+	if (r < 0)
+		return r;
 	*ret = link;
 	return 0;
 }
