@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* netproxyctl's table of commands, its help, and the way from one to the other. */
+#include "ctl/ctl.h"
+
+#include <string.h>
+
+#include "ctl/commands.h"
+
+static const struct command {
+	const char *name;
+	const char *arguments;
+	unsigned argument_count;
+	ctl_command_fn *run;
+	const char *help;
+	const char *details; /* for its own help; "" */
+} commands[] = {
+	{"expose", "LOCAL REMOTE [--udp]", 2, command_expose, "publish a guest's port on the host",
+	 "LOCAL is where the host listens: 8080 or :8080 (all its addresses, IPv4 and IPv6),\n"
+	 "127.0.0.1:8080, [::1]:8080; port 0 picks a free one and says which.\n"
+	 "REMOTE is what it leads to: 80 (of the first guest), or 192.168.65.2:80.\n"
+	 "\n"
+	 "  netproxyctl expose 8080 80                          the first guest's web server, for all\n"
+	 "  netproxyctl expose 127.0.0.1:2222 192.168.65.3:22   another's SSH, for this host only\n"
+	 "  netproxyctl expose 5353 53 --udp\n"},
+	{"unexpose", "LOCAL [--udp]", 1, command_unexpose, "take a published port back",
+	 "LOCAL is what was said when it was published; \"netproxyctl ports\" shows it.\n"
+	 "Connections that were made through it live on.\n"
+	 "\n"
+	 "  netproxyctl unexpose 8080\n"},
+	{"ports", "", 0, command_ports, "list the published ports", ""},
+	{"guests", "", 0, command_guests, "list the guests: address, MAC, name, link", ""},
+	{"leases", "", 0, command_leases, "list the DHCP leases and when they end", ""},
+	{"links", "", 0, command_links, "list the links with their traffic", ""},
+	{"stats", "", 0, command_stats, "show the counters", ""},
+	{"version", "", 0, command_version, "show the versions of netproxyctl and of netproxy", ""},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static void print_flags(FILE *to)
+{
+	fputs("Flags, anywhere on the line:\n\n"
+	      "  --api WHERE        the API of the netproxy that is meant: unix:PATH (or just PATH),\n"
+	      "                     tcp:ADDRESS:PORT, or vsock[:PORT] inside a guest. Else $NETPROXY_API,\n"
+	      "                     else $XDG_RUNTIME_DIR/netproxy/api.sock, else /run/netproxy/api.sock\n"
+	      "  --json             print JSON, for programs\n"
+	      "  --timeout SECONDS  how long to wait for an answer (10)\n"
+	      "  --help, --version\n",
+	      to);
+}
+
+static void print_overview(FILE *to)
+{
+	fputs("usage: netproxyctl [--api WHERE] COMMAND [ARGUMENTS]\n"
+	      "\n"
+	      "Asks a running netproxy what it does, and tells it what to publish.\n"
+	      "\n",
+	      to);
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		char usage[64];
+
+		snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].arguments);
+		fprintf(to, "  %-28s %s\n", usage, commands[i].help);
+	}
+	fputs("\n", to);
+	print_flags(to);
+	fputs("\nTo start:\n\n"
+	      "  netproxyctl guests                who is there\n"
+	      "  netproxyctl expose 8080 80        port 8080 of the host leads to port 80 of the first guest\n"
+	      "  netproxyctl ports                 what is published\n"
+	      "  netproxyctl unexpose 8080\n"
+	      "\n"
+	      "Exit status: 0 done, 1 netproxy said no, 2 wrong command line, 3 netproxy can't be reached.\n"
+	      "\"netproxyctl COMMAND --help\" explains a command; man netproxyctl all of it.\n",
+	      to);
+}
+
+static void print_command(const struct command *command, FILE *to)
+{
+	fprintf(to, "usage: netproxyctl %s%s%s\n\n%c%s.\n", command->name,
+		command->arguments[0] ? " " : "", command->arguments, command->help[0] - 'a' + 'A',
+		command->help + 1);
+	if (command->details[0])
+		fprintf(to, "\n%s", command->details);
+	fputs("\n", to);
+	print_flags(to);
+}
+
+static enum ctl_status unknown_command(const struct ctl *ctl, const char *name)
+{
+	char names[256] = "";
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		size_t size = strlen(names);
+
+		snprintf(names + size, sizeof(names) - size, "%s%s", i ? ", " : "",
+			 commands[i].name);
+	}
+	return ctl_complain(ctl, CTL_USAGE, "there is no command \"%.100s\", but %s", name, names);
+}
+
+static enum ctl_status run(struct ctl *ctl, const struct command *command,
+			   const struct ctl_env *env)
+{
+	char error[CTL_ERROR_MAX];
+
+	if (ctl->args.count - 1 != command->argument_count)
+		return ctl_complain(ctl, CTL_USAGE, "usage: netproxyctl %s%s%s", command->name,
+				    command->arguments[0] ? " " : "", command->arguments);
+	if (ctl->args.udp && !strstr(command->arguments, "--udp"))
+		return ctl_complain(ctl, CTL_USAGE,
+				    "--udp means nothing to %s: it is for expose and unexpose",
+				    command->name);
+	if (ctl_args_target(&ctl->args, env, &ctl->target, error) < 0)
+		return ctl_complain(ctl, CTL_USAGE, "%s", error);
+	return command->run(ctl);
+}
+
+/* "help" and "help COMMAND" are "--help" and "COMMAND --help". */
+static void take_help_command(struct ctl_args *args)
+{
+	if (args->count == 0 || strcmp(args->arguments[0], "help") != 0)
+		return;
+	args->help = true;
+	args->arguments[0] = args->arguments[1];
+	args->count--;
+}
+
+enum ctl_status ctl_run(int argc, char *const *argv, const struct ctl_env *env, FILE *out,
+			FILE *err)
+{
+	struct ctl ctl = {.out = out, .err = err};
+	const struct command *command = NULL;
+	char error[CTL_ERROR_MAX];
+
+	if (ctl_args_parse(argc, argv, &ctl.args, error) < 0)
+		return ctl_complain(&ctl, CTL_USAGE, "%s", error);
+	take_help_command(&ctl.args);
+	if (ctl.args.count) {
+		command = find_command(ctl.args.arguments[0]);
+		if (!command)
+			return unknown_command(&ctl, ctl.args.arguments[0]);
+	}
+	if (ctl.args.help && command)
+		print_command(command, out);
+	else if (ctl.args.help)
+		print_overview(out);
+	else if (ctl.args.version)
+		fputs("netproxyctl " NETPROXY_VERSION "\n", out);
+	else if (command)
+		return run(&ctl, command, env);
+	else
+		print_overview(err);
+	return command || ctl.args.help || ctl.args.version ? CTL_OK : CTL_USAGE;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* netproxyctl's command line; see ctl_args.h. */
+#include "ctl/ctl_args.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_TIMEOUT_S 10
+#define TIMEOUT_S_MAX     3600
+#define VSOCK_PORT        6565
+#define SYSTEM_SOCKET     "/run/netproxy/api.sock"
+#define API_FORMS         "unix:PATH, tcp:ADDRESS:PORT or vsock[:PORT]"
+
+/* Whether `arg` is the flag `name`; then *ret_value is what stands behind '=', or NULL. */
+static bool is_flag(const char *arg, const char *name, const char **ret_value)
+{
+	size_t size = strlen(name);
+
+	arg += arg[1] == '-' ? 2 : 1;
+	if (strncmp(arg, name, size) != 0 || (arg[size] && arg[size] != '='))
+		return false;
+	*ret_value = arg[size] ? arg + size + 1 : NULL;
+	return true;
+}
+
+static bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned *ret)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || number < min || number > max)
+		return false;
+	*ret = (unsigned)number;
+	return true;
+}
+
+/* A flag's value: behind '=', or the next argument. */
+static const char *take_value(const char *value, int argc, char *const *argv, int *at)
+{
+	if (value)
+		return value;
+	return *at + 1 < argc ? argv[++*at] : NULL;
+}
+
+static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *args,
+		      char error[static CTL_ERROR_MAX])
+{
+	const char *arg = argv[*at], *value;
+	const struct {
+		const char *name;
+		bool *to;
+	} switches[] = {
+		{"json", &args->json}, {"udp", &args->udp},         {"help", &args->help},
+		{"h", &args->help},    {"version", &args->version},
+	};
+
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		if (!is_flag(arg, switches[i].name, &value) || value)
+			continue;
+		*switches[i].to = true;
+		return 0;
+	}
+	if (is_flag(arg, "api", &value)) {
+		args->api = take_value(value, argc, argv, at);
+		if (args->api && args->api[0])
+			return 0;
+		snprintf(error, CTL_ERROR_MAX, "--api needs to be told where: %s", API_FORMS);
+		return -EINVAL;
+	}
+	if (is_flag(arg, "timeout", &value)) {
+		value = take_value(value, argc, argv, at);
+		if (value && parse_number(value, 1, TIMEOUT_S_MAX, &args->timeout_s))
+			return 0;
+		snprintf(error, CTL_ERROR_MAX, "--timeout needs a number of seconds, 1 to %d",
+			 TIMEOUT_S_MAX);
+		return -EINVAL;
+	}
+	snprintf(error, CTL_ERROR_MAX,
+		 "there is no flag %.100s; netproxyctl --help lists those there are", arg);
+	return -EINVAL;
+}
+
+int ctl_args_parse(int argc, char *const *argv, struct ctl_args *ret_args,
+		   char error[static CTL_ERROR_MAX])
+{
+	struct ctl_args args = {.timeout_s = DEFAULT_TIMEOUT_S};
+	bool only_arguments = false;
+
+	for (int i = 1; i < argc; i++) {
+		int r;
+
+		if (!only_arguments && strcmp(argv[i], "--") == 0) {
+			only_arguments = true;
+			continue;
+		}
+		if (!only_arguments && argv[i][0] == '-' && argv[i][1]) {
+			r = parse_flag(argc, argv, &i, &args, error);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (args.count == CTL_ARGUMENTS_MAX) {
+			snprintf(error, CTL_ERROR_MAX,
+				 "there are too many arguments, from \"%.100s\" on", argv[i]);
+			return -EINVAL;
+		}
+		args.arguments[args.count++] = argv[i];
+	}
+	*ret_args = args;
+	return 0;
+}
+
+static int unix_target(const char *path, struct api_target *ret_target,
+		       char error[static CTL_ERROR_MAX])
+{
+	if (!path[0] || strlen(path) >= sizeof(ret_target->path)) {
+		snprintf(error, CTL_ERROR_MAX,
+			 "\"%.200s\" can't be a socket's path: it has 1 to %d bytes", path,
+			 SOCK_PATH_MAX - 1);
+		return -EINVAL;
+	}
+	ret_target->transport = API_UNIX;
+	strcpy(ret_target->path, path);
+	return 0;
+}
+
+static int parse_target(const char *text, struct api_target *ret_target,
+			char error[static CTL_ERROR_MAX])
+{
+	bool ok = true;
+
+	if (strncmp(text, "tcp:", 4) == 0) {
+		ret_target->transport = API_TCP;
+		ok = endpoint_parse(text + 4, false, &ret_target->tcp) == 0 &&
+		     !addr_is_any(&ret_target->tcp.addr);
+	} else if (strcmp(text, "vsock") == 0 || strncmp(text, "vsock:", 6) == 0) {
+		ret_target->transport = API_VSOCK;
+		ret_target->vsock_port = VSOCK_PORT;
+		ok = !text[5] || parse_number(text + 6, 1, UINT32_MAX, &ret_target->vsock_port);
+	} else {
+		return unix_target(strncmp(text, "unix:", 5) == 0 ? text + 5 : text, ret_target,
+				   error);
+	}
+	if (!ok) {
+		snprintf(error, CTL_ERROR_MAX, "\"%.200s\" is not where an API can be: expected %s",
+			 text, API_FORMS);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int ctl_args_target(const struct ctl_args *args, const struct ctl_env *env,
+		    struct api_target *ret_target, char error[static CTL_ERROR_MAX])
+{
+	const char *given = args->api ? args->api : env->api && env->api[0] ? env->api : NULL;
+	struct api_target target = {0};
+	char path[SOCK_PATH_MAX];
+	int r, size;
+
+	if (given) {
+		r = parse_target(given, &target, error);
+	} else {
+		size = env->runtime_dir && env->runtime_dir[0]
+			       ? snprintf(path, sizeof(path), "%s/netproxy/api.sock",
+					  env->runtime_dir)
+			       : -1;
+		if (size < 0 || (size_t)size >= sizeof(path) ||
+		    (access(path, F_OK) < 0 && access(SYSTEM_SOCKET, F_OK) == 0))
+			strcpy(path, SYSTEM_SOCKET);
+		r = unix_target(path, &target, error);
+	}
+	if (r == 0)
+		*ret_target = target;
+	return r;
+}
+
+static int parse_endpoint(const char *text, bool allow_port_0, char to[static ENDPOINT_TEXT_MAX])
+{
+	char with_colon[ENDPOINT_TEXT_MAX];
+	struct endpoint at;
+	unsigned port;
+
+	if (parse_number(text, allow_port_0 ? 0 : 1, UINT16_MAX, &port)) {
+		snprintf(with_colon, sizeof(with_colon), ":%u", port);
+		text = with_colon;
+	}
+	if (strlen(text) >= ENDPOINT_TEXT_MAX || endpoint_parse(text, allow_port_0, &at) < 0)
+		return -EINVAL;
+	snprintf(to, ENDPOINT_TEXT_MAX, "%s", text);
+	return 0;
+}
+
+int ctl_args_local(const char *text, char to[static ENDPOINT_TEXT_MAX],
+		   char error[static CTL_ERROR_MAX])
+{
+	if (parse_endpoint(text, true, to) == 0)
+		return 0;
+	snprintf(
+		error, CTL_ERROR_MAX,
+		"\"%.100s\" is not where the host can listen: expected a port, such as 8080, or an address and a "
+		"port, such as 127.0.0.1:8080 or [::1]:8080",
+		text);
+	return -EINVAL;
+}
+
+int ctl_args_remote(const char *text, char to[static ENDPOINT_TEXT_MAX],
+		    char error[static CTL_ERROR_MAX])
+{
+	if (parse_endpoint(text, false, to) == 0)
+		return 0;
+	snprintf(
+		error, CTL_ERROR_MAX,
+		"\"%.100s\" is not a port of a guest: expected a port of the first guest, such as 80, or a guest's "
+		"address and port, such as 192.168.65.2:80",
+		text);
+	return -EINVAL;
+}
