@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client of netproxy's API, for netproxyctl and for programs that run in a guest: one request, one answer, one
- * deadline, over vsock, a unix socket or TCP. It blocks, never longer than it was told.
+ * A client of netproxy's API, for netproxyctl and for programs that run in a guest: one request,
+ * one answer, one deadline, over vsock, a unix socket or TCP. It blocks, never longer than it was
+ * told.
  */
 #ifndef CLIENT_API_CLIENT_H
 #define CLIENT_API_CLIENT_H

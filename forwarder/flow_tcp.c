@@ -51,6 +51,15 @@ void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
 	list_init(&table->flows);
 }
 
+static void flow_opened(struct flow_tcp *flow, bool accepted)
+{
+	flow_tcp_opened_fn *opened = flow->opened;
+
+	flow->opened = NULL;
+	if (opened)
+		opened(flow->opened_arg, accepted);
+}
+
 /* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free()
  * decides. */
 static void flow_free(struct flow_tcp *flow, bool reset)
@@ -63,6 +72,7 @@ static void flow_free(struct flow_tcp *flow, bool reset)
 		setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
 	}
 	fd_close(&flow->fd);
+	flow_opened(flow, false); /* whoever still waits to hear */
 	conn_free(flow->conn);
 	list_remove(&flow->link);
 	flow->table->count--;
@@ -73,15 +83,6 @@ void flow_tcp_table_destroy(struct flow_tcp_table *table)
 {
 	while (!list_empty(&table->flows))
 		flow_free(container_of(list_first(&table->flows), struct flow_tcp, link), false);
-}
-
-static void flow_opened(struct flow_tcp *flow, bool accepted)
-{
-	flow_tcp_opened_fn *opened = flow->opened;
-
-	flow->opened = NULL;
-	if (opened)
-		opened(flow->opened_arg, accepted);
 }
 
 /* ---- Moving bytes ---- */
@@ -180,10 +181,8 @@ static void on_ended(void *arg, enum conn_end why)
 {
 	struct flow_tcp *flow = arg;
 
-	if (flow->state == FLOW_OPENING) {
-		flow_opened(flow, false);
+	if (flow->state == FLOW_OPENING)
 		flow->table->refused++;
-	}
 	/* What the guest sent before its reset has been passed on by on_work(), as far as the
 	 * socket took it. */
 	(void)why;

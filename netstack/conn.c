@@ -472,7 +472,7 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 
 	if (!prefix_contains(&stack->conf.subnet, &guest->addr) ||
 	    addr_equal(&guest->addr, &stack->conf.gateway) ||
-	    addr_equal(&guest->addr, &stack->conf.alias))
+	    addr_equal(&guest->addr, &stack->conf.alias) || switch_ports(stack->sw, NULL, 0) == 0)
 		return -EHOSTUNREACH;
 	if (conn_find(tcp, guest, from, conn_hash(tcp, guest, from)))
 		return -EADDRINUSE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replays a corpus through a fuzz target, in builds without libFuzzer: every file of every directory (or
- * every file) named on the command line, in the order of their names.
+ * Replays a corpus through a fuzz target, in builds without libFuzzer: every file of every
+ * directory (or every file) named on the command line, in the order of their names.
  */
 #include <dirent.h>
 #include <stdint.h>
