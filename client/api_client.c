@@ -259,20 +259,24 @@ static int receive_response(int fd, uint64_t deadline_ms, struct http_response *
 	return r > 0 ? 0 : r;
 }
 
-static int format_request(const char *method, const char *path, const char *json, char *to,
-			  size_t size)
+static int format_request(const struct api_target *target, const char *method, const char *path,
+			  const char *json, char *to, size_t size)
 {
+	char host[ENDPOINT_TEXT_MAX] = "netproxy";
 	int n;
+
+	/* On TCP the server may look at it, to tell programs from web pages. */
+	if (target->transport == API_TCP)
+		endpoint_format(&target->tcp, host);
 
 	if (json)
 		n = snprintf(to, size,
-			     "%s %s HTTP/1.1\r\nHost: netproxy\r\nConnection: close\r\n"
+			     "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
 			     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-			     method, path, strlen(json), json);
+			     method, path, host, strlen(json), json);
 	else
-		n = snprintf(to, size,
-			     "%s %s HTTP/1.1\r\nHost: netproxy\r\nConnection: close\r\n\r\n",
-			     method, path);
+		n = snprintf(to, size, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
+			     method, path, host);
 	return n >= 0 && (size_t)n < size ? 0 : -EMSGSIZE;
 }
 
@@ -285,7 +289,7 @@ int api_request(const struct api_target *target, const char *method, const char 
 	int fd = -1;
 
 	api_target_describe(target, where, sizeof(where));
-	if (format_request(method, path, json, request, sizeof(request)) < 0)
+	if (format_request(target, method, path, json, request, sizeof(request)) < 0)
 		return fail(error, -EMSGSIZE, "the request %s %s is longer than %d bytes", method,
 			    path, REQUEST_MAX);
 	int r = target->transport == API_UNIX ? connect_unix(target, deadline_ms, &fd)

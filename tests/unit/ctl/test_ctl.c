@@ -19,6 +19,7 @@
 
 static char directory[] = "/tmp/netproxy-test-XXXXXX";
 static char host_path[64], guest_path[64];
+static struct endpoint tcp_at; /* the third door */
 static pid_t server;
 static char *out_text, *err_text;
 
@@ -82,7 +83,9 @@ static void serve(int ready_fd)
 	must(api_new(loop, &backend, &api));
 	must(api_listen_unix(api, host_path, &(struct api_door){API_DOOR_HOST, 0}, error));
 	must(api_listen_unix(api, guest_path, &(struct api_door){API_DOOR_GUEST, 1}, error));
-	must((int)write(ready_fd, "", 1));
+	addr_parse("127.0.0.1", &tcp_at.addr);
+	must(api_listen_tcp(api, &tcp_at, &(struct api_door){API_DOOR_HOST, 0}, &tcp_at, error));
+	must((int)write(ready_fd, &tcp_at, sizeof(tcp_at)));
 	must(loop_run(loop));
 	api_free(api);
 	publish_free(backend.publish);
@@ -95,7 +98,6 @@ static void serve(int ready_fd)
 static void setup(void)
 {
 	int fds[2];
-	char byte;
 
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(host_path, sizeof(host_path), "%s/host", directory);
@@ -106,7 +108,7 @@ static void setup(void)
 	if (server == 0)
 		serve(fds[1]);
 	close(fds[1]);
-	ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+	ck_assert_int_eq(read(fds[0], &tcp_at, sizeof(tcp_at)), sizeof(tcp_at));
 	close(fds[0]);
 }
 
@@ -223,6 +225,16 @@ START_TEST(refusals)
 }
 END_TEST
 
+START_TEST(over_tcp)
+{
+	char at[ENDPOINT_TEXT_MAX], api[ENDPOINT_TEXT_MAX + 4];
+
+	snprintf(api, sizeof(api), "tcp:%s", endpoint_format(&tcp_at, at));
+	ck_assert_msg(run_at(api, "expose 127.0.0.1:0 80") == CTL_OK, "%s", err_text);
+	ck_assert_msg(run_at(api, "unexpose 127.0.0.1:0") == CTL_OK, "%s", err_text);
+}
+END_TEST
+
 START_TEST(showing)
 {
 	check_out("leases", "ADDRESS       MAC                NAME  ENDS IN\n"
@@ -294,6 +306,7 @@ int main(void)
 	tcase_add_test(tcase, publishing);
 	tcase_add_test(tcase, unexpose_by_meaning);
 	tcase_add_test(tcase, refusals);
+	tcase_add_test(tcase, over_tcp);
 	tcase_add_test(tcase, showing);
 	tcase_add_test(tcase, usage);
 	tcase_add_test(tcase, nobody_there);
