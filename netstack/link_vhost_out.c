@@ -3,15 +3,21 @@
  * link_vhost: frames to the guest, copied straight into its receive buffers; the driver sees them
  * at the next flush, together.
  *
- * A frame goes out whole or waits for buffers. Of several that are sent at once, the segments of
- * one super-frame for a driver that can't take it, those that don't fit wait here, as a ring may be
- * smaller than all of them.
+ * A frame goes out whole or waits for buffers. Where it waits: large ones with the sender, which is
+ * told that the link is full. Small ones wait here, up to a limit, as bursts of them easily exceed
+ * a ring while nobody sends large ones (datagrams, whose senders can't wait). Of several that are
+ * sent at once, the segments of one super-frame for a driver that can't take it, those that don't
+ * fit wait here too: the ring may be smaller than all of them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netstack/link_vhost_private.h"
+
+/* What waits here of frames that were sent one by one. */
+#define BACKLOG_FRAME_MAX 16384
+#define BACKLOG_BYTES_MAX (512 * 1024)
 
 /* A frame of our own that waits for buffers. */
 struct backlog_frame {
@@ -130,14 +136,17 @@ static void backlog_add(struct link_vhost_listener *l, const struct frame *frame
 	waiting->frame.iov_count = 1;
 	waiting->frame.buf = NULL;
 	list_add_tail(&l->backlog, &waiting->in_backlog);
+	l->backlog_bytes += frame->size;
 }
 
 static void backlog_free_first(struct link_vhost_listener *l)
 {
-	struct list *node = list_first(&l->backlog);
+	struct backlog_frame *first = container_of(list_first(&l->backlog), struct backlog_frame,
+						   in_backlog);
 
-	list_remove(node);
-	free(container_of(node, struct backlog_frame, in_backlog));
+	list_remove(&first->in_backlog);
+	l->backlog_bytes -= first->frame.size;
+	free(first);
 }
 
 void vhost_out_clear(struct link_vhost_listener *l)
@@ -213,33 +222,63 @@ static int refuse(struct link_vhost_listener *l)
 	return -EAGAIN;
 }
 
-int vhost_out_send(struct link_vhost_listener *l, const struct frame *frames, unsigned count)
+/* Whether a frame that doesn't fit may wait here. */
+static bool may_wait(const struct link_vhost_listener *l, const struct frame *frame)
 {
-	for (unsigned i = 0; i < count; i++) {
-		if (frames[i].size > FRAME_SIZE_MAX)
-			return -EMSGSIZE;
-	}
-	if (!vhost_link_running(l) || l->blocked || !list_empty(&l->backlog))
+	return frame->gso == FRAME_GSO_NONE && frame->size <= BACKLOG_FRAME_MAX &&
+	       l->backlog_bytes + frame->size <= BACKLOG_BYTES_MAX;
+}
+
+static int send_one(struct link_vhost_listener *l, const struct frame *frame)
+{
+	int r = list_empty(&l->backlog) ? put_frame(l, frame) : -EAGAIN;
+
+	if (r != -EAGAIN)
+		return r;
+	if (!may_wait(l, frame))
+		return refuse(l);
+	backlog_add(l, frame);
+	await_room(l);
+	return 0;
+}
+
+/* Takes all or, where not even the first one fits, nothing. */
+static int send_burst(struct link_vhost_listener *l, const struct frame *frames, unsigned count)
+{
+	if (!list_empty(&l->backlog))
 		return refuse(l);
 	for (unsigned i = 0; i < count; i++) {
 		int r = list_empty(&l->backlog) ? put_frame(l, &frames[i]) : -EAGAIN;
 
-		if (r == -EIO) {
-			vhost_link_broken(l, VHOST_NET_QUEUE_TO_GUEST);
-			return i ? 0 : -EPIPE;
-		}
+		if (r == -EIO)
+			return r;
 		if (r == -EAGAIN && i == 0)
 			return refuse(l);
 		if (r == -EAGAIN)
 			backlog_add(l, &frames[i]);
-		if (r == -EMSGSIZE && count == 1)
-			return r;
 		if (r == -EMSGSIZE)
 			l->link->link.counters.tx_dropped++;
 	}
 	if (!list_empty(&l->backlog))
 		await_room(l);
 	return 0;
+}
+
+int vhost_out_send(struct link_vhost_listener *l, const struct frame *frames, unsigned count)
+{
+	int r;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (frames[i].size > FRAME_SIZE_MAX)
+			return -EMSGSIZE;
+	}
+	if (!vhost_link_running(l) || (l->blocked && (count > 1 || !may_wait(l, frames))))
+		return refuse(l);
+	r = count == 1 ? send_one(l, frames) : send_burst(l, frames, count);
+	if (r != -EIO)
+		return r;
+	vhost_link_broken(l, VHOST_NET_QUEUE_TO_GUEST);
+	return -EPIPE;
 }
 
 void vhost_out_flush(struct link_vhost_listener *l)

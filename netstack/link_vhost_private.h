@@ -71,7 +71,8 @@ struct link_vhost_listener {
 	/* To the guest. */
 	struct loop_task room_task; /* looks for room again */
 	bool blocked;               /* send() said -EAGAIN */
-	struct list backlog;        /* of a burst that was taken and didn't fit */
+	struct list backlog;        /* frames that were taken and didn't fit */
+	size_t backlog_bytes;
 	struct vhost_head heads[VHOST_FRAME_CHAINS_MAX];
 
 	struct iovec pieces[2 * VHOST_CHAIN_PIECES_MAX]; /* of the chains at hand */
