@@ -20,7 +20,7 @@
 
 int bridge_fail(const char *what)
 {
-	fprintf(stderr, "tapbridge: %s: %s\n", what, strerror(errno));
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
 	return -1;
 }
 
@@ -80,7 +80,7 @@ out:
 	return tap;
 }
 
-static int connect_unix(const char *path)
+int bridge_unix_connect(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd;
@@ -123,7 +123,7 @@ int bridge_stream_connect(const char *where)
 	int fd;
 
 	if (!strncmp(where, "unix:", 5)) {
-		fd = connect_unix(where + 5);
+		fd = bridge_unix_connect(where + 5);
 	} else if (!strncmp(where, "tcp:", 4)) {
 		fd = connect_tcp(where + 4);
 	} else {

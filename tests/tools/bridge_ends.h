@@ -16,6 +16,8 @@ int bridge_tap_open(const char *ifname, const char *netns, bool offload);
 /* Connects to "unix:PATH" or "tcp:ADDR:PORT". Returns an owned, non-blocking fd, or -1 after
  * telling why. */
 int bridge_stream_connect(const char *where);
+/* The same for the path of a unix stream socket; blocking. */
+int bridge_unix_connect(const char *path);
 /* Says what failed, and errno, on standard error; returns -1. */
 int bridge_fail(const char *what);
 
