@@ -143,6 +143,9 @@ static void conn_correct_pcb(struct conn *conn)
 			return;
 		conn_learn_mss(conn);
 	}
+	/* A second SYN with a scale that the first hadn't makes lwIP open the window fully. */
+	if (pcb->state == SYN_RCVD && pcb->rcv_wnd > conn->rx_window)
+		pcb->rcv_wnd = pcb->rcv_ann_wnd = conn->rx_window;
 	pcb->mss = conn->segment_size;
 	pcb->cwnd = CWND_OPEN;
 	pcb->ssthresh = CWND_OPEN;
@@ -532,8 +535,9 @@ static void conn_transmit(struct conn *conn)
 	pcb = conn->active;
 	if (pcb->state >= ESTABLISHED) {
 		conn_tx_push(conn);
-		if (conn_rx_announce(conn) || (pcb->flags & TF_ACK_DELAY))
+		if (conn_rx_announce(conn) || conn->ack_owed || (pcb->flags & TF_ACK_DELAY))
 			tcp_ack_now(pcb);
+		conn->ack_owed = false;
 	}
 	if (pcb->unsent || (pcb->flags & TF_ACK_NOW))
 		tcp_output(pcb);

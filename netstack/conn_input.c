@@ -102,8 +102,21 @@ static struct pbuf *chain_copy(const struct frame *frame, size_t offset, size_t 
 	return p;
 }
 
+/*
+ * lwIP acknowledges every second segment while it takes it in. Here all that come in one round are
+ * acknowledged together, by conn_transmit(): each segment finds none waiting for an ACK.
+ */
+static void postpone_ack(struct conn *conn)
+{
+	if (!conn->active || !(conn->active->flags & TF_ACK_DELAY))
+		return;
+	conn->ack_owed = true;
+	tcp_clear_flags(conn->active, TF_ACK_DELAY);
+}
+
 static void input_pbuf(struct conn *conn, struct pbuf *p)
 {
+	postpone_ack(conn);
 	conn_fill_ip_data(conn->stack, &conn->guest.addr, &conn->far.addr);
 	conn_enter(conn);
 	tcp_input(p, &conn->stack->netif);

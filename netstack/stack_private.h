@@ -150,6 +150,7 @@ struct conn {
 	bool ended_pending : 1;     /* ... and the owner is to be told why */
 	bool is_listed : 1;         /* in conn_table.conns: its 4-tuple is taken */
 	bool is_blocked : 1;
+	bool ack_owed : 1;    /* data came since the last ACK */
 	bool in_callback : 1; /* of the owner's: freeing waits until it returns */
 	bool freed : 1;
 	bool rx_fin : 1;      /* the guest's FIN has been received */
