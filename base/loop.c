@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 
 LOG_MODULE("loop");
@@ -28,7 +29,9 @@ struct loop {
 	struct loop_task **tasks_end; /* where to link the next one */
 	struct loop_task *running;    /* those of this round that didn't run yet */
 	uint64_t now_ms;
-	bool now_valid; /* now_ms was read in this round */
+	bool now_valid;             /* now_ms was read in this round */
+	bool virtual_time;          /* now_ms moves in loop_advance() only, ... */
+	struct list virtual_timers; /* ... and so the pending timers are here */
 	bool in_round;
 	bool stopped;
 	int status;
@@ -56,6 +59,7 @@ struct loop_timer {
 	void *arg;
 	uint64_t deadline_ms;
 	bool pending;
+	struct list virtual_link; /* in loop.virtual_timers */
 	struct event event;
 };
 
@@ -97,6 +101,7 @@ int loop_new(struct loop **ret_loop)
 		return -ENOMEM;
 	}
 	loop->tasks_end = &loop->tasks;
+	list_init(&loop->virtual_timers);
 	*ret_loop = loop;
 	return 0;
 }
@@ -116,7 +121,7 @@ struct event_base *loop_event_base(struct loop *loop)
 
 uint64_t loop_now_ms(struct loop *loop)
 {
-	if (!loop->in_round || !loop->now_valid) {
+	if (!loop->virtual_time && (!loop->in_round || !loop->now_valid)) {
 		loop->now_ms = clock_ms();
 		loop->now_valid = true;
 	}
@@ -314,6 +319,7 @@ int loop_timer_new(struct loop *loop, loop_fn *fn, void *arg, struct loop_timer 
 	timer->loop = loop;
 	timer->fn = fn;
 	timer->arg = arg;
+	list_init(&timer->virtual_link);
 	evtimer_assign(&timer->event, loop->base, on_timer, timer);
 	*ret_timer = timer;
 	return 0;
@@ -325,13 +331,19 @@ void loop_timer_set(struct loop_timer *timer, uint64_t delay_ms)
 		delay_ms = DELAY_MS_MAX;
 	timer->deadline_ms = loop_now_ms(timer->loop) + delay_ms;
 	timer->pending = true;
-	timer_add(timer, delay_ms);
+	if (timer->loop->virtual_time) {
+		list_remove(&timer->virtual_link);
+		list_add_tail(&timer->loop->virtual_timers, &timer->virtual_link);
+	} else {
+		timer_add(timer, delay_ms);
+	}
 }
 
 void loop_timer_cancel(struct loop_timer *timer)
 {
-	if (timer->pending)
+	if (timer->pending && !timer->loop->virtual_time)
 		event_del(&timer->event);
+	list_remove(&timer->virtual_link);
 	timer->pending = false;
 }
 
@@ -346,6 +358,44 @@ void loop_timer_free(struct loop_timer *timer)
 		return;
 	loop_timer_cancel(timer);
 	free(timer);
+}
+
+/* The timer that is due first, the one set first of equals; NULL when none is due by `until_ms`. */
+static struct loop_timer *virtual_due(struct loop *loop, uint64_t until_ms)
+{
+	struct loop_timer *due = NULL;
+
+	list_for_each (node, &loop->virtual_timers) {
+		struct loop_timer *timer = container_of(node, struct loop_timer, virtual_link);
+
+		if (timer->deadline_ms <= until_ms &&
+		    (!due || timer->deadline_ms < due->deadline_ms))
+			due = timer;
+	}
+	return due;
+}
+
+void loop_use_virtual_time(struct loop *loop, uint64_t now_ms)
+{
+	loop->virtual_time = true;
+	loop->now_ms = now_ms;
+}
+
+void loop_advance(struct loop *loop, uint64_t ms)
+{
+	uint64_t until_ms = loop->now_ms + ms;
+	struct loop_timer *timer;
+
+	assert(loop->virtual_time);
+	while ((timer = virtual_due(loop, until_ms))) {
+		if (timer->deadline_ms > loop->now_ms)
+			loop->now_ms = timer->deadline_ms;
+		list_remove(&timer->virtual_link);
+		timer->pending = false;
+		timer->fn(timer->arg);
+		loop_run_once(loop, false);
+	}
+	loop->now_ms = until_ms;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)

@@ -62,6 +62,14 @@ void loop_timer_cancel(struct loop_timer *timer);
 bool loop_timer_pending(const struct loop_timer *timer);
 void loop_timer_free(struct loop_timer *timer);
 
+/*
+ * For tests: takes the loop off the clock, before its first timer is set. Time then stands still at
+ * `now_ms`, and only loop_advance() moves it: it fires the timers that become due, each at its own
+ * time and in a round of its own.
+ */
+void loop_use_virtual_time(struct loop *loop, uint64_t now_ms);
+void loop_advance(struct loop *loop, uint64_t ms);
+
 int loop_signal_new(struct loop *loop, int signal_number, loop_fn *fn, void *arg,
 		    struct loop_signal **ret_signal);
 void loop_signal_free(struct loop_signal *signal);

@@ -371,10 +371,8 @@ void conn_tx_commit(struct conn *conn, size_t size)
 	}
 }
 
-void conn_tx_push(struct conn *conn)
+static void push_chunks(struct conn *conn, struct tcp_pcb *pcb)
 {
-	if (conn->tx_queued == conn->tx_bytes)
-		return;
 	list_for_each (node, &conn->tx) {
 		struct tx_chunk *chunk = container_of(node, struct tx_chunk, link);
 		uint32_t size = chunk->end - chunk->queued;
@@ -383,11 +381,28 @@ void conn_tx_push(struct conn *conn)
 			continue;
 		/* ERR_MEM: what is left is tried again when the guest has acknowledged something.
 		 */
-		if (tcp_write(conn->active, chunk->data + chunk->queued, (u16_t)size, 0) != ERR_OK)
+		if (tcp_write(pcb, chunk->data + chunk->queued, (u16_t)size, 0) != ERR_OK)
 			return;
 		chunk->queued = chunk->end;
 		conn->tx_queued += size;
 	}
+}
+
+void conn_tx_push(struct conn *conn)
+{
+	struct tcp_pcb *pcb = conn->active;
+	tcpwnd_size_t window_max = pcb->snd_wnd_max;
+
+	if (conn->tx_queued == conn->tx_bytes)
+		return;
+	/*
+	 * lwIP makes no segment larger than half the largest window that the guest ever announced.
+	 * A guest could have its bytes queued one by one, and that limit change below the size of a
+	 * segment that is queued already is an assertion. split_for_window() cuts what doesn't fit.
+	 */
+	pcb->snd_wnd_max = 2 * (tcpwnd_size_t)conn->segment_size;
+	push_chunks(conn, pcb);
+	pcb->snd_wnd_max = window_max;
 }
 
 void conn_tx_release(struct conn *conn)
