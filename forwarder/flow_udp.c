@@ -23,12 +23,14 @@
 
 LOG_MODULE("udp");
 
-#define RECV_BATCH    16
-#define RECV_BATCHES  4 /* in a row from one socket, before others get their turn */
-#define DATAGRAM_MAX  65536
-#define SOCKET_BUFFER (1024 * 1024)
-#define DNS_PORT      53
-#define DEFAULT_TTL   64
+#define RECV_BATCH       16
+#define SEND_BATCH       64
+#define SEND_BATCH_BYTES (256 * 1024)
+#define RECV_BATCHES     4 /* in a row from one socket, before others get their turn */
+#define DATAGRAM_MAX     65536
+#define SOCKET_BUFFER    (1024 * 1024)
+#define DNS_PORT         53
+#define DEFAULT_TTL      64
 
 enum flow_age { AGE_ONESHOT, AGE_UNANSWERED, AGE_ANSWERED, AGES };
 
@@ -52,6 +54,26 @@ struct flow_udp {
 	uint8_t tos;
 };
 
+/*
+ * Datagrams of one flow, taken in one round of the loop and sent with one system call. They are
+ * copies of the guest's IP packets: its buffers are gone by then, and an error message quotes the
+ * packet.
+ */
+struct send_batch {
+	struct flow_udp *flow; /* whose; NULL: empty */
+	unsigned count;
+	size_t used; /* bytes of `packets` */
+	struct mmsghdr msgs[SEND_BATCH];
+	struct iovec iov[SEND_BATCH];
+	struct sockaddr_storage to[SEND_BATCH];
+	struct {
+		const uint8_t *ip;
+		size_t ip_size;
+	} quoted[SEND_BATCH];
+	uint8_t *packets; /* SEND_BATCH_BYTES */
+	struct loop_task task;
+};
+
 struct flow_udp_table {
 	struct loop *loop;
 	struct stack *stack;
@@ -64,6 +86,7 @@ struct flow_udp_table {
 	void *claim_arg;
 	struct flow_udp_counters counters;
 	uint8_t *buffers; /* RECV_BATCH of DATAGRAM_MAX */
+	struct send_batch batch;
 };
 
 static uint64_t guest_hash(const struct flow_udp_table *table, const struct endpoint *guest)
@@ -89,10 +112,14 @@ static struct flow_udp *flow_find(struct flow_udp_table *table, const struct end
 	return NULL;
 }
 
+static void batch_send(struct flow_udp_table *table);
+
 static void flow_free(struct flow_udp *flow)
 {
 	struct flow_udp_table *table = flow->table;
 
+	if (table->batch.flow == flow)
+		batch_send(table);
 	loop_fd_free(flow->watch);
 	fd_close(&flow->fd);
 	list_remove(&flow->link);
@@ -294,13 +321,15 @@ static void set_options(struct flow_udp *flow, const struct stack_datagram *data
 	int ttl = datagram->ttl > 1 ? datagram->ttl - 1 : 1;
 	int tos = datagram->tos;
 
+	if ((flow->ttl != ttl || flow->tos != tos) && flow->table->batch.flow == flow)
+		batch_send(flow->table); /* with the options that they came with */
 	if (flow->ttl != ttl && setsockopt(flow->fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) == 0)
 		flow->ttl = (uint8_t)ttl;
 	if (flow->tos != tos && setsockopt(flow->fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 0)
 		flow->tos = (uint8_t)tos;
 }
 
-static void report_failure(struct flow_udp_table *table, const struct stack_datagram *datagram,
+static void report_failure(struct flow_udp_table *table, const uint8_t *ip, size_t ip_size,
 			   int error)
 {
 	enum stack_unreachable code;
@@ -321,26 +350,88 @@ static void report_failure(struct flow_udp_table *table, const struct stack_data
 	default:
 		return;
 	}
-	stack_send_unreachable(table->stack, code, datagram->ip, datagram->ip_size);
+	stack_send_unreachable(table->stack, code, ip, ip_size);
 }
 
-static ssize_t send_once(struct flow_udp *flow, const struct stack_datagram *datagram,
-			 const struct endpoint *host)
+/* Sends what the batch holds from `from` on, and returns how many the socket took before an error.
+ */
+static unsigned send_from(struct send_batch *batch, unsigned from)
 {
-	struct sockaddr_storage to;
-	socklen_t size = endpoint_to_sockaddr(host, &to);
-	ssize_t sent;
+	int sent = sendmmsg(batch->flow->fd, batch->msgs + from, batch->count - from,
+			    MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	for (int attempt = 0; attempt < 2; attempt++) {
-		sent = sendto(flow->fd, datagram->payload, datagram->size,
-			      MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, size);
-		if (sent >= 0 || errno == EAGAIN)
-			break;
-		/* It may have been an earlier datagram's error; that one is on the error queue now.
-		 */
-		icmp_relay_errors(flow->table->stack, flow->fd, &flow->guest, IPPROTO_UDP);
+	return sent > 0 ? (unsigned)sent : 0;
+}
+
+/* Sends the batch. A datagram that fails is tried once more: the error may have been that of an
+ * earlier one, and is on the socket's error queue then. */
+static void batch_send(struct flow_udp_table *table)
+{
+	struct send_batch *batch = &table->batch;
+	bool retried = false;
+	unsigned done = 0;
+
+	if (!batch->flow)
+		return;
+	while (done < batch->count) {
+		unsigned sent = send_from(batch, done);
+		int error = errno;
+
+		for (unsigned i = 0; i < sent; i++)
+			table->counters.bytes_to_host += batch->iov[done + i].iov_len;
+		done += sent;
+		if (sent) {
+			retried = false;
+			continue;
+		}
+		if (!retried && error != EAGAIN) {
+			icmp_relay_errors(table->stack, batch->flow->fd, &batch->flow->guest,
+					  IPPROTO_UDP);
+			retried = true;
+			continue;
+		}
+		report_failure(table, batch->quoted[done].ip, batch->quoted[done].ip_size, error);
+		retried = false;
+		done++;
 	}
-	return sent;
+	batch->flow = NULL;
+	batch->count = 0;
+	batch->used = 0;
+	loop_task_cancel(table->loop, &batch->task);
+}
+
+static void on_batch_task(void *arg)
+{
+	batch_send(arg);
+}
+
+static void batch_add(struct flow_udp *flow, const struct stack_datagram *datagram,
+		      const struct endpoint *host)
+{
+	struct flow_udp_table *table = flow->table;
+	struct send_batch *batch = &table->batch;
+	uint8_t *copy;
+	unsigned i;
+
+	if (batch->flow && (batch->flow != flow || batch->count == SEND_BATCH ||
+			    batch->used + datagram->ip_size > SEND_BATCH_BYTES))
+		batch_send(table);
+	i = batch->count++;
+	copy = batch->packets + batch->used;
+	memcpy(copy, datagram->ip, datagram->ip_size);
+	batch->used += datagram->ip_size;
+	batch->flow = flow;
+	batch->quoted[i].ip = copy;
+	batch->quoted[i].ip_size = datagram->ip_size;
+	batch->iov[i] = (struct iovec){.iov_base = copy + (datagram->payload - datagram->ip),
+				       .iov_len = datagram->size};
+	batch->msgs[i].msg_hdr = (struct msghdr){
+		.msg_name = &batch->to[i],
+		.msg_namelen = endpoint_to_sockaddr(host, &batch->to[i]),
+		.msg_iov = &batch->iov[i],
+		.msg_iovlen = 1,
+	};
+	loop_task_schedule(table->loop, &batch->task);
 }
 
 void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *datagram,
@@ -367,10 +458,7 @@ void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *da
 	flow->port = datagram->port;
 	flow_active(flow, flow->age);
 	set_options(flow, datagram);
-	if (send_once(flow, datagram, host) < 0)
-		report_failure(table, datagram, errno);
-	else
-		table->counters.bytes_to_host += datagram->size;
+	batch_add(flow, datagram, host);
 }
 
 /* ---- The table ---- */
@@ -419,7 +507,11 @@ int flow_udp_table_new(struct loop *loop, struct stack *stack, unsigned flows_ma
 	for (int age = 0; age < AGES; age++)
 		list_init(&table->by_age[age]);
 	table->buffers = malloc((size_t)RECV_BATCH * DATAGRAM_MAX);
-	r = table->buffers ? loop_timer_new(loop, on_timer, table, &table->timer) : -ENOMEM;
+	table->batch.packets = malloc(SEND_BATCH_BYTES);
+	table->batch.task = (struct loop_task){.fn = on_batch_task, .arg = table};
+	r = table->buffers && table->batch.packets
+		    ? loop_timer_new(loop, on_timer, table, &table->timer)
+		    : -ENOMEM;
 	if (r < 0) {
 		flow_udp_table_free(table);
 		return r;
@@ -439,6 +531,8 @@ void flow_udp_table_free(struct flow_udp_table *table)
 	}
 	loop_timer_free(table->timer);
 	hmap_destroy(&table->flows);
+	loop_task_cancel(table->loop, &table->batch.task);
+	free(table->batch.packets);
 	free(table->buffers);
 	free(table);
 }
