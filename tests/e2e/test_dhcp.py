@@ -4,12 +4,12 @@
 import os
 
 from bed import wait, world
-from bed.cases import BOTH, STREAM, case
+from bed.cases import MAIN, STREAM, case
 from bed.guest import IFNAME
 from bed.proxy import FIRST_GUEST, GATEWAY
 
 
-@case(links=BOTH, dhcp=False)
+@case(links=MAIN, dhcp=False)
 def test_udhcpc(t):
     lease = t.guest.dhcp()
     assert lease["ip"] == FIRST_GUEST, lease
@@ -23,7 +23,7 @@ def test_udhcpc(t):
     assert t.proxy.get("/leases") == {FIRST_GUEST: t.guest.mac}
 
 
-@case(links=BOTH, dhcp=False)
+@case(links=MAIN, dhcp=False)
 def test_udhcpc_options(t):
     """Options that clients ask for: MTU, search list, broadcast."""
     lease = t.guest.dhcp("-O", "mtu", "-O", "search", "-O", "domain", "-O", "broadcast")
@@ -31,7 +31,7 @@ def test_udhcpc_options(t):
     assert "corp.test" in lease.get("search", ""), f"the host's search list isn't handed out: {lease}"
 
 
-@case(links=BOTH, dhcp=False, args=["--subnet", "10.11.12.0/24"])
+@case(links=MAIN, dhcp=False, args=["--subnet", "10.11.12.0/24"])
 def test_other_subnet(t):
     lease = t.guest.dhcp()
     assert (lease["ip"], lease["router"]) == ("10.11.12.2", "10.11.12.1"), lease
@@ -77,7 +77,7 @@ def dhclient(t, *options):
     return t.guest.lease()
 
 
-@case(links=BOTH, dhcp=False)
+@case(links=MAIN, dhcp=False)
 def test_dhclient(t):
     """dhclient gets a lease, comes back with it (INIT-REBOOT), and releases it."""
     lease = dhclient(t)

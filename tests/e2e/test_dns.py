@@ -5,7 +5,7 @@ import socket
 import struct
 
 from bed import netns, traffic, wait, world
-from bed.cases import BOTH, STREAM, case
+from bed.cases import MAIN, STREAM, case
 from bed.proxy import ALIAS, GATEWAY
 
 TRANSPORTS = ("+notcp", "+tcp")
@@ -24,7 +24,7 @@ def status(output):
     return output.partition("status: ")[2].partition(",")[0]
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_built_in_names(t):
     for transport in TRANSPORTS:
         for name in ("host.internal", "host.docker.internal", "host.containers.internal"):
@@ -43,7 +43,7 @@ def test_built_in_names_other_types(t):
     assert short(t, "HOST.Internal") == [ALIAS], "names are not case-sensitive"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_relay(t):
     """Every type is relayed as it is, over UDP and TCP."""
     for transport in TRANSPORTS:
@@ -56,20 +56,20 @@ def test_relay(t):
         assert short(t, transport, "alias.test") == ["a.test.", "10.77.0.2"]
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_ttl_is_kept(t):
     answer = dig(t, "+noall", "+answer", "a.test").split()
     assert answer[1] == "77", answer
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_errors_are_relayed(t):
     for transport in TRANSPORTS:
         assert status(dig(t, transport, "nowhere.test")) == "NXDOMAIN", transport
         assert status(dig(t, transport, "x.broken.test")) == "SERVFAIL", transport
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_large_answer(t):
     """An answer too large for UDP is marked truncated, and whole over TCP."""
     output = dig(t, "+notcp", "+ignore", "+noedns", "TXT", "large.test")
@@ -78,7 +78,7 @@ def test_large_answer(t):
     assert len(short(t, "+tcp", "TXT", "large.test")) == 60
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_many_at_once(t):
     """150 questions from one socket before the first answer is read."""
     sock = t.keep(t.guest.ns.udp())
@@ -95,7 +95,7 @@ def test_many_at_once(t):
         assert number < 150 and data[3] & 15 == 0 and data.endswith(socket.inet_aton("10.77.0.2"))
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_tcp_pipelined(t):
     """Several questions on one TCP connection are all answered."""
     sock = t.keep(t.guest.ns.connect(GATEWAY, 53))
@@ -145,7 +145,7 @@ def test_no_resolver_at_all(t):
     assert status(dig(t, "a.test")) in ("SERVFAIL", "REFUSED")
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_through_resolv_conf(t):
     """What a program in the guest sees, with the resolver that DHCP named."""
     netns.resolv_conf(t.guest.ns, f"nameserver {t.guest.lease()['dns'].split()[0]}\n")

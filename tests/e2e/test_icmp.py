@@ -2,33 +2,33 @@
 """Echo: answered by the gateway for itself and by the real thing for everybody else."""
 
 from bed import world
-from bed.cases import BOTH, STREAM, case
+from bed.cases import MAIN, STREAM, case
 from bed.proxy import ALIAS, GATEWAY
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_gateway(t):
     assert t.guest.ping(GATEWAY, count=3)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_alias(t):
     assert t.guest.ping(ALIAS, count=3)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_world(t):
     assert t.guest.ping(world.ADDRESS, count=3)
     assert t.guest.ping(world.MANY % (1, 1), count=3)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_sizes(t):
     for size in (0, 8, 56, 1472, 8000):
         assert t.guest.ping(world.ADDRESS, "-s", str(size)), f"{size} bytes of payload"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_no_forged_reply(t):
     """An address that doesn't answer is not answered for."""
     assert not t.guest.ping(world.BLACK_HOLE, deadline=1)

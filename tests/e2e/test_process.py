@@ -7,7 +7,7 @@ import socket
 import time
 
 from bed import process, traffic, wait, world
-from bed.cases import BOTH, MIB, STREAM, case
+from bed.cases import MAIN, MIB, STREAM, case
 from bed.proxy import FIRST_GUEST, GATEWAY
 
 
@@ -24,17 +24,17 @@ def end(t, number):
     t.proxy.process = None
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_sigterm(t):
     end(t, signal.SIGTERM)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_sigint(t):
     end(t, signal.SIGINT)
 
 
-@case(links=BOTH, args=["--publish", f"8080:{FIRST_GUEST}:80"])
+@case(links=MAIN, args=["--publish", f"8080:{FIRST_GUEST}:80"])
 def test_sigterm_when_busy(t):
     """Open connections in all states don't hold up the end."""
     for _ in range(5):
@@ -185,7 +185,7 @@ def test_log_rotation(t):
     wait.until(lambda: os.path.exists(t.proxy.log_file), "a new log file")
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_idle_costs_nothing(t):
     """With a guest attached and nothing to do, netproxy sleeps."""
     before = process.cpu_seconds(t.proxy.process.pid)

@@ -4,7 +4,7 @@
 import socket
 
 from bed import traffic, wait, world
-from bed.cases import BOTH, MIB, STREAM, case
+from bed.cases import MAIN, MIB, STREAM, case
 from bed.proxy import FIRST_GUEST, GATEWAY
 from test_tcp import Client, expect_reset, run_clients
 from test_udp import exchange
@@ -20,7 +20,7 @@ def published_pair(t, namespace=None, address="127.0.0.1"):
         return t.keep(client, traffic.accept(listener))
 
 
-@case(links=BOTH, args=PUBLISH, timeout=120)
+@case(links=MAIN, args=PUBLISH, timeout=120)
 def test_bulk(t):
     client, guest = published_pair(t)
     size = t.size(256 * MIB)
@@ -28,7 +28,7 @@ def test_bulk(t):
                    traffic.send(client, 1, size), traffic.send(guest, 2, size))
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_from_world(t):
     """A port published on all addresses is reached from outside, and one on the loopback isn't."""
     client, guest = published_pair(t, t.world, world.HOST_ADDRESS)
@@ -40,7 +40,7 @@ def test_from_world(t):
         pass
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_source_address(t):
     """The guest sees the client's own address; a client on the host's loopback appears as the gateway."""
     _, guest = published_pair(t, t.world, world.HOST_ADDRESS)
@@ -49,7 +49,7 @@ def test_source_address(t):
     assert guest.getpeername()[0] == GATEWAY, guest.getpeername()
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_half_close(t):
     for first in (0, 1):
         ends = published_pair(t)
@@ -59,7 +59,7 @@ def test_half_close(t):
         traffic.one_way(ends[1 - first], ends[first], t.size(4 * MIB))
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_resets(t):
     for dies in (0, 1):
         ends = published_pair(t)
@@ -81,7 +81,7 @@ def failed_connect(t, port=8080):
     return traffic.seconds(attempt)
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_no_server_in_guest(t):
     """Where nothing listens in the guest the client is told at once."""
     took = failed_connect(t)
@@ -95,7 +95,7 @@ def test_no_guest(t):
     assert took < 10 * wait.slowness, f"only after {took:.1f} s"
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_hundred_clients(t):
     """100 parallel clients: all are served, and nothing stays."""
     listener = t.guest.ns.listen(port=80)
@@ -109,7 +109,7 @@ def test_hundred_clients(t):
     t.expect_fds(before)
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_client_gone_in_transfer(t):
     """A client that goes in the middle, politely or not: the guest's server learns, netproxy keeps nothing."""
     before = t.settled_fds()
@@ -123,7 +123,7 @@ def test_client_gone_in_transfer(t):
     t.expect_fds(before)
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_slow_client(t):
     """A client that doesn't read holds up the guest's server, not netproxy's memory."""
     client, guest = published_pair(t)
@@ -136,7 +136,7 @@ def test_slow_client(t):
     assert len(traffic.read_to_end(client)) == taken
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_udp(t):
     """Datagrams to a published UDP port are answered to the client that sent them."""
     t.serve(traffic.UdpEcho(t.guest.ns.udp(port=53)))
@@ -147,7 +147,7 @@ def test_udp(t):
         assert exchange(sock, (address, 5353), data) == (data, (address, 5353))
 
 
-@case(links=BOTH, args=PUBLISH)
+@case(links=MAIN, args=PUBLISH)
 def test_udp_source_address(t):
     echo = t.serve(traffic.UdpEcho(t.guest.ns.udp(port=53)))
     exchange(t.keep(t.world.udp()), (world.HOST_ADDRESS, 5353), b"x")
@@ -155,7 +155,7 @@ def test_udp_source_address(t):
     assert [source[0] for source in echo.seen] == [world.ADDRESS, GATEWAY], echo.seen
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_expose_and_unexpose(t):
     """By API a port opens at once, is listed, and closes at once; a live connection survives that."""
     t.proxy.expose("127.0.0.1:8080", f"{FIRST_GUEST}:80")
@@ -173,7 +173,7 @@ def test_expose_and_unexpose(t):
     traffic.one_way(guest, client, MIB)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_expose_udp(t):
     t.serve(traffic.UdpEcho(t.guest.ns.udp(port=53)))
     t.proxy.expose("127.0.0.1:5353", f"{FIRST_GUEST}:53", "udp")

@@ -7,20 +7,20 @@ import socket
 import time
 
 from bed import traffic, wait, world
-from bed.cases import ALL, BOTH, MIB, case
+from bed.cases import ALL, MAIN, MIB, case
 from bed.proxy import ALIAS
 
 GIB = 1024 * MIB
 
 
-@case(links=("tap", "stream", "stream-offload"), timeout=180)
+@case(links=("tap", "stream", "stream-offload", "vhost"), timeout=180)
 def test_bulk_up(t):
     """1 GiB from the guest arrives intact, and its end with it."""
     client, far = t.pair()
     traffic.one_way(client, far, t.size(GIB), seed=11)
 
 
-@case(links=("tap", "stream", "stream-offload"), timeout=180)
+@case(links=("tap", "stream", "stream-offload", "vhost"), timeout=180)
 def test_bulk_down(t):
     client, far = t.pair()
     traffic.one_way(far, client, t.size(GIB), seed=12)
@@ -48,7 +48,7 @@ def test_bulk_over_a_bad_wire(t):
         traffic.one_way(client, far, 1000)
 
 
-@case(links=BOTH, timeout=120)
+@case(links=MAIN, timeout=120)
 def test_bulk_four_connections(t):
     size = t.size(64 * MIB)
     transfers = []
@@ -59,7 +59,7 @@ def test_bulk_four_connections(t):
     traffic.finish(*transfers)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_bulk_to_alias(t):
     """The host alias is the host's loopback."""
     client, far = t.pair(ALIAS, t.host, "127.0.0.1")
@@ -75,20 +75,20 @@ def small_mtu(t, mtu):
                    traffic.send(client, 1, size), traffic.send(far, 2, size))
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_guest_with_small_mtu(t):
     """The guest's MSS is respected: its interface takes no frame above 600 bytes."""
     small_mtu(t, 600)
 
 
-@case(links=BOTH, args=["--mtu", "9000"])
+@case(links=MAIN, args=["--mtu", "9000"])
 def test_large_mtu(t):
     """--mtu reaches the guest by DHCP, and frames of that size pass."""
     assert t.guest.lease().get("mtu") == "9000", t.guest.lease()
     small_mtu(t, 9000)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_half_close_by_guest(t):
     """The guest ends its direction first; the answer still comes whole."""
     client, far = t.pair()
@@ -98,7 +98,7 @@ def test_half_close_by_guest(t):
     traffic.one_way(far, client, t.size(8 * MIB), seed=4)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_half_close_by_world(t):
     """The far side ends its direction first; the guest still sends, and is heard."""
     client, far = t.pair()
@@ -108,7 +108,7 @@ def test_half_close_by_world(t):
     traffic.one_way(client, far, t.size(8 * MIB), seed=5)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_close_with_data_in_flight(t):
     """A side that writes and closes at once loses nothing."""
     for source, sink in (0, 1), (1, 0):
@@ -128,7 +128,7 @@ def expect_reset(sock):
     raise AssertionError(f"read {data!r} where a reset was sent")
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_reset_by_world(t):
     client, far = t.pair()
     far.sendall(b"x")
@@ -137,7 +137,7 @@ def test_reset_by_world(t):
     expect_reset(client)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_reset_by_guest(t):
     client, far = t.pair()
     client.sendall(b"x")
@@ -146,7 +146,7 @@ def test_reset_by_guest(t):
     expect_reset(far)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_reset_after_half_close(t):
     """A reset comes through in a connection of which one direction has ended already."""
     client, far = t.pair()
@@ -161,7 +161,7 @@ def test_reset_after_half_close(t):
     expect_reset(far)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_reset_in_transfer(t):
     """A peer that goes in the middle of a transfer takes the connection with it, at once."""
     for dies in (0, 1):
@@ -182,21 +182,21 @@ def refused_after(t, address, port):
     raise AssertionError(f"connected to {address}:{port}, where nothing listens")
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_refused_at_once(t):
     for address in (world.ADDRESS, ALIAS):
         took = refused_after(t, address, 9)
         assert took < 0.5 * wait.slowness, f"{address}: refused only after {took:.2f} s"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_refused_by_gateway(t):
     """A port of the gateway where it has no service."""
     from bed.proxy import GATEWAY
     assert refused_after(t, GATEWAY, 9) < 0.5 * wait.slowness
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_unreachable(t):
     """A connect that the network refuses fails at once, with its reason."""
     for address in (world.UNREACHABLE, world.PROHIBITED):
@@ -210,7 +210,7 @@ def test_unreachable(t):
             assert took < 2 * wait.slowness, f"{address}: {error} only after {took:.2f} s"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_connect_waits_for_far_side(t):
     """The guest's connect isn't answered before the far side's, and does no harm to others meanwhile."""
     pending = []
@@ -277,7 +277,7 @@ def run_clients(clients, timeout):
                     selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_thousand_at_once(t):
     """1000 connections opened at once all succeed, all live together, and leave nothing behind."""
     before = t.settled_fds()
@@ -293,7 +293,7 @@ def test_thousand_at_once(t):
     t.expect_fds(before)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_thousand_in_a_row(t):
     """Connections made and closed one after another; nothing piles up."""
     listener = t.world.listen()
@@ -315,7 +315,7 @@ def test_thousand_in_a_row(t):
     assert grown < t.rss_bound_kib(4), f"1000 connections left {grown} KiB behind"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_same_port_again(t):
     """A guest may use a source port again right after closing it."""
     listener = t.world.listen()
@@ -331,7 +331,7 @@ def test_same_port_again(t):
         assert took < 0.5 * wait.slowness, f"connection {number} took {took:.2f} s"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_small_exchanges_are_quick(t):
     """Neither delayed ACKs nor batching make a request of two writes wait."""
     client, far = t.pair()
@@ -366,19 +366,19 @@ def slow_reader(t, writer, reader):
     assert len(data) == taken and not any(data), f"{taken} bytes were taken, {len(data)} came"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_slow_reader_in_world(t):
     client, far = t.pair()
     slow_reader(t, client, far)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_slow_reader_in_guest(t):
     client, far = t.pair()
     slow_reader(t, far, client)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_slow_readers_harm_nobody(t):
     """Beside 3 stuck connections in each direction another one moves on; memory stays bounded."""
     before = t.proxy.rss_kib()
@@ -392,7 +392,7 @@ def test_slow_readers_harm_nobody(t):
     assert grown < t.rss_bound_kib(6 * 4 + 8), f"6 stuck connections made it grow by {grown} KiB"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_reader_wakes_up(t):
     """A reader that stops and goes on, many times, gets every byte."""
     client, far = t.pair()
@@ -410,7 +410,7 @@ def test_reader_wakes_up(t):
     assert sender_alive or t.settings.sanitized, "16 MiB were taken from a writer ahead of its reader"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_urgent_data(t):
     """Urgent data neither breaks nor reorders the stream around it."""
     client, far = t.pair()

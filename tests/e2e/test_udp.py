@@ -6,7 +6,7 @@ import socket
 import time
 
 from bed import traffic, wait, world
-from bed.cases import BOTH, case
+from bed.cases import MAIN, case
 from bed.proxy import ALIAS
 
 
@@ -24,7 +24,7 @@ def echo_server(t, namespace=None, address="0.0.0.0"):
     return sock.getsockname()[1]
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_echo(t):
     """Datagrams of many sizes come back whole, from where they were sent to."""
     port = echo_server(t, address=world.ADDRESS)
@@ -36,7 +36,7 @@ def test_echo(t):
         assert source == (world.ADDRESS, port), source
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_echo_fragmented(t):
     """Datagrams larger than the MTU are reassembled on the way out and fragmented on the way in."""
     port = echo_server(t, address=world.ADDRESS)
@@ -47,7 +47,7 @@ def test_echo_fragmented(t):
         assert answer == data, f"{size} bytes became {len(answer)} or changed"
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_echo_from_alias(t):
     port = echo_server(t, t.host, "127.0.0.1")
     sock = t.keep(t.guest.ns.udp())
@@ -55,7 +55,7 @@ def test_echo_from_alias(t):
     assert (answer, source) == (b"to the host's loopback", (ALIAS, port))
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_hundred_destinations(t):
     """One guest socket talks to 100 destinations; each answer names the one that it is from."""
     addresses = [world.MANY % (n // 50, n % 50 + 1) for n in range(100)]
@@ -75,7 +75,7 @@ def test_hundred_destinations(t):
     assert answers == {address: address for address in addresses}
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_many_sources(t):
     """500 guest sockets at once; each gets its own answer."""
     port = echo_server(t, address=world.ADDRESS)
@@ -97,7 +97,7 @@ def test_many_sources(t):
             poller.unregister(fd)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_nothing_lost_in_a_dialogue(t):
     """5000 datagrams with 16 on their way at a time: no loss, no doubles."""
     port = echo_server(t, address=world.ADDRESS)
@@ -133,18 +133,18 @@ def refused(t, address):
     wait.until(told, f"ECONNREFUSED from {address}", timeout=3, interval=0.1)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_port_unreachable(t):
     """A closed port is told to the guest's socket."""
     refused(t, world.ADDRESS)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_port_unreachable_by_alias(t):
     refused(t, ALIAS)
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_answers_from_elsewhere(t):
     """Full cone: whoever was told the mapped port may answer, under its own address."""
     with t.world:
@@ -162,7 +162,7 @@ def test_answers_from_elsewhere(t):
     assert sock.recvfrom(64) == (b"from elsewhere", other.getsockname())
 
 
-@case(links=BOTH)
+@case(links=MAIN)
 def test_flood_is_bounded(t):
     """Datagrams to 20,000 destinations leave neither memory nor fds without bound, and others work on."""
     sock = t.keep(t.guest.ns.udp())

@@ -37,9 +37,10 @@ mv "$LEASE_FILE.new" "$LEASE_FILE"
 
 
 class Guest:
-    """`link` is the kind of link: "tap", "stream", "stream-tcp", "stream-offload" or "stream-lossy"."""
+    """`link` is the kind of link: "tap", "stream", "stream-tcp", "stream-offload", "stream-lossy", "vhost", or
+    "vhost-" and the features that the guest's driver accepts."""
 
-    def __init__(self, number, link, directory, bridge, host):
+    def __init__(self, number, link, directory, bin, host):
         self.number = number
         self.link = link
         self.directory = directory
@@ -51,8 +52,24 @@ class Guest:
         self.lease_file = f"{directory}/lease{number}"
         self.address = None
         self.bridge = None
-        self._bridge_binary = bridge
+        self._bin = bin
         self._bridge_count = 0
+
+    def is_vhost(self):
+        return self.link.startswith("vhost")
+
+    def _bridge_arguments(self):
+        where = (f"tcp:127.0.0.1:{self.tcp_port}" if self.link == "stream-tcp"
+                 else f"unix:{self.socket}")
+        argv = [f"{self._bin}/{'vhostbridge' if self.is_vhost() else 'tapbridge'}",
+                "--tap", IFNAME, "--netns", self.ns.path, "--connect", where]
+        if self.link == "stream-offload":
+            argv.append("--offload")
+        if self.link == "stream-lossy":
+            argv += ["--impair", IMPAIRMENT]
+        if self.link.startswith("vhost-"):
+            argv += ["--features", self.link.removeprefix("vhost-").replace("+", ",")]
+        return argv
 
     def link_argument(self):
         """netproxy's --link for this guest."""
@@ -60,21 +77,16 @@ class Guest:
             return f"tap:{IFNAME},netns={self.ns.path}"
         if self.link == "stream-tcp":
             return f"qemu:tcp:127.0.0.1:{self.tcp_port}"
+        if self.is_vhost():
+            return f"vhost:{self.socket}"
         return f"qemu:{self.socket}"
 
     def attach(self):
         """Connects the link, as starting a VM does, and brings the interface up."""
         if self.link != "tap":
-            where = (f"tcp:127.0.0.1:{self.tcp_port}" if self.link == "stream-tcp"
-                     else f"unix:{self.socket}")
-            argv = [self._bridge_binary, "--tap", IFNAME, "--netns", self.ns.path, "--connect", where]
-            if self.link == "stream-offload":
-                argv.append("--offload")
-            if self.link == "stream-lossy":
-                argv += ["--impair", IMPAIRMENT]
             self._bridge_count += 1
-            log = f"{self.directory}/tapbridge{self.number}.{self._bridge_count}.log"
-            self.bridge = process.Process(argv, log, self.host)
+            log = f"{self.directory}/bridge{self.number}.{self._bridge_count}.log"
+            self.bridge = process.Process(self._bridge_arguments(), log, self.host)
             self.bridge.wait_output("ready\n")
         self.ns.ip("link", "set", "dev", IFNAME, "address", self.mac)
         self.ns.ip("link", "set", "dev", IFNAME, "up")
@@ -142,5 +154,5 @@ class Guest:
                  self.ns.run("ss", "-anti", check=False).stdout.rstrip()[-4000:]]
         if self.bridge:
             self.bridge.stop()
-            lines.append(f"tapbridge: {self.bridge.output().strip()}")
+            lines.append(f"bridge: {self.bridge.output().strip()}")
         return "\n".join(lines)
