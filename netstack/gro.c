@@ -28,6 +28,7 @@ struct gro_flow {
 	uint16_t window; /* as on the wire */
 	uint8_t flags;   /* of all segments */
 	uint16_t gso_size;
+	bool partial; /* the first segment's checksum is to be completed */
 	uint16_t iov_count;
 	struct iovec iov[FRAME_IOV_MAX];
 };
@@ -114,10 +115,12 @@ static void deliver_flow(struct gro *gro, struct gro_flow *flow)
 		.csum = FRAME_CSUM_VALID,
 	};
 
-	if (flow->iov_count > 1) {
+	if (flow->partial || flow->iov_count > 1) {
 		frame.csum = FRAME_CSUM_PARTIAL;
 		frame.csum_start = flow->headers.transport_offset;
 		frame.csum_offset = TCP_AT_CSUM;
+	}
+	if (flow->iov_count > 1) {
 		frame.gso = flow->headers.ip_version == 4 ? FRAME_GSO_TCP4 : FRAME_GSO_TCP6;
 		frame.gso_size = flow->gso_size;
 		frame.header_size = flow->headers.payload_offset;
@@ -249,6 +252,7 @@ static void start(struct gro *gro, const struct segment *segment)
 	flow->headers = segment->headers;
 	flow->buf = iobuf_ref(segment->frame->buf);
 	flow->gso_size = segment->payload_size;
+	flow->partial = segment->frame->csum == FRAME_CSUM_PARTIAL;
 	flow->flags = 0;
 	note_latest(flow, segment);
 	/* Without Ethernet padding, which would be in the middle of the payload. */
@@ -258,10 +262,22 @@ static void start(struct gro *gro, const struct segment *segment)
 	gro->used++;
 }
 
+/* Whether the checksum is right, or is the usual one that somebody will complete. */
+static bool csum_fits(const struct segment *segment)
+{
+	const struct frame *frame = segment->frame;
+
+	if (frame->csum == FRAME_CSUM_PARTIAL &&
+	    (frame->csum_start != segment->headers.transport_offset ||
+	     frame->csum_offset != TCP_AT_CSUM))
+		return false;
+	return offload_csum_ok(frame, &segment->headers);
+}
+
 static void receive_tcp(struct gro *gro, const struct segment *segment)
 {
 	struct gro_flow *flow = gro->used ? find_flow(gro, segment) : NULL;
-	bool good = may_merge(segment) && offload_csum_ok(segment->frame, &segment->headers);
+	bool good = may_merge(segment) && csum_fits(segment);
 
 	if (good && flow && follows(flow, segment)) {
 		append(gro, flow, segment);
@@ -279,8 +295,7 @@ void gro_receive(struct gro *gro, const struct frame *frame)
 {
 	struct segment segment = {.frame = frame};
 	const struct frame_headers *headers = &segment.headers;
-	bool simple = frame->buf && frame->iov_count == 1 && frame->gso == FRAME_GSO_NONE &&
-		      frame->csum != FRAME_CSUM_PARTIAL;
+	bool simple = frame->buf && frame->iov_count == 1 && frame->gso == FRAME_GSO_NONE;
 	bool parsed = frame_parse_headers(frame, &segment.headers) == 0;
 
 	if (parsed && !headers->fragment && headers->protocol != IPPROTO_TCP) {

@@ -32,11 +32,11 @@ struct link;
 
 /* What a link can take in send(); it may deliver any of it in receive(). */
 struct link_caps {
-	bool csum; /* frames with FRAME_CSUM_PARTIAL */
-	bool tso4; /* FRAME_GSO_TCP4 (implies csum) */
-	bool tso6; /* FRAME_GSO_TCP6 (implies csum) */
-	bool uso;  /* FRAME_GSO_UDP (implies csum) */
-	bool gro; /* frames from it should be coalesced by software: it never delivers GSO frames */
+	bool csum;          /* frames with FRAME_CSUM_PARTIAL */
+	bool tso4;          /* FRAME_GSO_TCP4 (implies csum) */
+	bool tso6;          /* FRAME_GSO_TCP6 (implies csum) */
+	bool uso;           /* FRAME_GSO_UDP (implies csum) */
+	bool gro;           /* single segments come from it, which software should coalesce */
 	uint32_t frame_max; /* largest frame in bytes, super-frames included */
 };
 

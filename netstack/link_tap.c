@@ -348,6 +348,7 @@ int link_tap_open(struct loop *loop, const char *ifname, const char *netns, stru
 		.tso4 = true,
 		.tso6 = true,
 		.uso = uso,
+		.gro = true, /* for guests that have turned their own segmentation off */
 		.frame_max = FRAME_SIZE_MAX,
 	};
 	snprintf(tap->link.name, sizeof(tap->link.name), "tap:%s%s%s", ifname,

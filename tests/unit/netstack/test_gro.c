@@ -165,6 +165,61 @@ END_TEST
 
 /* ACK number and window of the latest segment, PSH of any, and a super-frame that the other end
  * would accept. */
+static void keep(struct iobuf *buf)
+{
+	(void)buf;
+}
+
+/* Segments whose checksum the sender left open, as a tap's guest without TSO sends them. */
+static void receive_partial(const uint32_t *offsets, unsigned count, uint16_t csum_offset)
+{
+	static uint8_t bytes[8][2048];
+	struct iobuf buf = {.refs = 1, .release = keep};
+
+	for (unsigned i = 0; i < count; i++) {
+		struct sim_packet p = segment_of(4, offsets[i], MSS);
+		struct iovec iov = {.iov_base = bytes[i],
+				    .iov_len = sim_packet_build(&p, bytes[i])};
+		struct frame frame = {
+			.iov = &iov,
+			.iov_count = 1,
+			.size = (uint32_t)iov.iov_len,
+			.buf = &buf,
+			.csum = FRAME_CSUM_PARTIAL,
+			.csum_start = 34,
+			.csum_offset = csum_offset,
+		};
+
+		bytes[i][34 + 16] ^= 0x55; /* not a checksum yet */
+		gro_receive(gro, &frame);
+	}
+	gro_flush(gro);
+	ck_assert_uint_eq(buf.refs, 1);
+}
+
+START_TEST(partial_segments_join)
+{
+	receive_partial((const uint32_t[]){0, MSS, 2 * MSS}, 3, 16);
+	ck_assert_uint_eq(sim_link_pending(out), 1);
+	expect(0, 3 * MSS, MSS);
+
+	/* One that is left alone keeps its state, and one that lies about the field goes straight
+	 * through. */
+	receive_partial((const uint32_t[]){0, 5 * MSS}, 2, 16);
+	ck_assert_uint_eq(sim_link_pending(out), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim_frame *frame = sim_link_take(out);
+
+		ck_assert_int_eq(frame->csum, FRAME_CSUM_PARTIAL);
+		ck_assert_uint_eq(frame->csum_start, 34);
+		ck_assert_int_eq(frame->gso, FRAME_GSO_NONE);
+		sim_frame_free(frame);
+	}
+	receive_partial((const uint32_t[]){0, MSS}, 2, 10);
+	ck_assert_uint_eq(sim_link_drop_all(out), 2);
+}
+END_TEST
+
 START_TEST(merged_headers)
 {
 	const struct frame *segments;
@@ -468,7 +523,8 @@ START_TEST(many_flows)
 }
 END_TEST
 
-/* Frames without iobuf, in pieces or with offload state pass, after what is held. */
+/* Segments of different buffers stay apart; frames that are no whole segment pass, after what is
+ * held. */
 START_TEST(unusual_frames_pass)
 {
 	static uint8_t bytes[2000];
@@ -479,6 +535,7 @@ START_TEST(unusual_frames_pass)
 	p = segment_of(4, MSS, MSS);
 	p.partial = true;
 	sim_link_inject_state(in, bytes, sim_packet_build(&p, bytes), &state);
+	sim_link_batch_end(in);
 	ck_assert_uint_eq(sim_link_pending(out), 2);
 	expect(0, MSS, 0);
 	expect(MSS, MSS, 0);
@@ -573,6 +630,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, partial_segments_join);
 	tcase_add_test(tcase, merges_a_run);
 	tcase_add_test(tcase, merged_headers);
 	tcase_add_test(tcase, short_segment_ends);
