@@ -348,7 +348,7 @@ static const struct option_def defs[] = {
 	 "Ask this resolver (many) instead of those of resolv.conf.", false},
 	{"resolv-conf", "FILE", apply_resolv_conf,
 	 "Where the host's resolvers are listed (default /etc/resolv.conf).", false},
-	{"max-connections", "N", apply_connections, "Most TCP connections at a time (default 65536).", false},
+	{"max-connections", "N", apply_connections, "Most TCP connections of a guest at a time (default 65536).", false},
 	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows at a time (default 4096).", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
 	{"log-file", "FILE", apply_log_file, "Log there instead of standard error; reopened on SIGHUP.", false},

@@ -274,17 +274,29 @@ void conn_abort_pcb(struct conn *conn)
 
 /* ---- Life ---- */
 
+void conn_set_port(struct conn *conn, unsigned port)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+
+	if (conn->port == port)
+		return;
+	tcp->count_by_port[conn->port]--;
+	tcp->count_by_port[port]++;
+	conn->port = port;
+}
+
 int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
-	     struct conn **ret_conn)
+	     unsigned port, struct conn **ret_conn)
 {
 	struct conn_table *tcp = &stack->tcp;
 	struct conn *conn;
 
-	if (tcp->count >= stack->conf.conns_max) {
+	if (tcp->count_by_port[port] >= stack->conf.conns_max) {
 		tcp->refused_full++;
 		log_limited(LOG_LEVEL_WARN,
-			    "%u connections are open, the most allowed: refusing another one",
-			    tcp->count);
+			    "the guest at port %u has %u connections, the most allowed: refusing "
+			    "another one",
+			    port, tcp->count_by_port[port]);
 		return -ENOBUFS;
 	}
 	conn = calloc(1, sizeof(*conn));
@@ -301,6 +313,8 @@ int conn_new(struct stack *stack, const struct endpoint *guest, const struct end
 		return -ENOMEM;
 	}
 	conn->is_listed = true;
+	conn->port = port;
+	tcp->count_by_port[port]++;
 	tcp->count++;
 	tcp->total++;
 	*ret_conn = conn;
@@ -325,6 +339,7 @@ void conn_destroy(struct conn *conn)
 	list_remove(&conn->work_link);
 	list_remove(&conn->timer_link);
 	conn_unlist(conn);
+	tcp->count_by_port[conn->port]--;
 	tcp->count--;
 	free(conn);
 }
@@ -479,13 +494,12 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 		return -EHOSTUNREACH;
 	if (conn_find(tcp, guest, from, conn_hash(tcp, guest, from)))
 		return -EADDRINUSE;
-	r = conn_new(stack, guest, from, &conn);
+	neigh = neigh_lookup(stack->neighbours, &guest->addr);
+	r = conn_new(stack, guest, from, neigh ? neigh->port : 0, &conn);
 	if (r < 0)
 		return r;
 	conn->active_open = true;
 	conn_own(conn, ops, arg);
-	neigh = neigh_lookup(stack->neighbours, &guest->addr);
-	conn->port = neigh ? neigh->port : 0;
 
 	conn_enter(conn);
 	pcb = tcp_new_ip_type(IP_GET_TYPE(&guest_ip));

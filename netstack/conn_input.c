@@ -16,6 +16,9 @@
 /* Frames with no more payload than this are copied rather than kept in their receive buffer. */
 #define RX_COPY_MAX 2048
 
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+
 struct tcp_header {
 	uint16_t src_port;
 	uint16_t dst_port;
@@ -197,7 +200,7 @@ static void input_syn(struct stack *stack, unsigned port, const struct endpoint 
 {
 	struct conn *conn;
 
-	if (conn_new(stack, guest, far, &conn) < 0) {
+	if (conn_new(stack, guest, far, port, &conn) < 0) {
 		struct pbuf *p = chain_copy(frame, headers->transport_offset,
 					    headers->payload_offset);
 
@@ -205,7 +208,6 @@ static void input_syn(struct stack *stack, unsigned port, const struct endpoint 
 			conn_input_stray(stack, p, &guest->addr, &far->addr);
 		return;
 	}
-	conn->port = port;
 	if (hold_syn(conn, frame, headers) < 0) {
 		conn_destroy(conn);
 		return;
@@ -220,23 +222,54 @@ static bool supersedes(const struct conn *conn, const struct tcp_header *tcp)
 	       TCP_SEQ_GT(tcp->seq, conn->tw->rcv_nxt);
 }
 
+/* Whether each option ends before the options do (RFC 9293, 3.1). lwIP looks for an option's length
+ * behind the end of those that don't. */
+static bool options_ok(struct wire_reader *r)
+{
+	while (wire_ok(r) && wire_left(r)) {
+		uint8_t kind = wire_u8(r);
+		uint8_t size;
+
+		if (kind == TCP_OPTION_END)
+			return true;
+		if (kind == TCP_OPTION_NOP)
+			continue;
+		size = wire_u8(r);
+		if (size < 2)
+			return false;
+		wire_skip(r, size - 2u);
+	}
+	return wire_ok(r);
+}
+
+/* `r` holds the header and nothing else. */
+static bool read_header(struct wire_reader *r, struct tcp_header *ret)
+{
+	ret->src_port = wire_be16(r);
+	ret->dst_port = wire_be16(r);
+	ret->seq = wire_be32(r);
+	wire_skip(r, 5); /* acknowledgement, header size */
+	ret->flags = wire_u8(r) & 0x3f;
+	wire_skip(r, 6); /* window, checksum, urgent pointer */
+	return wire_ok(r) && ret->src_port && ret->dst_port && options_ok(r);
+}
+
 void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
 		const struct frame *frame, const struct frame_headers *headers)
 {
 	struct wire_reader r = wire_reader((const uint8_t *)frame->iov[0].iov_base +
 						   headers->transport_offset,
 					   headers->payload_offset - headers->transport_offset);
-	struct tcp_header tcp = {.src_port = wire_be16(&r), .dst_port = wire_be16(&r)};
-	struct endpoint guest = {.addr = packet->src, .port = tcp.src_port};
-	struct endpoint far = {.addr = packet->dst, .port = tcp.dst_port};
+	struct tcp_header tcp;
+	struct endpoint guest, far;
 	struct conn *conn;
 
-	tcp.seq = wire_be32(&r);
-	wire_skip(&r, 5);
-	tcp.flags = wire_u8(&r) & 0x3f;
-	if (!wire_ok(&r) || !tcp.src_port || !tcp.dst_port)
+	if (!read_header(&r, &tcp)) {
+		stack->counters.rx_invalid++;
 		return;
-
+	}
+	guest = (struct endpoint){.addr = packet->src, .port = tcp.src_port};
+	far = (struct endpoint){.addr = packet->dst, .port = tcp.dst_port};
 	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
 	if (conn && supersedes(conn, &tcp)) {
 		conn_destroy(conn);
@@ -245,7 +278,7 @@ void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *pac
 	if (conn && conn->held_syn) {
 		input_held(conn, &tcp, frame, headers);
 	} else if (conn && conn->pcb) {
-		conn->port = port;
+		conn_set_port(conn, port);
 		input_segment(conn, &tcp, frame, headers);
 	} else if (!conn && (tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
 		input_syn(stack, port, &guest, &far, frame, headers);

@@ -33,7 +33,8 @@ struct stack_conf {
 	struct addr
 		alias; /* in the subnet: the host alias; ARP and nothing else is answered here */
 	unsigned mtu;  /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
-	unsigned conns_max; /* most TCP connections at a time; further SYNs are refused */
+	unsigned
+		conns_max; /* most TCP connections of a guest at a time; further SYNs are refused */
 };
 
 /* A UDP datagram from a guest, reassembled; everything is borrowed for the call. */

@@ -52,6 +52,7 @@ struct conn_table {
 	unsigned chunk_pool_count;
 	size_t tx_bytes; /* in use by all connections' send buffers */
 	unsigned count;
+	unsigned count_by_port[SWITCH_PORTS_MAX + 1]; /* 0: of guests not seen yet */
 	uint64_t total;
 	uint64_t refused_full;
 };
@@ -174,7 +175,9 @@ struct conn {
 };
 
 int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
-	     struct conn **ret_conn);
+	     unsigned port, struct conn **ret_conn);
+/* The guest was seen behind that switch port. */
+void conn_set_port(struct conn *conn, unsigned port);
 /* Frees it whatever its state; the guest gets RST where it still counts on it. */
 void conn_destroy(struct conn *conn);
 /* Gives its 4-tuple free: whoever comes with it from now on is somebody new. */
