@@ -84,6 +84,15 @@ static int watch_signals(struct netproxy *np)
 	return r;
 }
 
+/* Buffers of 64 and 256 KiB come and go with traffic. The allocator shall not give each back to the
+ * kernel, which would clear it anew for the next one. */
+static void tune_allocator(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
+	mallopt(M_TOP_PAD, 1024 * 1024);
+}
+
 /* A flow needs a descriptor; take as many as we may have. */
 static void raise_fd_limit(void)
 {
@@ -253,6 +262,7 @@ int main(int argc, char **argv)
 			options.log_file);
 		status = EXIT_CANNOT;
 	} else if (parsed == OPTIONS_RUN) {
+		tune_allocator();
 		raise_fd_limit();
 		status = run(&options);
 	}

@@ -24,7 +24,7 @@
 #define RX_CHUNK_SIZE       4096
 
 #define TX_CHUNK_SIZE     65400
-#define TX_CHUNK_POOL_MAX 32
+#define TX_CHUNK_POOL_MAX 64
 
 struct rx_chunk {
 	struct list link;
