@@ -41,16 +41,19 @@ struct loop {
  * An fd's read and write events are registered together as far as they are asked for together, and
  * apart when one is added later: adding or removing one then is one epoll_ctl(), not two.
  */
+struct slot {
+	struct event event;
+	unsigned events; /* LOOP_READ, LOOP_WRITE; 0 while not added */
+};
+
 struct loop_fd {
 	struct loop *loop;
 	loop_fd_fn *fn;
 	void *arg;
 	int fd;
 	unsigned events; /* as asked for */
-	struct {
-		struct event event;
-		unsigned events; /* LOOP_READ, LOOP_WRITE; 0 while not added */
-	} slots[2];
+	struct slot slot;
+	struct slot *second; /* owned; made when both are waited for separately, NULL until then */
 };
 
 struct loop_timer {
@@ -204,16 +207,16 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 	watch->fn(watch->arg, fd, ready);
 }
 
-static void slot_remove(struct loop_fd *watch, unsigned slot)
+static void slot_remove(struct slot *slot)
 {
-	if (watch->slots[slot].events)
-		event_del(&watch->slots[slot].event);
-	watch->slots[slot].events = 0;
+	if (slot->events)
+		event_del(&slot->event);
+	slot->events = 0;
 }
 
-static int slot_add(struct loop_fd *watch, unsigned slot, unsigned events, bool edge)
+static int slot_add(struct loop_fd *watch, struct slot *slot, unsigned events, bool edge)
 {
-	struct event *event = &watch->slots[slot].event;
+	struct event *event = &slot->event;
 	short what = EV_PERSIST;
 
 	if (events & LOOP_READ)
@@ -226,26 +229,46 @@ static int slot_add(struct loop_fd *watch, unsigned slot, unsigned events, bool 
 	if (event_assign(event, watch->loop->base, watch->fd, what, on_fd, watch) < 0 ||
 	    event_add(event, NULL) < 0)
 		return event_error();
-	watch->slots[slot].events = events;
+	slot->events = events;
 	return 0;
+}
+
+/* A slot that isn't in use; NULL without memory. */
+static struct slot *slot_unused(struct loop_fd *watch)
+{
+	if (!watch->slot.events)
+		return &watch->slot;
+	if (!watch->second)
+		watch->second = calloc(1, sizeof(*watch->second));
+	return watch->second;
+}
+
+/* Ends the slot if it waits for anything else than `events`; returns what it still waits for. */
+static unsigned slot_keep(struct slot *slot, unsigned events, bool keep)
+{
+	if (!slot)
+		return 0;
+	if (!keep || (slot->events & ~events))
+		slot_remove(slot);
+	return slot->events;
 }
 
 int loop_fd_set(struct loop_fd *watch, unsigned events)
 {
-	bool edge_changes = (watch->events ^ events) & LOOP_EDGE;
-	unsigned missing = events & READ_WRITE;
+	bool keep = !((watch->events ^ events) & LOOP_EDGE);
+	unsigned kept, missing;
+	struct slot *slot;
 	int r = 0;
 
 	if (events == watch->events)
 		return 0;
-	for (unsigned i = 0; i < 2; i++) {
-		if (edge_changes || (watch->slots[i].events & ~events))
-			slot_remove(watch, i);
-		missing &= ~watch->slots[i].events;
+	kept = slot_keep(&watch->slot, events, keep) | slot_keep(watch->second, events, keep);
+	missing = events & READ_WRITE & ~kept;
+	if (missing) {
+		slot = slot_unused(watch);
+		r = slot ? slot_add(watch, slot, missing, events & LOOP_EDGE) : -ENOMEM;
 	}
-	if (missing)
-		r = slot_add(watch, watch->slots[0].events ? 1 : 0, missing, events & LOOP_EDGE);
-	watch->events = watch->slots[0].events | watch->slots[1].events | (events & LOOP_EDGE);
+	watch->events = kept | (r == 0 ? missing : 0) | (events & LOOP_EDGE);
 	return r;
 }
 
@@ -274,8 +297,10 @@ void loop_fd_free(struct loop_fd *watch)
 {
 	if (!watch)
 		return;
-	slot_remove(watch, 0);
-	slot_remove(watch, 1);
+	slot_remove(&watch->slot);
+	if (watch->second)
+		slot_remove(watch->second);
+	free(watch->second);
 	free(watch);
 }
 
