@@ -16,6 +16,8 @@
 /* Frames with no more payload than this are copied rather than kept in their receive buffer. */
 #define RX_COPY_MAX 2048
 
+#define TCP_AT_FLAGS 13
+
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 
@@ -160,8 +162,13 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 		p = chain_copy(frame, offset, end);
 	else
 		p = chain_reference(frame, offset, end);
-	if (p)
-		input_pbuf(conn, p);
+	if (!p)
+		return;
+	/* lwIP cuts a segment that waits for others to the window without its FIN, and asserts
+	 * that the FIN fits too. It doesn't get to see it: the guest sends it again. */
+	if (conn->active && TCP_SEQ_GT(tcp->seq, conn->active->rcv_nxt))
+		((uint8_t *)p->payload)[TCP_AT_FLAGS] &= (uint8_t)~TCP_FIN;
+	input_pbuf(conn, p);
 }
 
 static int hold_syn(struct conn *conn, const struct frame *frame,

@@ -57,12 +57,13 @@ void tcp_timer_needed(void)
 {
 }
 
+/* Mirror of lwIP's own, which outlives a stack. */
+static uint8_t timer_counter;
+
 /* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that
  * end by time. */
 static void conn_tick(struct conn *conn)
 {
-	struct conn_table *tcp = &conn->stack->tcp;
-
 	conn_enter(conn);
 	if (conn->is_blocked) {
 		/* The guest's link is full: that says nothing about what was sent. */
@@ -71,9 +72,9 @@ static void conn_tick(struct conn *conn)
 		/* lwIP counts the tick itself, and skips a pcb that it thinks it has seen in this
 		 * tick. */
 		tcp_ticks--;
-		conn->active->last_timer = tcp->timer_counter;
+		conn->active->last_timer = timer_counter;
 		tcp_slowtmr();
-		tcp->timer_counter++;
+		timer_counter++;
 	}
 	conn_leave(conn);
 }

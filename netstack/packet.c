@@ -16,6 +16,8 @@
 #define ARP_SIZE       28
 #define IP4_MORE_FRAGS 0x2000
 
+#define ICMP_ECHO_REQUEST 8
+
 #define TCP_FLAG_SYN        0x02
 #define TCP_OPTION_MSS      2
 #define TCP_OPTION_MSS_SIZE 4
@@ -54,7 +56,7 @@ void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *d
 	switch_send(stack->sw, &frame);
 }
 
-static bool is_broadcast(const struct stack *stack, const struct addr *dst)
+bool stack_is_broadcast(const struct stack *stack, const struct addr *dst)
 {
 	uint32_t ip = addr_v4(dst);
 
@@ -108,7 +110,7 @@ int stack_output(struct stack *stack, const struct addr *dst, const struct mac *
 	frame->iov = iov;
 	frame->iov_count = (uint16_t)iov_count;
 
-	if (!dst_mac && is_broadcast(stack, dst))
+	if (!dst_mac && stack_is_broadcast(stack, dst))
 		dst_mac = &mac_broadcast;
 	if (!dst_mac) {
 		neigh = neigh_lookup(stack->neighbours, dst);
@@ -377,6 +379,26 @@ static bool icmp_error_allowed(struct stack *stack)
 	return true;
 }
 
+/* What no ICMP error may answer (RFC 1122, 3.2.2): ICMP errors, packets to or from nobody in
+ * particular, and fragments behind the first. */
+static bool icmp_error_proper(const struct stack *stack, const uint8_t *ip, size_t size)
+{
+	size_t header_size = (size_t)(ip[0] & 0x0f) * 4;
+	struct addr src = {.family = AF_INET};
+	struct addr dst = {.family = AF_INET};
+
+	memcpy(&src.v4, ip + 12, 4);
+	memcpy(&dst.v4, ip + 16, 4);
+	if (addr_is_any(&src) || stack_is_broadcast(stack, &src) || addr_is_multicast(&src) ||
+	    stack_is_broadcast(stack, &dst) || addr_is_multicast(&dst))
+		return false;
+	if ((ip[6] & 0x1f) || ip[7])
+		return false;
+	if (ip[9] != IPPROTO_ICMP)
+		return true;
+	return size > header_size && (ip[header_size] == ICMP_ECHO_REQUEST || ip[header_size] == 0);
+}
+
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size)
 {
@@ -386,7 +408,7 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 
 	if (ip_size < IP4_HEADER_SIZE || ip[0] >> 4 != 4)
 		return;
-	if (!icmp_error_allowed(stack))
+	if (!icmp_error_proper(stack, ip, ip_size) || !icmp_error_allowed(stack))
 		return;
 	memcpy(&dst.v4, ip + 12, 4);
 	if (quoted > ip_size)

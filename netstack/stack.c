@@ -184,10 +184,13 @@ static bool expires_here(struct stack *stack, const struct ip4_packet *packet, c
 /* Whether a guest may send from this address to that one through the gateway. */
 static bool admissible(struct stack *stack, const struct ip4_packet *packet, const uint8_t *ip)
 {
-	bool dhcp = addr_is_any(&packet->src) && packet->protocol == IPPROTO_UDP;
+	/* Who has no address yet asks the gateway or everybody (DHCP). */
+	bool dhcp = addr_is_any(&packet->src) && packet->protocol == IPPROTO_UDP &&
+		    (is_ours(stack, &packet->dst) || stack_is_broadcast(stack, &packet->dst));
 
 	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src)) ||
-	    is_ours(stack, &packet->src)) {
+	    is_ours(stack, &packet->src) || stack_is_broadcast(stack, &packet->src) ||
+	    addr_equal(&packet->src, &stack->conf.subnet.addr)) {
 		stack->counters.rx_spoofed++;
 		return false;
 	}
@@ -444,6 +447,9 @@ void stack_free(struct stack *stack)
 		conn_table_destroy(stack);
 	if (stack->netif.state)
 		netif_remove(&stack->netif);
+	/* Fragments that still wait are lwIP's, not this stack's. */
+	for (int i = 0; i <= IP_REASS_MAXAGE; i++)
+		ip_reass_tmr();
 	loop_timer_free(stack->reass_timer);
 	switch_free(stack->sw);
 	neigh_table_free(stack->neighbours);

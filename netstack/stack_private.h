@@ -44,7 +44,6 @@ struct conn_table {
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
 	uint64_t ticked_ms;      /* when it ran last */
-	uint8_t timer_counter;   /* mirror of lwIP's own */
 	struct tcp_pcb_listen *listener;
 	struct conn *current;   /* whose pcb lists are in lwIP's globals now; NULL: none */
 	bool output_blocked;    /* the output of `current` met a full link */
@@ -100,6 +99,8 @@ struct addr stack_link_local(const struct stack *stack);
 
 /* packet.c: packets to guests. */
 
+/* 255.255.255.255, or the guests' network's own. */
+bool stack_is_broadcast(const struct stack *stack, const struct addr *dst);
 /* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes
  * before it) to `dst`. `frame` holds the offload state; offsets in it count from the Ethernet
  * header; iov and size are filled here. Returns 0, also when it was held for ARP or dropped, or

@@ -89,23 +89,4 @@ static inline void net_stop(struct net *net)
 	loop_free(net->loop);
 }
 
-/* Every TCase of these programs: its tests, run in processes of their own. */
-static inline int net_run_tests(const char *name, const TTest *const *tests)
-{
-	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
-	SRunner *runner;
-	int failed;
-
-	tcase_set_timeout(tcase, 60);
-	for (size_t i = 0; tests[i]; i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 #endif

@@ -4,6 +4,7 @@
 #include "conn_test.h"
 
 #define ACK SIM_TCP_ACK
+#define FIN SIM_TCP_FIN
 
 #define MIB (1024 * 1024)
 
@@ -174,6 +175,40 @@ START_TEST(out_of_order_segments_are_bounded)
 	}
 	ck_assert_uint_eq(s.received, 0);
 	ck_assert_uint_le(sim_link_iobufs(s.net.link), 100);
+	session_stop(&s);
+}
+END_TEST
+
+/* The FIN of a segment that waits for others counts in the window too. */
+START_TEST(fin_out_of_order_at_the_edge_of_the_window)
+{
+	static const uint8_t payload[65535];
+	struct session s;
+	uint32_t window, start;
+
+	session_start(&s, &session_offload);
+	session_open(&s);
+	s.deaf = true;
+	start = s.tcp.nxt;
+	window = CONN_RX_WINDOW_MIN - 1;
+	if (_i == 0) {
+		/* Inside the window, and then data over it that fills the window. */
+		sim_tcp_segment(&s.tcp, FIN | ACK, start + 100, s.tcp.rcv_nxt, NULL, 0, payload,
+				10);
+		sim_tcp_segment(&s.tcp, ACK, start, s.tcp.rcv_nxt, NULL, 0, payload, 60000);
+		sim_tcp_segment(&s.tcp, FIN | ACK, start + 60100, s.tcp.rcv_nxt, NULL, 0, payload,
+				1);
+		sim_tcp_segment(&s.tcp, ACK, start + 60000, s.tcp.rcv_nxt, NULL, 0, payload,
+				window - 60000);
+	} else {
+		/* Right behind it, with the rest in order. */
+		sim_tcp_segment(&s.tcp, FIN | ACK, start + 60000, s.tcp.rcv_nxt, NULL, 0, payload,
+				window - 60000);
+		sim_tcp_segment(&s.tcp, ACK, start, s.tcp.rcv_nxt, NULL, 0, payload, 60000);
+	}
+	net_run(&s.net);
+	ck_assert_uint_eq(s.rx_peak, window);
+	ck_assert(!s.ended && !s.eof);
 	session_stop(&s);
 }
 END_TEST
@@ -374,6 +409,7 @@ int main(void)
 	tcase_add_test(tcase, window_grows_for_an_owner_that_keeps_up);
 	tcase_add_test(tcase, guest_that_sends_beyond_the_window);
 	tcase_add_test(tcase, out_of_order_segments_are_bounded);
+	tcase_add_loop_test(tcase, fin_out_of_order_at_the_edge_of_the_window, 0, 2);
 	tcase_add_test(tcase, guest_with_a_closed_window);
 	tcase_add_loop_test(tcase, guest_with_a_tiny_window, 0, 32);
 	tcase_add_test(tcase, window_that_opens_a_little_at_a_time);
