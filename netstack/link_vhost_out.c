@@ -76,7 +76,8 @@ static void pieces_write(struct pieces_writer *w, const uint8_t *from, size_t si
 
 		if (part > size)
 			part = size;
-		memcpy((uint8_t *)w->piece->iov_base + w->offset, from, part);
+		/* Both may lie in the same guest's memory, wherever it said. */
+		memmove((uint8_t *)w->piece->iov_base + w->offset, from, part);
 		from += part;
 		size -= part;
 		w->offset += part;
