@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How it is measured. Each measure takes a running subject and yields (metric, value) as it goes."""
+
+import json
+import subprocess
+
+from bed import process, wait
+
+from . import tree
+
+PORT = 7777
+IPERF_PORT = 5201
+IDLE_CONNECTIONS = 10000
+CONCURRENT = 16
+PACED = 20000  # datagrams a second, which everybody should manage
+UDP_SIZES = (64, 1400)
+
+
+class Failed(Exception):
+    """A measurement that gave no figure."""
+
+
+def tcp(subject, settings):
+    """Throughput by iperf3, and what it cost the proxy."""
+    for streams in (1, 4):
+        suffix = f"_{streams}" if streams > 1 else ""
+        for way in ("up", "down"):
+            yield from _iperf(subject, settings, f"tcp_{way}{suffix}", way, streams)
+
+
+def rr(subject, settings):
+    """Round trips of one byte on one connection."""
+    result = _tool(subject, settings, "rr", settings.seconds)
+    yield "rr_p50_us", result["p50_us"]
+    yield "rr_p99_us", result["p99_us"]
+
+
+def crr(subject, settings):
+    """Connect, one byte there and back, closed by the server; one at a time, and many."""
+    for metric, concurrent in (("crr", 1), ("crr_many", CONCURRENT)):
+        result = _tool(subject, settings, "crr", settings.seconds, concurrent)
+        yield f"{metric}_per_s", result["per_second"]
+        yield f"{metric}_failed", result["failed"]
+    # Nothing of it is to be left when the next thing is measured.
+    wait.until_still(lambda: len(_sockets(subject)), 0.3, 10, "connections to close")
+
+
+def udp(subject, settings):
+    """Datagrams flat out and at a moderate rate, and how many got lost."""
+    for size in UDP_SIZES:
+        for way in ("up", "down"):
+            for name, rate in (("", 0), ("_paced", PACED)):
+                result = _tool(subject, settings, f"udp-{way}", settings.seconds / 2, size, rate)
+                yield f"udp_{way}_{size}{name}_per_s", result["per_second"]
+                yield f"udp_{way}_{size}{name}_lost_percent", result["lost_percent"]
+
+
+def idle(subject, settings):
+    """A network without traffic."""
+    if not subject.pid():
+        return
+    yield "rss_mib", tree.rss_kib(subject.pid()) / 1024
+    before = tree.wakeups(subject.pid())
+    seconds = max(settings.seconds, 2)
+    _sleep(seconds)
+    yield "wakeups_per_s", (tree.wakeups(subject.pid()) - before) / seconds
+
+
+def many(subject, settings):
+    """Many idle connections: what they take up, and what they do to a busy one."""
+    rss = tree.rss_kib(subject.pid()) if subject.pid() else 0
+    fds = tree.fd_count(subject.pid()) if subject.pid() else 0
+    log = f"{subject.directory}/hold.log"
+    holder = process.Process([f"{settings.bin}/benchtool", "hold", subject.target, str(PORT),
+                              str(IDLE_CONNECTIONS)], log, subject.client)
+    try:
+        holder.wait_output("}\n", timeout=60)
+        result = json.loads(holder.output())
+        yield "many_held", result["held"]
+        yield "many_held_per_s", result["held"] / result["seconds"]
+        if subject.pid():
+            yield "many_rss_mib", (tree.rss_kib(subject.pid()) - rss) / 1024
+        if result["failed"]:
+            raise Failed(f"{result['failed']} of {IDLE_CONNECTIONS} connections could not be made")
+        yield from _iperf(subject, settings, "many_tcp_up", "up", 1)
+        yield from _iperf(subject, settings, "many_tcp_down", "down", 1)
+        loaded = _tool(subject, settings, "rr", settings.seconds)
+        yield "many_rr_p50_us", loaded["p50_us"]
+        yield "many_rr_p99_us", loaded["p99_us"]
+    finally:
+        holder.kill()
+    if subject.pid():
+        yield "many_fds_left", wait.until_still(lambda: tree.fd_count(subject.pid()), 1, 10) - fds
+        yield "many_rss_left_mib", (tree.rss_kib(subject.pid()) - rss) / 1024
+
+
+# In this order: the memory of a network without traffic is looked at first.
+MEASURES = {"idle": idle, "tcp": tcp, "rr": rr, "crr": crr, "udp": udp, "many": many}
+# Measured on a process of their own: what it took up before would hide what it takes up now, and not everybody
+# works on after it.
+APART = ("many",)
+
+
+def _sleep(seconds):
+    subprocess.run(["sleep", str(seconds)], check=True)
+
+
+def _sockets(subject):
+    return subject.client.run("ss", "-Htn").stdout.splitlines()
+
+
+def _tool(subject, settings, verb, *arguments):
+    argv = [f"{settings.bin}/benchtool", verb, subject.target, str(PORT), *map(str, arguments)]
+    return json.loads(_run(subject, argv, 20 + 4 * settings.seconds))
+
+
+def _run(subject, argv, timeout):
+    try:
+        done = subject.client.run(*argv, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed("no end within its time") from None
+    if done.returncode:
+        text = done.stderr.strip() or done.stdout.strip()[-200:]
+        raise Failed(text or f"{argv[0]} exited with {done.returncode}")
+    return done.stdout
+
+
+def _iperf(subject, settings, metric, way, streams):
+    server = process.Process(["iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush"],
+                             f"{subject.directory}/{metric}.log", subject.host)
+    try:
+        server.wait_output("Server listening")
+        pid = subject.pid()
+        bridge = subject.guest.bridge.pid if subject.guest and subject.guest.bridge else None
+        before = [tree.cpu_seconds(each) if each else 0 for each in (pid, bridge)]
+        argv = ["iperf3", "-J", "-C", "cubic", "-c", subject.target, "-p", str(IPERF_PORT), "-t",
+                str(settings.seconds), "-P", str(streams), *(["-R"] if way == "down" else [])]
+        result = json.loads(_run(subject, argv, 10 + 4 * settings.seconds))
+    finally:
+        server.kill()
+    if "error" in result:
+        raise Failed(result["error"])
+    received = result["end"]["sum_received"]
+    yield f"{metric}_gbps", received["bits_per_second"] / 1e9
+    gigabytes = received["bytes"] / 1e9
+    for name, each, start in (("cpu", pid, before[0]), ("bridge_cpu", bridge, before[1])):
+        if each and gigabytes > 0:
+            yield f"{metric}_{name}_s_per_gb", (tree.cpu_seconds(each) - start) / gigabytes
