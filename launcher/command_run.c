@@ -13,6 +13,7 @@
 #include "launcher/accel.h"
 #include "launcher/flags.h"
 #include "launcher/options.h"
+#include "launcher/qemu_version.h"
 #include "launcher/state_dir.h"
 #include "launcher/supervisor.h"
 
@@ -20,6 +21,9 @@ LOG_MODULE("netproxy-vm");
 
 /* Of /proc/cpuinfo; the first processor's flags are within. */
 #define CPUINFO_SIZE 16384
+
+/* From this version on QEMU is taken to have what tcg_needs_intx() is about repaired. */
+#define QEMU_MAJOR_WITHOUT_CRASH 8
 
 static int refuse(const struct problem *problem)
 {
@@ -60,6 +64,23 @@ static int open_console(const struct run_options *options, struct supervisor_con
 	return 0;
 }
 
+/* Whether a vhost-user network device crashes this QEMU under TCG when the guest's driver starts it
+ * (in msix_set_vector_notifiers()), as 7.2 does. One that doesn't tell its version counts as old.
+ */
+static bool tcg_needs_intx(const struct run_options *options)
+{
+	unsigned major = 0;
+
+	if (options->machine.network != MACHINE_NETWORK_USERSPACE ||
+	    options->machine.net_device != MACHINE_NET_DEVICE_VHOST)
+		return false;
+	int r = qemu_version_ask(options->qemu, &major);
+
+	if (r < 0)
+		log_debug("%s doesn't tell its version: %s", options->qemu, strerror(-r));
+	return major < QEMU_MAJOR_WITHOUT_CRASH;
+}
+
 static int run(const struct run_options *options)
 {
 	struct state_dir dir;
@@ -78,6 +99,9 @@ static int run(const struct run_options *options)
 	    state_dir_open(&dir, options->state_dir, &problem) < 0)
 		return refuse(&problem);
 	log_info("sockets and netproxy's log are in %s", dir.path);
+	/* Also with KVM, from which a run may fall back. */
+	if (conf.accel == ACCEL_TCG || conf.accel_may_fall_back)
+		conf.qemu_tcg_needs_intx = tcg_needs_intx(options);
 	if (open_console(options, &conf, &console_file, &problem) < 0)
 		status = refuse(&problem);
 	else

@@ -28,6 +28,12 @@ enum machine_network {
 	MACHINE_NETWORK_NONE,
 };
 
+/* How its network device reaches a netproxy of its own. One that is shared listens for streams. */
+enum machine_net_device {
+	MACHINE_NET_DEVICE_VHOST,  /* vhost-user: in the guest's memory */
+	MACHINE_NET_DEVICE_STREAM, /* frame by frame through QEMU */
+};
+
 struct machine_disk {
 	char *path;         /* owned */
 	const char *format; /* "raw" or "qcow2" */
@@ -48,6 +54,7 @@ struct machine {
 	unsigned cpus;
 	bool reboot_ends; /* the guest's reboot ends QEMU */
 	enum machine_network network;
+	enum machine_net_device net_device;
 	char *network_socket; /* owned; only with MACHINE_NETWORK_USERSPACE_SHARED */
 	struct mac mac;
 	struct machine_disk disks[MACHINE_DISKS_MAX];

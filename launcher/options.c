@@ -173,6 +173,22 @@ static int set_networking(void *target, const char *value, struct problem *probl
 	return set_text(&o->machine.network_socket, "networking", value + 10, problem);
 }
 
+static int set_net_device(void *target, const char *value, struct problem *problem)
+{
+	struct run_options *o = target;
+
+	if (strcmp(value, "vhost") == 0)
+		o->machine.net_device = MACHINE_NET_DEVICE_VHOST;
+	else if (strcmp(value, "stream") == 0)
+		o->machine.net_device = MACHINE_NET_DEVICE_STREAM;
+	else
+		return problem_set(problem, -EINVAL,
+				   "-net-device \"%s\": write vhost (netproxy reaches into the "
+				   "guest's memory) or stream (QEMU hands over every frame)",
+				   value);
+	return 0;
+}
+
 static int set_publish(void *target, const char *value, struct problem *problem)
 {
 	struct run_options *o = target;
@@ -378,6 +394,11 @@ static const struct flag flags[] = {
 	 "userspace,SOCKET joins the netproxy that listens there with --link qemu:SOCKET. none: no "
 	 "network.",
 	 set_networking},
+	{"net-device", "vhost|stream",
+	 "How frames get from the guest to the machine's own netproxy. vhost (the default): netproxy "
+	 "takes them from the guest's memory, by far the faster way. stream: QEMU hands over every "
+	 "frame, as it does with -networking userspace,SOCKET.",
+	 set_net_device},
 	{"publish", "[IP:]HOST:GUEST[/tcp|/udp]",
 	 "Makes a port of the guest reachable at a port of this host: 8080:80, or 127.0.0.1:5353:53/udp. "
 	 "Without IP, at all of the host's addresses. May be repeated.",

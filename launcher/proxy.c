@@ -41,7 +41,9 @@ int proxy_args_build(const struct proxy_conf *conf, int notify_fd, struct args *
 {
 	args_add(ret_args, conf->program);
 	args_add(ret_args, "--link");
-	args_addf(ret_args, "qemu:%s/" PROXY_NET_SOCKET, conf->dir);
+	args_addf(ret_args, "%s:%s/" PROXY_NET_SOCKET,
+		  conf->machine->net_device == MACHINE_NET_DEVICE_VHOST ? "vhost" : "qemu",
+		  conf->dir);
 	args_add(ret_args, "--vsock");
 	args_addf(ret_args, "%s/" PROXY_VSOCK_SOCKET ",cid=%d", conf->dir, MACHINE_GUEST_CID);
 	args_add(ret_args, "--api");

@@ -7,7 +7,7 @@
 
 static void add_board(struct args *args, const struct machine *m, const struct qemu_wiring *w)
 {
-	bool shared_memory = w->vsock_socket != NULL;
+	bool shared_memory = w->vsock_socket || (w->net_socket && w->net_vhost);
 
 	args_add(args, "-name");
 	args_add(args, "guest=");
@@ -55,19 +55,31 @@ static void add_control(struct args *args, const struct qemu_wiring *w)
 	args_add(args, "virtio-rng-pci");
 }
 
-static void add_network(struct args *args, const struct machine *m, const struct qemu_wiring *w)
+static void add_net_device(struct args *args, const struct machine *m, const struct qemu_wiring *w)
 {
 	char mac[MAC_TEXT_MAX];
 
-	if (w->net_socket) {
+	if (w->net_vhost) {
+		args_add(args, "-chardev");
+		args_add(args, "socket,id=net0-socket,path=");
+		args_append_value(args, w->net_socket);
+		args_add(args, "-netdev");
+		args_add(args, "vhost-user,id=net0,chardev=net0-socket");
+	} else {
 		args_add(args, "-netdev");
 		args_add(args, "stream,id=net0,server=off,addr.type=unix,addr.path=");
 		args_append_value(args, w->net_socket);
-		/* Without its boot ROM: nothing boots from this network. */
-		args_add(args, "-device");
-		args_addf(args,
-			  "virtio-net-pci,netdev=net0,mac=%s,romfile=", mac_format(&m->mac, mac));
 	}
+	/* Without its boot ROM: nothing boots from this network. */
+	args_add(args, "-device");
+	args_addf(args, "virtio-net-pci,netdev=net0,mac=%s,romfile=%s", mac_format(&m->mac, mac),
+		  w->net_intx ? ",vectors=0" : "");
+}
+
+static void add_network(struct args *args, const struct machine *m, const struct qemu_wiring *w)
+{
+	if (w->net_socket)
+		add_net_device(args, m, w);
 	if (w->vsock_socket) {
 		args_add(args, "-chardev");
 		args_add(args, "socket,id=vsock0,path=");

@@ -11,7 +11,9 @@
 struct qemu_wiring {
 	const char *qemu; /* the program */
 	enum accel accel;
-	const char *net_socket;   /* netproxy's stream link, or NULL: no network device */
+	const char *net_socket;   /* netproxy's link, or NULL: no network device */
+	bool net_vhost;           /* that is a vhost-user one, else a stream */
+	bool net_intx;            /* the device must do without interrupt vectors */
 	const char *vsock_socket; /* netproxy's vhost-user-vsock, or NULL: no vsock device */
 	int qmp_fd;               /* connected, inherited by QEMU */
 	int console_fd;           /* the serial port's other end, connected, inherited */

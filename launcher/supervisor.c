@@ -198,6 +198,9 @@ static int start_guest(struct supervisor *s)
 	if (conf->machine->network == MACHINE_NETWORK_USERSPACE) {
 		wiring.net_socket = s->net_socket;
 		wiring.vsock_socket = s->vsock_socket;
+		wiring.net_vhost = conf->machine->net_device == MACHINE_NET_DEVICE_VHOST;
+		wiring.net_intx = wiring.net_vhost && s->accel == ACCEL_TCG &&
+				  conf->qemu_tcg_needs_intx;
 	}
 	r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm, &problem);
 	if (r < 0) {

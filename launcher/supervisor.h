@@ -30,9 +30,11 @@ enum run_status {
 
 struct supervisor_conf {
 	const struct machine *machine;
-	const char *dir;      /* the machine's directory */
-	const char *qemu;     /* program */
-	const char *netproxy; /* program; NULL when the machine needs none of its own */
+	const char *dir;          /* the machine's directory */
+	const char *qemu;         /* program */
+	const char *netproxy;     /* program; NULL when the machine needs none of its own */
+	bool qemu_tcg_needs_intx; /* a vhost-user network device under TCG crashes this QEMU, unless
+				     it has no interrupt vectors */
 	enum accel accel;
 	bool accel_may_fall_back; /* from KVM to TCG, when the guest makes no progress */
 	int console_in_fd;        /* -1: none */

@@ -8,6 +8,7 @@
 #include "launcher/args.h"
 #include "launcher/proxy.h"
 #include "launcher/qemu_args.h"
+#include "launcher/qemu_version.h"
 
 static struct machine machine;
 static struct args args;
@@ -79,6 +80,48 @@ START_TEST(test_userspace)
 }
 END_TEST
 
+/* vhost-user needs shared memory, with or without vsock. */
+START_TEST(test_vhost)
+{
+	struct qemu_wiring wiring = {.qemu = "/usr/bin/qemu",
+				     .accel = ACCEL_TCG,
+				     .net_socket = "/run/x/a,b.sock",
+				     .net_vhost = true};
+
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-machine", "q35,accel=tcg,memory-backend=mem"));
+	ck_assert(has("-object", "memory-backend-memfd,id=mem,size=536870912B,share=on"));
+	ck_assert(has("-chardev", "socket,id=net0-socket,path=/run/x/a,,b.sock"));
+	ck_assert(has("-netdev", "vhost-user,id=net0,chardev=net0-socket"));
+	ck_assert(has("-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile="));
+	args_clear(&args);
+	wiring.net_intx = true;
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-device",
+		      "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile=,vectors=0"));
+}
+END_TEST
+
+START_TEST(test_qemu_version)
+{
+	unsigned major = 77;
+
+	ck_assert_int_eq(qemu_version_parse("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)\n"
+					    "Copyright (c) 2003-2022 ...\n",
+					    &major),
+			 0);
+	ck_assert_uint_eq(major, 7);
+	ck_assert_int_eq(qemu_version_parse("QEMU emulator version 10.0.0", &major), 0);
+	ck_assert_uint_eq(major, 10);
+	ck_assert_int_eq(qemu_version_parse("qemu-img version 7.2", &major), -EINVAL);
+	ck_assert_int_eq(qemu_version_parse("QEMU emulator version ?", &major), -EINVAL);
+	ck_assert_int_eq(qemu_version_parse("", &major), -EINVAL);
+	ck_assert_uint_eq(major, 10);
+	ck_assert_int_eq(qemu_version_ask("/bin/echo", &major), -EINVAL);
+	ck_assert_int_eq(qemu_version_ask("/nowhere/qemu", &major), -ENOENT);
+}
+END_TEST
+
 /* Without vsock nothing needs shared memory; without a network nothing is attached. */
 START_TEST(test_plain)
 {
@@ -127,7 +170,7 @@ START_TEST(test_proxy)
 	static const char *const wanted[] = {
 		"/bin/netproxy",
 		"--link",
-		"qemu:/run/x/net.sock",
+		"vhost:/run/x/net.sock",
 		"--vsock",
 		"/run/x/vsock.sock,cid=3",
 		"--api",
@@ -151,6 +194,10 @@ START_TEST(test_proxy)
 	ck_assert_uint_eq(args.count, sizeof(wanted) / sizeof(wanted[0]));
 	for (size_t i = 0; i < args.count; i++)
 		ck_assert_str_eq(args.items[i], wanted[i]);
+	args_clear(&args);
+	machine.net_device = MACHINE_NET_DEVICE_STREAM;
+	ck_assert_int_eq(proxy_args_build(&conf, 12, &args), 0);
+	ck_assert_str_eq(args.items[2], "qemu:/run/x/net.sock");
 }
 END_TEST
 
@@ -196,6 +243,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_userspace);
+	tcase_add_test(tcase, test_vhost);
+	tcase_add_test(tcase, test_qemu_version);
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_disks);
 	tcase_add_test(tcase, test_commas);

@@ -111,6 +111,7 @@ static const struct mistake {
 	{OK "-cpus two", {"-cpus \"two\"", "from 1 to 255"}},
 	{OK "-cpus 4294967297", {"-cpus", "from 1 to 255"}},
 	{OK "-accel hvf", {"-accel \"hvf\"", "auto, kvm"}},
+	{OK "-net-device tap", {"-net-device \"tap\"", "stream"}},
 	{OK "-networking vmnet", {"-networking \"vmnet\"", "userspace,SOCKET"}},
 	{OK "-networking userspace,", {"path is missing"}},
 	{OK "-networking userspace,/tmp/np-no-such/socket",
