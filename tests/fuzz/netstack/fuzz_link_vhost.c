@@ -99,7 +99,7 @@ static void init(void)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/tmp/fuzz_link_vhost.%d", (int)getpid());
-	log_set_levels("off");
+	log_set_levels("error");
 	if (fd < 0 || ftruncate(fd, MEM_SIZE) < 0 || guest_mem_add(&mem, &spec, fd, NULL) < 0 ||
 	    loop_new(&loop) < 0 || link_vhost_listen(loop, path, &sink, &listener) < 0)
 		abort();
