@@ -436,7 +436,13 @@ static int apply_json_value(struct options *options, const struct option_def *de
 		if (json_object_get_boolean(value))
 			r = def->apply(options, "", why);
 	} else if (def->value && (type == json_type_string || type == json_type_int)) {
-		r = def->apply(options, json_object_get_string(value), why);
+		const char *text = json_object_get_string(value);
+
+		if (type == json_type_string &&
+		    strlen(text) != (size_t)json_object_get_string_len(value))
+			r = complain(why, text, "text without NUL characters");
+		else
+			r = def->apply(options, text, why);
 	} else {
 		snprintf(why, sizeof(why), "expected %s",
 			 def->value ? def->value : "true or false");
@@ -528,6 +534,16 @@ static void set_defaults(struct options *options)
 	prefix_parse(DEFAULT_SUBNET, &options->subnet);
 }
 
+/* The first address that isn't ours: what the first guest gets. */
+static struct addr first_guest(const struct options *options)
+{
+	uint32_t ip = addr_v4(&options->subnet.addr) + 1;
+
+	while (ip == addr_v4(&options->gateway) || ip == addr_v4(&options->host_alias))
+		ip++;
+	return addr_from_v4(ip);
+}
+
 /* What depends on other options, and whether they go together. */
 static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 {
@@ -560,8 +576,7 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 		struct addr *guest = &options->publish[i].guest.addr;
 
 		if (guest->family == AF_UNSPEC)
-			*guest = addr_from_v4(addr_v4(&options->gateway) == first + 1 ? first + 2
-										      : first + 1);
+			*guest = first_guest(options);
 		if (!prefix_contains(&options->subnet, guest)) {
 			snprintf(error, OPTIONS_ERROR_MAX,
 				 "--publish: expected a guest's address in the network %s", subnet);

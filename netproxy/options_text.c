@@ -46,12 +46,19 @@ static bool starts_with_key(const char *text, const char *key)
 	return key && strncmp(text, key, strlen(key)) == 0 && text[strlen(key)] == '=';
 }
 
-/* Whether every "key=" behind the first comma is one of two; `key_b` may be NULL. */
+/* Whether every "key=" behind the first comma is one of two, each at most once; `key_b` may be
+ * NULL. */
 static bool only_keys(const char *text, const char *key_a, const char *key_b)
 {
+	bool seen_a = false, seen_b = false;
+
 	for (const char *at = strchr(text, ','); at; at = strchr(at, ',')) {
 		at++;
-		if (!starts_with_key(at, key_a) && !starts_with_key(at, key_b))
+		if (starts_with_key(at, key_a) && !seen_a)
+			seen_a = true;
+		else if (starts_with_key(at, key_b) && !seen_b)
+			seen_b = true;
+		else
 			return false;
 	}
 	return true;
@@ -140,7 +147,8 @@ int options_parse_vsock(const char *text, struct vsock_option *ret,
 		char *end;
 		unsigned long value = strtoul(cid, &end, 10);
 
-		if (end != cid + cid_size || value < 3 || value > 0xfffffffe)
+		if (*cid < '0' || *cid > '9' || end != cid + cid_size || value < 3 ||
+		    value > 0xfffffffe)
 			return complain(error, text, "a number from 3 to 4294967294 behind cid=");
 		vsock.cid = (uint32_t)value;
 	}

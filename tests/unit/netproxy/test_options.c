@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's options: their text forms, the command line, and the configuration file.
+#include "netproxy/options.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LONG_107 \
+	"/a234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+#define ARGS_MAX 16
+
+static char error[OPTIONS_ERROR_MAX];
+
+/* ---- Text forms ---- */
+
+static const struct {
+	const char *text;
+	bool good;
+} links[] =
+	{
+		{"qemu:/tmp/net.sock", true},
+		{"qemu:relative", true},
+		{"qemu:" LONG_107, true},
+		{"qemu:" LONG_107 "x", false},
+		{"qemu:", false},
+		{"qemu", false},
+		{"", false},
+		{"/tmp/net.sock", false},
+		{"qemu:tcp:127.0.0.1:1234", true},
+		{"qemu:tcp:[::1]:1234", true},
+		{"qemu:tcp:127.0.0.1", false},
+		{"qemu:tcp:127.0.0.1:0", false},
+		{"qemu:tcp:127.0.0.1:65536", false},
+		{"qemu:tcp:example.org:80", false},
+		{"vhost:/tmp/vhost.sock", true},
+		{"vhost:", false},
+		{"tap:np0", true},
+		{"tap:np0,netns=1234", true},
+		{"tap:np0,netns=/run/netns/guest", true},
+		{"tap:a23456789012345", true},
+		{"tap:a234567890123456", false},
+		{"tap:", false},
+		{"tap:np0,", false},
+		{"tap:np0,netns=", false},
+		{"tap:np0,netns", false},
+		{"tap:np0,foo=1", false},
+		{"tap:np0,netns=1,netns=2", false},
+		{"tap:,netns=1", false},
+},
+  vsocks[] =
+	  {
+		  {"/tmp/v.sock", true},
+		  {"/tmp/v.sock,cid=3", true},
+		  {"/tmp/v.sock,cid=4294967294", true},
+		  {"/tmp/v.sock,guest=192.168.65.3,cid=5", true},
+		  {"/tmp/v.sock,cid=2", false},
+		  {"/tmp/v.sock,cid=4294967295", false},
+		  {"/tmp/v.sock,cid=18446744073709551619", false},
+		  {"/tmp/v.sock,cid=-18446744073709551611", false},
+		  {"/tmp/v.sock,cid= 5", false},
+		  {"/tmp/v.sock,cid=+5", false},
+		  {"/tmp/v.sock,cid=5x", false},
+		  {"/tmp/v.sock,cid=", false},
+		  {"/tmp/v.sock,cid=5,cid=6", false},
+		  {"/tmp/v.sock,guest=nobody", false},
+		  {"/tmp/v.sock,", false},
+		  {",cid=5", false},
+		  {"", false},
+},
+  apis[] =
+	  {
+		  {"unix:/tmp/api.sock", true},  {"tcp:127.0.0.1:8080", true},
+		  {"tcp:[::1]:8080", true},      {"unix:", false},
+		  {"unix:" LONG_107 "x", false}, {"tcp:127.0.0.1", false},
+		  {"tcp:127.0.0.1:http", false}, {"http:127.0.0.1:80", false},
+		  {"/tmp/api.sock", false},      {"", false},
+},
+  publishes[] = {
+	  {"8080:80", true},
+	  {"0:80", true},
+	  {"8080:80/tcp", true},
+	  {"8080:80/udp", true},
+	  {"127.0.0.1:8080:80", true},
+	  {"[::1]:8080:80", true},
+	  {"8080:192.168.65.3:80", true},
+	  {"127.0.0.1:8080:192.168.65.3:80/udp", true},
+	  {"80", false},
+	  {"8080:0", false},
+	  {"65536:80", false},
+	  {"8080:65536", false},
+	  {"8080:80/sctp", false},
+	  {"8080:80/", false},
+	  {"8080:", false},
+	  {":80", false},
+	  {"-1:80", false},
+	  {"8080: 80", false},
+	  {"::1:8080:80", false},
+	  {"[::1:8080:80", false},
+	  {"localhost:8080:80", false},
+	  {"1.2.3.4:1:1.2.3.4:2:3", false},
+	  {"127.0.0.1:8080", false},
+	  {"8080:80:90", false},
+	  {"", false},
+};
+
+#define COUNT(ARRAY) (int)(sizeof(ARRAY) / sizeof((ARRAY)[0]))
+
+/* A refusal says what was written, and leaves the result alone. */
+static void check(const char *text, bool good, int r)
+{
+	ck_assert_msg((r == 0) == good, "\"%s\" gave %d: %s", text, r, error);
+	if (!good) {
+		ck_assert_msg(strstr(error, "expected"), "%s", error);
+		ck_assert_msg(strlen(text) > 50 || strstr(error, text), "%s", error);
+	}
+}
+
+START_TEST(link_forms)
+{
+	static struct link_option link;
+
+	check(links[_i].text, links[_i].good, options_parse_link(links[_i].text, &link, error));
+}
+END_TEST
+
+START_TEST(vsock_forms)
+{
+	struct vsock_option vsock;
+
+	check(vsocks[_i].text, vsocks[_i].good,
+	      options_parse_vsock(vsocks[_i].text, &vsock, error));
+}
+END_TEST
+
+START_TEST(api_forms)
+{
+	struct api_option api;
+
+	check(apis[_i].text, apis[_i].good, options_parse_api(apis[_i].text, &api, error));
+}
+END_TEST
+
+START_TEST(publish_forms)
+{
+	struct publish_option publish;
+
+	check(publishes[_i].text, publishes[_i].good,
+	      options_parse_publish(publishes[_i].text, &publish, error));
+}
+END_TEST
+
+START_TEST(publish_in_full)
+{
+	struct publish_option publish;
+	char text[ENDPOINT_TEXT_MAX];
+
+	ck_assert_int_eq(options_parse_publish("[::1]:53:192.168.65.3:54/udp", &publish, error), 0);
+	ck_assert_str_eq(endpoint_format(&publish.local, text), "[::1]:53");
+	ck_assert_str_eq(endpoint_format(&publish.guest, text), "192.168.65.3:54");
+	ck_assert(publish.udp);
+	ck_assert_int_eq(options_parse_publish("53:54", &publish, error), 0);
+	ck_assert_int_eq(publish.local.addr.family, AF_UNSPEC);
+	ck_assert_int_eq(publish.guest.addr.family, AF_UNSPEC);
+	ck_assert(!publish.udp);
+}
+END_TEST
+
+/* ---- The command line ---- */
+
+/* Parses words separated by spaces. */
+static enum options_result parse(const char *line, struct options *options)
+{
+	static char words[1024];
+	char *argv[ARGS_MAX + 1] = {(char[]){"netproxy"}};
+	int argc = 1;
+
+	snprintf(words, sizeof(words), "%s", line);
+	for (char *word = strtok(words, " "); word && argc < ARGS_MAX; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	error[0] = '\0';
+	return options_parse(argc, argv, options, error);
+}
+
+static const struct {
+	const char *line;
+	const char *error; /* part of it; NULL: good */
+} lines[] = {
+	{"", NULL},
+	{"--link qemu:/a --link qemu:/b", NULL},
+	{"-link qemu:/a -mtu=9000", NULL},
+	{"--mtu 576", NULL},
+	{"--mtu 575", "--mtu"},
+	{"--mtu 65521", "from 576 to 65520"},
+	{"--mtu 1500x", "--mtu"},
+	{"--mtu -1", "--mtu"},
+	{"--subnet 10.0.0.0/8", NULL},
+	{"--subnet 10.0.0.0/30", "--subnet"},
+	{"--subnet 10.0.0.1/24", "--subnet"},
+	{"--subnet fd00::/64", "--subnet"},
+	{"--gateway 192.168.65.77", NULL},
+	{"--gateway 192.168.66.1", "--gateway"},
+	{"--gateway 192.168.65.0", "--gateway"},
+	{"--gateway 192.168.65.255", "--gateway"},
+	{"--gateway 192.168.65.254", "expected two"},
+	{"--host-alias 192.168.65.1", "expected two"},
+	{"--host-alias ::1", "--host-alias"},
+	{"--publish 80:10.1.1.1:80", "--publish"},
+	{"--dns 10.0.0.2 --dns 10.0.0.2:5353 --dns [::1]:53 --dns ::1", NULL},
+	{"--dns example.org", "--dns"},
+	{"--dns :53", "--dns"},
+	{"--lease-time 59", "--lease-time"},
+	{"--max-connections 0", "--max-connections"},
+	{"--max-udp-flows 99999999999999999999999", "--max-udp-flows"},
+	{"--log-level loud", "--log-level"},
+	{"--no-such-flag", "no-such-flag"},
+	{"--mtu", "mtu"},
+	{"extra", "extra"},
+	{"--config /nonexistent/file", "No such file"},
+};
+
+START_TEST(command_lines)
+{
+	struct options options;
+	enum options_result result = parse(lines[_i].line, &options);
+
+	ck_assert_msg(result == (lines[_i].error ? OPTIONS_BAD : OPTIONS_RUN), "%s: %s",
+		      lines[_i].line, error);
+	if (lines[_i].error)
+		ck_assert_msg(strstr(error, lines[_i].error), "%s", error);
+	options_free(&options);
+}
+END_TEST
+
+START_TEST(defaults)
+{
+	struct options options;
+	char text[ADDR_TEXT_MAX];
+
+	ck_assert_int_eq(parse("--publish 80:80", &options), OPTIONS_RUN);
+	ck_assert_str_eq(addr_format(&options.gateway, text), "192.168.65.1");
+	ck_assert_str_eq(addr_format(&options.host_alias, text), "192.168.65.254");
+	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.2");
+	ck_assert_uint_eq(options.mtu, 1500);
+	ck_assert(options.host_access);
+	options_free(&options);
+}
+END_TEST
+
+START_TEST(first_guest_is_neither_gateway_nor_alias)
+{
+	struct options options;
+	char text[ADDR_TEXT_MAX];
+
+	ck_assert_int_eq(parse("--publish 80:80 --host-alias 192.168.65.2", &options), OPTIONS_RUN);
+	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.3");
+	options_free(&options);
+	ck_assert_int_eq(parse("--publish 80:80 --gateway 192.168.65.9", &options), OPTIONS_RUN);
+	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.1");
+	options_free(&options);
+}
+END_TEST
+
+/* ---- The configuration file ---- */
+
+static enum options_result parse_config(const char *json, const char *flags,
+					struct options *options)
+{
+	char path[] = "/tmp/test_options.XXXXXX";
+	char line[256];
+	int fd = mkstemp(path);
+	enum options_result result;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, json, strlen(json)), (ssize_t)strlen(json));
+	close(fd);
+	snprintf(line, sizeof(line), "%s --config %s", flags, path);
+	result = parse(line, options);
+	unlink(path);
+	return result;
+}
+
+static const struct {
+	const char *json;
+	const char *error;
+} configs[] = {
+	{"{}", NULL},
+	{"{\"link\": [\"qemu:/a\", \"tap:b\"], \"mtu\": 9000, \"no-host-access\": true}", NULL},
+	{"{\"mtu\": \"9000\"}", NULL},
+	{"{\"no-host-access\": false}", NULL},
+	{"{\"mtu\": true}", "\"mtu\""},
+	{"{\"mtu\": 1.5}", "\"mtu\""},
+	{"{\"mtu\": null}", "\"mtu\""},
+	{"{\"mtu\": 1}", "from 576"},
+	{"{\"no-host-access\": \"yes\"}", "true or false"},
+	{"{\"link\": {}}", "\"link\""},
+	{"{\"link\": [[\"qemu:/a\"]]}", "\"link\""},
+	{"{\"link\": \"qemu:/a\\u0000b\"}", "NUL"},
+	{"{\"help\": true}", "unknown key"},
+	{"{\"config\": \"/x\"}", "unknown key"},
+	{"{\"links\": []}", "unknown key \"links\""},
+	{"[]", "expected an object"},
+	{"", "line 1"},
+	{"{\"mtu\": 1500", "line 1"},
+};
+
+START_TEST(config_files)
+{
+	struct options options;
+	enum options_result result = parse_config(configs[_i].json, "", &options);
+
+	ck_assert_msg(result == (configs[_i].error ? OPTIONS_BAD : OPTIONS_RUN), "%s: %s",
+		      configs[_i].json, error);
+	if (configs[_i].error)
+		ck_assert_msg(strstr(error, configs[_i].error), "%s", error);
+	options_free(&options);
+}
+END_TEST
+
+START_TEST(command_line_wins_and_lists_add_up)
+{
+	struct options options;
+
+	ck_assert_int_eq(parse_config("{\"mtu\": 9000, \"link\": \"qemu:/a\"}",
+				      "--mtu 1400 --link qemu:/b", &options),
+			 OPTIONS_RUN);
+	ck_assert_uint_eq(options.mtu, 1400);
+	ck_assert_uint_eq(options.link_count, 2);
+	options_free(&options);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("options");
+	TCase *tcase = tcase_create("options");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(tcase, link_forms, 0, COUNT(links));
+	tcase_add_loop_test(tcase, vsock_forms, 0, COUNT(vsocks));
+	tcase_add_loop_test(tcase, api_forms, 0, COUNT(apis));
+	tcase_add_loop_test(tcase, publish_forms, 0, COUNT(publishes));
+	tcase_add_test(tcase, publish_in_full);
+	tcase_add_loop_test(tcase, command_lines, 0, COUNT(lines));
+	tcase_add_test(tcase, defaults);
+	tcase_add_test(tcase, first_guest_is_neither_gateway_nor_alias);
+	tcase_add_loop_test(tcase, config_files, 0, COUNT(configs));
+	tcase_add_test(tcase, command_line_wins_and_lists_add_up);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
