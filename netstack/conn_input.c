@@ -144,6 +144,22 @@ static void input_borrowed(struct conn *conn, const struct frame *frame, size_t 
 	assert(p->ref == 0);
 }
 
+/*
+ * A segment that will wait for others: lwIP cuts it to the window, but not where it takes the place
+ * of one that waits already, and never its FIN; later it asserts that all fits. So the segment is
+ * cut here, and the FIN isn't shown to it: the guest sends both again.
+ */
+static void cut_to_window(const struct tcp_pcb *pcb, const struct tcp_header *tcp, struct pbuf *p,
+			  size_t header_size)
+{
+	uint32_t room = pcb->rcv_nxt + pcb->rcv_wnd - tcp->seq;
+
+	((uint8_t *)p->payload)[TCP_AT_FLAGS] &= (uint8_t)~TCP_FIN;
+	/* One that begins beyond the window is lwIP's to refuse. */
+	if ((int32_t)room > 0 && p->tot_len - header_size > room)
+		pbuf_realloc(p, (u16_t)(header_size + room));
+}
+
 static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 			  const struct frame *frame, const struct frame_headers *headers)
 {
@@ -164,10 +180,8 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 		p = chain_reference(frame, offset, end);
 	if (!p)
 		return;
-	/* lwIP cuts a segment that waits for others to the window without its FIN, and asserts
-	 * that the FIN fits too. It doesn't get to see it: the guest sends it again. */
 	if (conn->active && TCP_SEQ_GT(tcp->seq, conn->active->rcv_nxt))
-		((uint8_t *)p->payload)[TCP_AT_FLAGS] &= (uint8_t)~TCP_FIN;
+		cut_to_window(conn->active, tcp, p, headers->payload_offset - offset);
 	input_pbuf(conn, p);
 }
 

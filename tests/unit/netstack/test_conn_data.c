@@ -179,6 +179,24 @@ START_TEST(out_of_order_segments_are_bounded)
 }
 END_TEST
 
+/* A segment out of order that takes the place of others is cut to the window too. */
+START_TEST(out_of_order_beyond_the_window)
+{
+	static const uint8_t payload[65000];
+	struct session s;
+
+	session_start(&s, &session_offload);
+	session_open(&s);
+	s.deaf = true;
+	sim_tcp_segment(&s.tcp, ACK, s.tcp.nxt + 2000, s.tcp.rcv_nxt, NULL, 0, payload, 100);
+	sim_tcp_segment(&s.tcp, ACK, s.tcp.nxt + 1500, s.tcp.rcv_nxt, NULL, 0, payload, 65000);
+	sim_tcp_segment(&s.tcp, ACK, s.tcp.nxt, s.tcp.rcv_nxt, NULL, 0, payload, 1500);
+	net_run(&s.net);
+	ck_assert_uint_eq(s.rx_peak, CONN_RX_WINDOW_MIN - 1);
+	session_stop(&s);
+}
+END_TEST
+
 /* The FIN of a segment that waits for others counts in the window too. */
 START_TEST(fin_out_of_order_at_the_edge_of_the_window)
 {
@@ -410,6 +428,7 @@ int main(void)
 	tcase_add_test(tcase, guest_that_sends_beyond_the_window);
 	tcase_add_test(tcase, out_of_order_segments_are_bounded);
 	tcase_add_loop_test(tcase, fin_out_of_order_at_the_edge_of_the_window, 0, 2);
+	tcase_add_test(tcase, out_of_order_beyond_the_window);
 	tcase_add_test(tcase, guest_with_a_closed_window);
 	tcase_add_loop_test(tcase, guest_with_a_tiny_window, 0, 32);
 	tcase_add_test(tcase, window_that_opens_a_little_at_a_time);
