@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// Published ports: the table, its owners, and clients on the host's loopback.
+#include "forwarder/publish.h"
+
+#include "forwarder_test.h"
+
+static struct publish *publish;
+
+static const struct publish_owner host = {.kind = PUBLISH_OWNER_HOST};
+static const struct publish_owner guest_1 = {.kind = PUBLISH_OWNER_GUEST, .id = 1};
+static const struct publish_owner guest_2 = {.kind = PUBLISH_OWNER_GUEST, .id = 2};
+
+static struct publish_spec spec(const char *text, enum publish_protocol protocol,
+				const struct publish_owner *owner)
+{
+	struct publish_spec s = {.protocol = protocol, .owner = *owner};
+
+	ck_assert_int_eq(endpoint_parse("127.0.0.1:0", true, &s.local), 0);
+	ck_assert_int_eq(endpoint_parse("192.168.65.2:7000", false, &s.remote), 0);
+	strcpy(s.local_text, text);
+	return s;
+}
+
+static void start(void)
+{
+	ck_assert_int_eq(publish_new(loop, forwarder, &publish), 0);
+}
+
+static int connect_to(const struct endpoint *to, int type, uint16_t *ret_port)
+{
+	struct sockaddr_storage sa;
+	struct sockaddr_in own;
+	socklen_t size = endpoint_to_sockaddr(to, &sa), own_size = sizeof(own);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, size), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &own_size), 0);
+	*ret_port = ntohs(own.sin_port);
+	return fd;
+}
+
+START_TEST(client_appears_as_the_gateway)
+{
+	struct publish_spec s = spec("a", PUBLISH_TCP, &host);
+	struct endpoint bound;
+	char bytes[4];
+	int fd;
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &s, &bound, NULL), 0);
+	ck_assert_uint_ne(bound.port, 0);
+	fd = connect_to(&bound, SOCK_STREAM, &tcp.peer.port);
+	tcp.peer.addr = address("192.168.65.1");
+	tcp.self.port = 7000;
+	tcp.listening = true;
+	UNTIL(tcp.established);
+	tcp.to_send = 4;
+	UNTIL(recv(fd, bytes, 4, MSG_DONTWAIT) == 4);
+	ck_assert_uint_eq((uint8_t)bytes[1], sim_tcp_byte(1));
+	/* Connections outlive their forward. */
+	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_TCP, &host), 0);
+	bytes[0] = (char)sim_tcp_byte(0);
+	ck_assert_int_eq(send(fd, bytes, 1, 0), 1);
+	UNTIL(tcp.received == 1);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(guest_refuses)
+{
+	struct publish_spec s = spec("a", PUBLISH_TCP, &host);
+	struct endpoint bound;
+	char byte;
+	int fd;
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_STREAM, &tcp.peer.port);
+	tcp.peer.addr = address("192.168.65.1");
+	tcp.self.port = 7000;
+	UNTIL(tcp.irs);
+	sim_tcp_segment(&tcp, SIM_TCP_RST | SIM_TCP_ACK, 0, tcp.irs + 1, NULL, 0, NULL, 0);
+	errno = 0;
+	UNTIL(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(udp_client)
+{
+	struct publish_spec s = spec("u", PUBLISH_UDP, &host);
+	struct endpoint bound;
+	uint16_t port;
+	char bytes[10];
+	int fd;
+	static uint8_t frame[SIM_PACKET_MAX];
+	struct sim_packet answer = {
+		.src_mac = guest_mac,
+		.dst_mac = gateway_mac,
+		.src = tcp.self.addr,
+		.dst = address("192.168.65.1"),
+		.protocol = IPPROTO_UDP,
+		.src_port = 7000,
+		.payload = (const uint8_t *)"pong",
+		.payload_size = 4,
+	};
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_DGRAM, &port);
+	ck_assert_int_eq(send(fd, "ping", 4, 0), 4);
+	UNTIL(other);
+	ck_assert_mem_eq(other->bytes + 26, "\xc0\xa8\x41\x01", 4);
+	ck_assert_uint_eq(be16(other->bytes + 34), port);
+	ck_assert_uint_eq(be16(other->bytes + 36), 7000);
+	ck_assert_mem_eq(other->bytes + 42, "ping", 4);
+	answer.dst_port = port;
+	sim_link_inject(guest_link, frame, sim_packet_build(&answer, frame));
+	UNTIL(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 4);
+	ck_assert_mem_eq(bytes, "pong", 4);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(one_of_each_name)
+{
+	struct publish_spec s = spec("a", PUBLISH_TCP, &guest_1), taken;
+	const struct publish_spec *holder = NULL;
+	struct endpoint bound;
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &s, &bound, NULL), 0);
+	ck_assert_int_eq(publish_add(publish, &s, NULL, &holder), -EEXIST);
+	ck_assert_uint_eq(holder->owner.id, 1);
+	s.protocol = PUBLISH_UDP;
+	ck_assert_int_eq(publish_add(publish, &s, NULL, NULL), 0);
+	/* The host's port is taken, though by another name. */
+	taken = spec("b", PUBLISH_TCP, &host);
+	taken.local = bound;
+	ck_assert_int_eq(publish_add(publish, &taken, NULL, NULL), -EADDRINUSE);
+	taken.local.addr = address("203.0.113.7");
+	ck_assert_int_eq(publish_add(publish, &taken, NULL, NULL), -EADDRNOTAVAIL);
+	ck_assert_uint_eq(publish_count(publish), 2);
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(guests_only)
+{
+	static const char *const wrong[] = {"192.168.65.1:80", "192.168.65.254:80", "10.0.0.1:80",
+					    "127.0.0.1:80"};
+	struct publish_spec s = spec("a", PUBLISH_TCP, &host);
+
+	start();
+	for (unsigned i = 0; i < 4; i++) {
+		endpoint_parse(wrong[i], false, &s.remote);
+		ck_assert_int_eq(publish_add(publish, &s, NULL, NULL), -EHOSTUNREACH);
+	}
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(owners)
+{
+	struct publish_spec a = spec("a", PUBLISH_TCP, &guest_1);
+	struct publish_spec b = spec("b", PUBLISH_TCP, &guest_2);
+	struct publish_spec c = spec("c", PUBLISH_UDP, &guest_1);
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &a, NULL, NULL), 0);
+	ck_assert_int_eq(publish_add(publish, &b, NULL, NULL), 0);
+	ck_assert_int_eq(publish_add(publish, &c, NULL, NULL), 0);
+	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_TCP, &guest_2), -EPERM);
+	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_UDP, &guest_1), -ENOENT);
+	ck_assert_int_eq(publish_remove(publish, "b", PUBLISH_TCP, &host), 0);
+	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), 2);
+	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), 0);
+	ck_assert_uint_eq(publish_count(publish), 0);
+	publish_free(publish);
+}
+END_TEST
+
+static char listing[100];
+
+static void on_visit(void *arg, const struct publish_info *info)
+{
+	(void)arg;
+	strcat(listing, info->spec->local_text);
+	strcat(listing, info->spec->protocol == PUBLISH_TCP ? "/tcp " : "/udp ");
+}
+
+START_TEST(sorted)
+{
+	static const char *const names[] = {"b", "a", "c", "ab"};
+	struct publish_spec s;
+
+	start();
+	for (unsigned i = 0; i < 4; i++) {
+		s = spec(names[i], PUBLISH_UDP, &host);
+		ck_assert_int_eq(publish_add(publish, &s, NULL, NULL), 0);
+	}
+	s = spec("b", PUBLISH_TCP, &host);
+	ck_assert_int_eq(publish_add(publish, &s, NULL, NULL), 0);
+	publish_for_each(publish, on_visit, NULL);
+	ck_assert_str_eq(listing, "a/udp ab/udp b/tcp b/udp c/udp ");
+	publish_free(publish);
+}
+END_TEST
+
+/* A client that the guest has not answered when everything ends. */
+START_TEST(ends_while_dialling)
+{
+	struct publish_spec s = spec("a", PUBLISH_TCP, &host);
+	struct endpoint bound;
+	uint16_t port;
+	int fd;
+
+	start();
+	ck_assert_int_eq(publish_add(publish, &s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_STREAM, &port);
+	UNTIL(others > 0);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		client_appears_as_the_gateway,
+		guest_refuses,
+		udp_client,
+		one_of_each_name,
+		guests_only,
+		owners,
+		sorted,
+		ends_while_dialling,
+	};
+
+	return run("publish", tests, sizeof(tests) / sizeof(tests[0]));
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where guests' destinations lead.
+#include "forwarder/route.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static const struct {
+	const char *to;
+	enum route_kind kind;
+	const char *host;
+} cases[] = {
+	{"192.168.65.1:53", ROUTE_SERVICE, NULL},
+	{"192.168.65.254:80", ROUTE_HOST, "127.0.0.1:80"},
+	{"192.168.65.2:80", ROUTE_NOWHERE, NULL},
+	{"192.168.65.255:80", ROUTE_NOWHERE, NULL},
+	{"8.8.8.8:53", ROUTE_HOST, "8.8.8.8:53"},
+	{"10.0.0.1:1", ROUTE_HOST, "10.0.0.1:1"},
+	{"127.0.0.1:80", ROUTE_NOWHERE, NULL},
+	{"127.9.9.9:80", ROUTE_NOWHERE, NULL},
+	{"0.0.0.0:80", ROUTE_NOWHERE, NULL},
+	{"0.1.2.3:80", ROUTE_NOWHERE, NULL},
+	{"224.0.0.1:80", ROUTE_NOWHERE, NULL},
+	{"240.0.0.1:80", ROUTE_NOWHERE, NULL},
+	{"255.255.255.255:80", ROUTE_NOWHERE, NULL},
+};
+
+static struct stack_conf conf(void)
+{
+	struct stack_conf c = {0};
+
+	prefix_parse("192.168.65.0/24", &c.subnet);
+	addr_parse("192.168.65.1", &c.gateway);
+	addr_parse("192.168.65.254", &c.alias);
+	return c;
+}
+
+START_TEST(destinations)
+{
+	struct stack_conf c = conf();
+	struct endpoint to, host;
+	char text[ENDPOINT_TEXT_MAX];
+
+	ck_assert_int_eq(endpoint_parse(cases[_i].to, false, &to), 0);
+	ck_assert_int_eq(route_lookup(&c, true, &to, &host), cases[_i].kind);
+	if (cases[_i].host)
+		ck_assert_str_eq(endpoint_format(&host, text), cases[_i].host);
+}
+END_TEST
+
+START_TEST(alias_may_be_closed)
+{
+	struct stack_conf c = conf();
+	struct endpoint to, host;
+
+	endpoint_parse("192.168.65.254:80", false, &to);
+	ck_assert_int_eq(route_lookup(&c, false, &to, &host), ROUTE_DENIED);
+}
+END_TEST
+
+START_TEST(way_back)
+{
+	struct stack_conf c = conf();
+	struct endpoint host, seen;
+
+	endpoint_parse("127.0.0.1:80", false, &host);
+	seen = route_reverse(&c, &host);
+	ck_assert(addr_equal(&seen.addr, &c.alias));
+	ck_assert_uint_eq(seen.port, 80);
+	endpoint_parse("8.8.8.8:53", false, &host);
+	seen = route_reverse(&c, &host);
+	ck_assert(endpoint_equal(&seen, &host));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("route");
+	TCase *tcase = tcase_create("route");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(tcase, destinations, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tcase, alias_may_be_closed);
+	tcase_add_test(tcase, way_back);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
