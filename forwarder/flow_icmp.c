@@ -236,8 +236,9 @@ static struct flow_icmp *flow_get(struct flow_icmp_table *table, const struct en
 	return NULL;
 }
 
-static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *echo,
-			    const struct endpoint *host)
+/* Returns 0 or -errno. */
+static int send_request(struct flow_icmp *flow, const struct stack_echo *echo,
+			const struct endpoint *host)
 {
 	uint8_t header[ICMP_HEADER_SIZE];
 	struct wire_writer w = wire_writer(header, sizeof(header));
@@ -248,7 +249,7 @@ static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *ech
 	struct sockaddr_storage to;
 	struct msghdr msg = {.msg_name = &to, .msg_iov = iov, .msg_iovlen = 2};
 	uint16_t csum;
-	ssize_t sent = -1;
+	int r = -EAGAIN;
 
 	msg.msg_namelen = endpoint_to_sockaddr(&(struct endpoint){.addr = host->addr}, &to);
 	wire_put_u8(&w, ICMP_ECHO);
@@ -258,12 +259,12 @@ static ssize_t send_request(struct flow_icmp *flow, const struct stack_echo *ech
 	wire_put_be16(&w, echo->sequence);
 	csum = csum_fold(csum_add_iov(0, iov, 2, 0, sizeof(header) + echo->size));
 	memcpy(header + 2, &csum, sizeof(csum));
-	for (int attempt = 0; attempt < 2 && sent < 0; attempt++) {
-		sent = sendmsg(flow->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent < 0) /* perhaps an earlier request's error */
+	for (int attempt = 0; attempt < 2 && r < 0; attempt++) {
+		r = sendmsg(flow->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+		if (r < 0) /* perhaps an earlier request's error */
 			icmp_relay_errors(flow->table->stack, flow->fd, &flow->guest, IPPROTO_ICMP);
 	}
-	return sent;
+	return r;
 }
 
 void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo,
@@ -272,6 +273,7 @@ void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo
 	struct endpoint guest = {.addr = echo->src, .port = echo->id};
 	struct flow_icmp *flow = flow_get(table, &guest);
 	int ttl = echo->ttl > 1 ? echo->ttl - 1 : 1;
+	int r;
 
 	if (!flow) {
 		table->counters.dropped++;
@@ -284,13 +286,14 @@ void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo
 		loop_timer_set(table->timer, FLOW_ICMP_IDLE_MS);
 	if (flow->ttl != ttl && setsockopt(flow->fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) == 0)
 		flow->ttl = (uint8_t)ttl;
-	if (send_request(flow, echo, host) >= 0)
+	r = send_request(flow, echo, host);
+	if (r == 0)
 		return;
 	table->counters.dropped++;
-	if (errno == ENETUNREACH || errno == EHOSTUNREACH)
-		stack_send_unreachable(
-			table->stack, errno == ENETUNREACH ? STACK_UNREACH_NET : STACK_UNREACH_HOST,
-			echo->ip, echo->ip_size);
+	if (r == -ENETUNREACH || r == -EHOSTUNREACH)
+		stack_send_unreachable(table->stack,
+				       r == -ENETUNREACH ? STACK_UNREACH_NET : STACK_UNREACH_HOST,
+				       echo->ip, echo->ip_size);
 }
 
 /* ---- The table ---- */
