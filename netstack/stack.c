@@ -148,9 +148,12 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 	const uint8_t *udp = ip + packet->header_size;
 	size_t room = packet->total_size - packet->header_size;
 	struct wire_reader r = wire_reader(udp, room);
+	uint16_t src_port = wire_be16(&r);
+	uint16_t dst_port = wire_be16(&r);
+	size_t size = wire_be16(&r);
 	struct stack_datagram datagram = {
-		.src = {.addr = packet->src, .port = wire_be16(&r)},
-		.dst = {.addr = packet->dst, .port = wire_be16(&r)},
+		.src = {.addr = packet->src, .port = src_port},
+		.dst = {.addr = packet->dst, .port = dst_port},
 		.src_mac = *src_mac,
 		.port = port,
 		.ttl = packet->ttl,
@@ -158,7 +161,6 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 		.ip = ip,
 		.ip_size = packet->total_size,
 	};
-	size_t size = wire_be16(&r);
 
 	wire_skip(&r, 2);
 	if (!wire_ok(&r) || size < UDP_HEADER_SIZE || size > room || !datagram.dst.port) {
