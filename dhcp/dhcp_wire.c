@@ -129,10 +129,13 @@ static int decode_options(struct dhcp_message *message)
 int dhcp_message_decode(const void *data, size_t size, struct dhcp_message *ret)
 {
 	struct wire_reader r = wire_reader(data, size);
-	struct dhcp_message m = {.op = wire_u8(&r), .htype = wire_u8(&r), .hlen = wire_u8(&r)};
+	struct dhcp_message m = {0};
 
 	if (size > DHCP_MESSAGE_SIZE_MAX)
 		return -EBADMSG;
+	m.op = wire_u8(&r);
+	m.htype = wire_u8(&r);
+	m.hlen = wire_u8(&r);
 	wire_skip(&r, 1); /* hops: for relays */
 	m.xid = wire_be32(&r);
 	m.secs = wire_be16(&r);
