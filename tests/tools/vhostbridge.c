@@ -324,7 +324,8 @@ static int bridge_run(struct bridge *bridge, const sigset_t *waiting)
 			{.fd = bridge->front.fd, .events = POLLIN},
 		};
 		static const struct timespec now;
-		bool more = guest_ring_ready(&bridge->rings[RX]) > 0;
+		/* A round may have ended before it saw that there is nothing more. */
+		bool more = guest_ring_calls_on(&bridge->rings[RX]);
 
 		if (ppoll(fds, 4, more ? &now : NULL, waiting) < 0 && errno != EINTR) {
 			bridge_fail("poll");
