@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything that can be said to netproxy, on the command line or in a JSON configuration file,
- * checked once and then only read. There is one table of options (options.c): flags, configuration
- * keys and --help all come from it.
+ * checked once and then only read. There is one table of options (options_table.c): flags,
+ * configuration keys and --help all come from it.
  */
 #ifndef NETPROXY_OPTIONS_H
 #define NETPROXY_OPTIONS_H

@@ -1,10 +1,12 @@
-// SPDX-License-Identifier: Apache-2.0
-// Coalescing in software: puts a flow's consecutive TCP segments together to super-frames. See
-// offload.h for what joins.
-//
-// The hot path is a segment that joins: headers parsed, one comparison of the flow's key, a few of
-// header fields, the checksum, one vector more. The headers of the first segment stay where they
-// are, in the link's buffer, and are rewritten there when the frame is delivered.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Coalescing in software: puts a flow's consecutive TCP segments together to super-frames. See
+ * offload.h for what joins.
+ *
+ * The hot path is a segment that joins: headers parsed, one comparison of the flow's key, a few of
+ * header fields, the checksum, one vector more. The headers of the first segment stay where they
+ * are, in the link's buffer, and are rewritten there when the frame is delivered.
+ */
 #include "netstack/offload.h"
 
 #include <errno.h>

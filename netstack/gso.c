@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Segmentation in software: cuts super-frames for links that take none, and completes checksums.
-// See offload.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Segmentation in software: cuts super-frames for links that take none, and completes checksums.
+ * See offload.h.
+ */
 #include "netstack/offload.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Pools of receive buffers: see iobuf.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pools of receive buffers: see iobuf.h. */
 #include "netstack/iobuf.h"
 
 #include <assert.h>

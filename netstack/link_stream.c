@@ -1,11 +1,13 @@
-// SPDX-License-Identifier: Apache-2.0
-// QEMU's length-prefixed stream as a link: see link_stream.h, and link.h for the contract.
-//
-// Receiving: one read takes as many frames as the socket has; they are delivered where they lie
-// (rx_buffer.h).
-//
-// Sending: everything that waits is in one buffer, `out`: small frames held back until flush()
-// while the socket takes data, and what the socket didn't take while it doesn't.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's length-prefixed stream as a link: see link_stream.h, and link.h for the contract.
+ *
+ * Receiving: one read takes as many frames as the socket has; they are delivered where they lie
+ * (rx_buffer.h).
+ *
+ * Sending: everything that waits is in one buffer, `out`: small frames held back until flush()
+ * while the socket takes data, and what the socket didn't take while it doesn't.
+ */
 #include "netstack/link_stream.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Accepts the connections that become link_stream links: see link_stream.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accepts the connections that become link_stream links: see link_stream.h. */
 #include "netstack/link_stream.h"
 
 #include <errno.h>

@@ -1,10 +1,12 @@
-// SPDX-License-Identifier: Apache-2.0
-// A tap device as a link: see link_tap.h, and link.h for the contract. Opening one is in
-// tap_open.c.
-//
-// One read brings one frame, up to 64 KiB of it. They are packed one behind the other into receive
-// buffers (rx_buffer.h), so that a small frame that somebody keeps does not pin a large buffer of
-// its own.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tap device as a link: see link_tap.h, and link.h for the contract. Opening one is in
+ * tap_open.c.
+ *
+ * One read brings one frame, up to 64 KiB of it. They are packed one behind the other into receive
+ * buffers (rx_buffer.h), so that a small frame that somebody keeps does not pin a large buffer of
+ * its own.
+ */
 #include "netstack/link_tap.h"
 
 #include <assert.h>

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// A virtio-net device over vhost-user as a link: see link_vhost.h. Here is how links come and go;
-// frames from the guest are in link_vhost_in.c, those to it in link_vhost_out.c.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio-net device over vhost-user as a link: see link_vhost.h. Here is how links come and go;
+ * frames from the guest are in link_vhost_in.c, those to it in link_vhost_out.c.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

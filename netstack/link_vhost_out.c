@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * link_vhost: frames to the guest, copied straight into its receive buffers; the driver sees them
  * at the next flush, together.

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Reading and checking the headers and the offload fields of untrusted frames: see offload.h.
-// Segmentation is in gso.c, coalescing in gro.c.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and checking the headers and the offload fields of untrusted frames: see offload.h.
+ * Segmentation is in gso.c, coalescing in gro.c.
+ */
 #include "netstack/offload.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Receive buffers of links: see rx_buffer.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Receive buffers of links: see rx_buffer.h. */
 #include "netstack/rx_buffer.h"
 
 #include <assert.h>

@@ -124,6 +124,7 @@ void conn_table_destroy(struct stack *stack);
 void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
 		const struct frame *frame, const struct frame_headers *headers);
 void conn_port_gone(struct stack *stack, unsigned port);
+/* A link has room again: those that it held up go on. */
 void conn_writable(struct stack *stack);
 
 struct conn {
@@ -194,6 +195,11 @@ void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct
 /* Gives lwIP a segment that belongs to no connection: it answers as RFC 9293 3.10.7.1 says. */
 void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *src,
 		      const struct addr *dst);
+
+/* conn_work.c */
+
+/* The loop task's callback; `arg` is the stack. */
+void conn_work_task(void *arg);
 
 /* conn_timer.c */
 

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// The switch between links and the gateway's stack: see switch.h. The learning table is in
-// switch_table.c.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The switch between links and the gateway's stack: see switch.h. The learning table is in
+ * switch_table.c.
+ */
 #include "netstack/switch.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The switch's learning table: see switch_table.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The switch's learning table: see switch_table.h. */
 #include "netstack/switch_table.h"
 
 #include <assert.h>

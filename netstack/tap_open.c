@@ -1,9 +1,11 @@
-// SPDX-License-Identifier: Apache-2.0
-// Opens a tap device in any network namespace: see tap_open.h.
-//
-// A namespace is entered by a child process that opens the tap there and passes it back: nothing
-// has to be restored, and a rootless user namespace, which only a process of one thread may enter,
-// works too.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens a tap device in any network namespace: see tap_open.h.
+ *
+ * A namespace is entered by a child process that opens the tap there and passes it back: nothing
+ * has to be restored, and a rootless user namespace, which only a process of one thread may enter,
+ * works too.
+ */
 #include "netstack/tap_open.h"
 
 #include <ctype.h>

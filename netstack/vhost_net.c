@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Feature bits and frame headers of virtio-net: see vhost_net.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Feature bits and frame headers of virtio-net: see vhost_net.h. */
 #include "netstack/vhost_net.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// A link made of memory: see sim_link.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link made of memory: see sim_link.h. */
 #include "sim/sim_link.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Frames for tests: see sim_packet.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames for tests: see sim_packet.h. */
 #include "sim/sim_packet.h"
 
 #include <assert.h>

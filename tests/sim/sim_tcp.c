@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// A guest's TCP for tests: see sim_tcp.h. Retransmission is go-back-N from the oldest byte, which
-// is crude and always right.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest's TCP for tests: see sim_tcp.h. Retransmission is go-back-N from the oldest byte, which
+ * is crude and always right.
+ */
 #include "sim/sim_tcp.h"
 
 #include <assert.h>

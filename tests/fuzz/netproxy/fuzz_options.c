@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// What users write: the text forms of options, and the configuration file. The first byte says
-// which.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What users write: the text forms of options, and the configuration file. The first byte says
+ * which.
+ */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Any frames through GRO, as a stream link would deliver them: one buffer, each frame behind a
-// 32-bit length. What comes out must be valid, and bring every byte that went in but padding.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any frames through GRO, as a stream link would deliver them: one buffer, each frame behind a
+ * 32-bit length. What comes out must be valid, and bring every byte that went in but padding.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

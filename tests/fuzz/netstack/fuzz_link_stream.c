@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Any bytes from a guest's stream, in pieces, through link and switch: framing, learning, GRO, and
-// out of a second link that reads nothing. The first byte is the size of the pieces.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any bytes from a guest's stream, in pieces, through link and switch: framing, learning, GRO, and
+ * out of a second link that reads nothing. The first byte is the size of the pieces.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A driver that does anything: both rings of a vhost-user link over fuzzed memory. Input: a byte
  * that chooses the features, a byte that says which frames are kept, and then the guest's memory:

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Any frame with any offload state: parsing, validation, checksums, segmentation. The first 12
-// bytes are the state and how the frame is scattered, the rest is the frame.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any frame with any offload state: parsing, validation, checksums, segmentation. The first 12
+ * bytes are the state and how the frame is scattered, the rest is the frame.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,9 @@
-// SPDX-License-Identifier: Apache-2.0
-// A guest that may do anything, against the whole stack with an owner that accepts everything. The
-// input is a list of operations: frames as they are, and TCP segments, fragments and datagrams
-// whose fields are near to what the stack expects, so that mutation gets deep into connections.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest that may do anything, against the whole stack with an owner that accepts everything. The
+ * input is a list of operations: frames as they are, and TCP segments, fragments and datagrams
+ * whose fields are near to what the stack expects, so that mutation gets deep into connections.
+ */
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Flows from guests to sockets of the host.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows from guests to sockets of the host. */
 #include "forwarder/flow_udp.h"
 #include "forwarder_test.h"
 

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Published ports: the table, its owners, and clients on the host's loopback.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Published ports: the table, its owners, and clients on the host's loopback. */
 #include "forwarder/publish.h"
 
 #include "forwarder_test.h"

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Where guests' destinations lead.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where guests' destinations lead. */
 #include "forwarder/route.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The daemon's options: their text forms, the command line, and the configuration file.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's options: their text forms, the command line, and the configuration file. */
 #include "netproxy/options.h"
 
 #include <check.h>

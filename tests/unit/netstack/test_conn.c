@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// TCP connections with guests: how they begin and end, and what a guest that breaks the rules can
-// do. What they carry is in test_conn_data.c.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP connections with guests: how they begin and end, and what a guest that breaks the rules can
+ * do. What they carry is in test_conn_data.c.
+ */
 #include "conn_test.h"
 
 #include <errno.h>

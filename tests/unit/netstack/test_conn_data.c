@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// What connections with guests carry: every byte, through bad wires, full links, tiny windows and
-// owners that don't read. How they begin and end is in test_conn.c.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What connections with guests carry: every byte, through bad wires, full links, tiny windows and
+ * owners that don't read. How they begin and end is in test_conn.c.
+ */
 #include "conn_test.h"
 
 #define ACK SIM_TCP_ACK

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// Coalescing: what joins, what must not, that order within a flow holds, and that cutting and
-// coalescing are each other's reverse.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Coalescing: what joins, what must not, that order within a flow holds, and that cutting and
+ * coalescing are each other's reverse.
+ */
 #include <check.h>
 #include <netinet/in.h>
 #include <stdlib.h>

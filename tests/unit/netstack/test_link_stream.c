@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// QEMU's framing over a socketpair: frames cut anywhere, buffers that are kept, back-pressure, and
-// ends of all kinds.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's framing over a socketpair: frames cut anywhere, buffers that are kept, back-pressure, and
+ * ends of all kinds.
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,9 @@
-// SPDX-License-Identifier: Apache-2.0
-// The tap link against a real kernel: a tap in a network namespace of the test's own, with a packet
-// socket on the other side that sees and sends vnet headers. Where the test may not make namespaces
-// and taps it says so and passes.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tap link against a real kernel: a tap in a network namespace of the test's own, with a packet
+ * socket on the other side that sees and sends vnet headers. Where the test may not make namespaces
+ * and taps it says so and passes.
+ */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-// The vhost-user link: frames from the guest, drivers that lie, and drivers that take their memory
-// back.
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vhost-user link: frames from the guest, drivers that lie, and drivers that take their memory
+ * back.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The vhost-user link: frames to the guest, and how links come and go with drivers and VMMs.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The vhost-user link: frames to the guest, and how links come and go with drivers and VMMs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The gateway's neighbour table.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway's neighbour table. */
 #include "netstack/neigh.h"
 
 #include <check.h>

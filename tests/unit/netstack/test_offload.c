@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Header parsing, validation of untrusted offload fields, checksums and segmentation.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Header parsing, validation of untrusted offload fields, checksums and segmentation. */
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>

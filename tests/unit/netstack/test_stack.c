@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The gateway's IP stack: ARP, echo, reassembly, what is refused, and what goes to guests.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway's IP stack: ARP, echo, reassembly, what is refused, and what goes to guests. */
 #include <errno.h>
 #include <netinet/in.h>
 

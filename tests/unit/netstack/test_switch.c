@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The switch between links made of memory and a scripted gateway.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The switch between links made of memory and a scripted gateway. */
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The learning table: moving, aging, and who makes room when it is full.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The learning table: moving, aging, and who makes room when it is full. */
 #include <check.h>
 #include <stdlib.h>
 

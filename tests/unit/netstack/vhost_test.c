@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// See vhost_test.h.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See vhost_test.h. */
 #include "vhost_test.h"
 
 #include <errno.h>

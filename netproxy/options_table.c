@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of options: names, what each does with its value, and --help. Every option takes its
+ * value as text, wherever it comes from; the text forms that are more than a number or a path are
+ * in options_text.c.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "netproxy/options_private.h"
+#include "netstack/stack.h"
+
+/* ---- Values ---- */
+
+int options_complain(char error[static OPTIONS_ERROR_MAX], const char *value, const char *expected)
+{
+	snprintf(error, OPTIONS_ERROR_MAX, "\"%.200s\": expected %s", value, expected);
+	return -EINVAL;
+}
+
+static int parse_number(const char *value, unsigned long min, unsigned long max, unsigned long *ret,
+			char error[static OPTIONS_ERROR_MAX])
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(value, &end, 10);
+	if (*value < '0' || *value > '9' || *end || errno || number < min || number > max) {
+		snprintf(error, OPTIONS_ERROR_MAX, "\"%.100s\": expected a number from %lu to %lu",
+			 value, min, max);
+		return -EINVAL;
+	}
+	*ret = number;
+	return 0;
+}
+
+static int set_text(char *to, size_t room, const char *value, char error[static OPTIONS_ERROR_MAX])
+{
+	if (!*value || strlen(value) >= room) {
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "\"%.100s\": expected text of 1 to %zu characters", value, room - 1);
+		return -EINVAL;
+	}
+	strcpy(to, value);
+	return 0;
+}
+
+/* Room for one more element in an array; NULL with an error at `max` or without memory. */
+static void *grow(void **array, unsigned *count, size_t size, unsigned max,
+		  char error[static OPTIONS_ERROR_MAX])
+{
+	void *grown;
+
+	if (*count == max) {
+		snprintf(error, OPTIONS_ERROR_MAX, "given more than %u times, the most allowed",
+			 max);
+		return NULL;
+	}
+	grown = realloc(*array, (*count + 1) * size);
+	if (!grown) {
+		snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
+		return NULL;
+	}
+	*array = grown;
+	return (char *)grown + (*count)++ * size;
+}
+
+static int apply_link(struct options *options, const char *value,
+		      char error[static OPTIONS_ERROR_MAX])
+{
+	struct link_option link, *to;
+	int r = options_parse_link(value, &link, error);
+
+	if (r < 0)
+		return r;
+	to = grow((void **)&options->links, &options->link_count, sizeof(link), OPTIONS_LINKS_MAX,
+		  error);
+	if (!to)
+		return -ENOSPC;
+	*to = link;
+	return 0;
+}
+
+static int apply_vsock(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
+{
+	struct vsock_option vsock, *to;
+	int r = options_parse_vsock(value, &vsock, error);
+
+	if (r < 0)
+		return r;
+	to = grow((void **)&options->vsocks, &options->vsock_count, sizeof(vsock),
+		  OPTIONS_VSOCKS_MAX, error);
+	if (!to)
+		return -ENOSPC;
+	*to = vsock;
+	return 0;
+}
+
+static int apply_api(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
+{
+	struct api_option api, *to;
+	int r = options_parse_api(value, &api, error);
+
+	if (r < 0)
+		return r;
+	to = grow((void **)&options->apis, &options->api_count, sizeof(api), OPTIONS_APIS_MAX,
+		  error);
+	if (!to)
+		return -ENOSPC;
+	*to = api;
+	return 0;
+}
+
+static int apply_publish(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
+{
+	struct publish_option publish, *to;
+	int r = options_parse_publish(value, &publish, error);
+
+	if (r < 0)
+		return r;
+	to = grow((void **)&options->publish, &options->publish_count, sizeof(publish),
+		  OPTIONS_PUBLISH_MAX, error);
+	if (!to)
+		return -ENOSPC;
+	*to = publish;
+	return 0;
+}
+
+static int apply_subnet(struct options *options, const char *value,
+			char error[static OPTIONS_ERROR_MAX])
+{
+	struct prefix subnet;
+
+	if (prefix_parse(value, &subnet) < 0 || subnet.addr.family != AF_INET ||
+	    subnet.length < 8 || subnet.length > 29)
+		return options_complain(error, value,
+					"an IPv4 network of /8 to /29, such as 192.168.65.0/24");
+	options->subnet = subnet;
+	return 0;
+}
+
+static int apply_gateway(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
+{
+	if (addr_parse(value, &options->gateway) < 0 || options->gateway.family != AF_INET)
+		return options_complain(error, value, "an IPv4 address, such as 192.168.65.1");
+	options->gateway_given = true;
+	return 0;
+}
+
+static int apply_host_alias(struct options *options, const char *value,
+			    char error[static OPTIONS_ERROR_MAX])
+{
+	if (addr_parse(value, &options->host_alias) < 0 || options->host_alias.family != AF_INET)
+		return options_complain(error, value, "an IPv4 address, such as 192.168.65.254");
+	options->host_alias_given = true;
+	return 0;
+}
+
+static int apply_mtu(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
+{
+	unsigned long number;
+	int r = parse_number(value, STACK_MTU_MIN, STACK_MTU_MAX, &number, error);
+
+	if (r == 0)
+		options->mtu = (unsigned)number;
+	return r;
+}
+
+static int apply_no_host_access(struct options *options, const char *value,
+				char error[static OPTIONS_ERROR_MAX])
+{
+	(void)value;
+	(void)error;
+	options->host_access = false;
+	return 0;
+}
+
+static int apply_connections(struct options *options, const char *value,
+			     char error[static OPTIONS_ERROR_MAX])
+{
+	unsigned long number;
+	int r = parse_number(value, 1, 1000000, &number, error);
+
+	if (r == 0)
+		options->connections_max = (unsigned)number;
+	return r;
+}
+
+static int apply_udp_flows(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
+{
+	unsigned long number;
+	int r = parse_number(value, 1, 1000000, &number, error);
+
+	if (r == 0)
+		options->udp_flows_max = (unsigned)number;
+	return r;
+}
+
+static int apply_lease(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
+{
+	unsigned long number;
+	int r = parse_number(value, 60, 4294967294ul, &number, error);
+
+	if (r == 0)
+		options->lease_seconds = (uint32_t)number;
+	return r;
+}
+
+static int apply_dns(struct options *options, const char *value,
+		     char error[static OPTIONS_ERROR_MAX])
+{
+	struct endpoint dns = {.port = 53};
+
+	if (options->dns_count == OPTIONS_DNS_MAX) {
+		snprintf(error, OPTIONS_ERROR_MAX, "given more than %d times, the most allowed",
+			 OPTIONS_DNS_MAX);
+		return -ENOSPC;
+	}
+	if (addr_parse(value, &dns.addr) < 0 && endpoint_parse(value, false, &dns) < 0)
+		return options_complain(
+			error, value,
+			"an address, with a port if it isn't 53, such as 10.0.0.2 or 10.0.0.2:5353");
+	if (dns.addr.family == AF_UNSPEC)
+		return options_complain(error, value, "an address in front of the port");
+	options->dns[options->dns_count++] = dns;
+	return 0;
+}
+
+static int apply_resolv_conf(struct options *options, const char *value,
+			     char error[static OPTIONS_ERROR_MAX])
+{
+	return set_text(options->resolv_conf, sizeof(options->resolv_conf), value, error);
+}
+
+static int apply_domain(struct options *options, const char *value,
+			char error[static OPTIONS_ERROR_MAX])
+{
+	return set_text(options->domain, sizeof(options->domain), value, error);
+}
+
+static int apply_pid_file(struct options *options, const char *value,
+			  char error[static OPTIONS_ERROR_MAX])
+{
+	return set_text(options->pid_file, sizeof(options->pid_file), value, error);
+}
+
+static int apply_log_file(struct options *options, const char *value,
+			  char error[static OPTIONS_ERROR_MAX])
+{
+	return set_text(options->log_file, sizeof(options->log_file), value, error);
+}
+
+static int apply_log_level(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
+{
+	if (log_set_levels(value) < 0)
+		return options_complain(
+			error, value,
+			"error, warn, info or debug, and for single modules MODULE=LEVEL, such as info,dns=debug");
+	return set_text(options->log_level, sizeof(options->log_level), value, error);
+}
+
+static int apply_notify_fd(struct options *options, const char *value,
+			   char error[static OPTIONS_ERROR_MAX])
+{
+	unsigned long number;
+	int r = parse_number(value, 0, 1048576, &number, error);
+
+	if (r == 0)
+		options->notify_fd = (int)number;
+	return r;
+}
+
+/* The flags that are handled while reading the command line. */
+static int apply_nothing(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
+{
+	(void)options;
+	(void)value;
+	(void)error;
+	return 0;
+}
+
+/* clang-format off */
+const struct option_def option_defs[] = {
+	{"link", "KIND:WHERE", apply_link,
+	 "Attach guests (may be given many times):\n"
+	 "  qemu:PATH               listen on a unix socket for QEMU's -netdev stream\n"
+	 "  qemu:tcp:ADDRESS:PORT   the same on TCP\n"
+	 "  vhost:PATH              listen on a unix socket for QEMU's -netdev vhost-user\n"
+	 "  tap:NAME[,netns=PID|PATH]  a tap device, in a network namespace or our own", false},
+	{"vsock", "PATH[,cid=N][,guest=ADDRESS]", apply_vsock,
+	 "A vsock device for a guest: a vhost-user socket for QEMU's vhost-user-vsock-pci.\n"
+	 "The guest's connections to CID 2, port P, reach the unix socket PATH_P; the API is at\n"
+	 "port 6565. From the host, connect to PATH_connect and send \"CONNECT <port>\\n\".\n"
+	 "With many guests, guest= says whose device it is.", false},
+	{"api", "unix:PATH|tcp:ADDRESS:PORT", apply_api,
+	 "Serve the control API there (many): what netproxyctl talks to.", false},
+	{"publish", "[HOSTIP:]HOSTPORT:[GUEST:]PORT[/tcp|udp]", apply_publish,
+	 "Publish a guest's port on the host (many). Without HOSTIP on all addresses; without\n"
+	 "GUEST the first guest's.", false},
+	{"subnet", "PREFIX", apply_subnet, "The guests' network (default " DEFAULT_SUBNET ").", false},
+	{"gateway", "ADDRESS", apply_gateway, "Our address in it (default: the first, .1).", false},
+	{"host-alias", "ADDRESS", apply_host_alias,
+	 "The address by which guests reach the host's loopback (default: the last, .254).", false},
+	{"no-host-access", NULL, apply_no_host_access, "Don't let guests reach the host's loopback.", false},
+	{"mtu", "BYTES", apply_mtu, "The links' MTU, 576 to 65520 (default 1500).", false},
+	{"lease-time", "SECONDS", apply_lease, "How long DHCP leases last (default 3600).", false},
+	{"domain", "NAME", apply_domain, "The domain that DHCP tells guests (default vm.internal).", false},
+	{"dns", "ADDRESS[:PORT]", apply_dns,
+	 "Ask this resolver (many) instead of those of resolv.conf.", false},
+	{"resolv-conf", "FILE", apply_resolv_conf,
+	 "Where the host's resolvers are listed (default /etc/resolv.conf).", false},
+	{"max-connections", "N", apply_connections, "Most TCP connections of a guest at a time (default 65536).", false},
+	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows at a time (default 4096).", false},
+	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
+	{"log-file", "FILE", apply_log_file, "Log there instead of standard error; reopened on SIGHUP.", false},
+	{"log-level", "LEVEL[,MODULE=LEVEL...]", apply_log_level,
+	 "error, warn, info (default) or debug.", false},
+	{"notify-fd", "N", apply_notify_fd, "Write \"READY=1\" to this descriptor when everything listens.", true},
+	{OPTION_CONFIG, "FILE", apply_nothing,
+	 "Read options from a JSON file: an object with these names as keys; lists for those\n"
+	 "that may be given many times.", true},
+	{OPTION_VERSION, NULL, apply_nothing, "Print the version.", true},
+	{OPTION_HELP, NULL, apply_nothing, "Print this.", true},
+};
+/* clang-format on */
+static_assert(sizeof(option_defs) / sizeof(option_defs[0]) <= OPTION_DEFS_MAX, "too many options");
+
+size_t option_def_count(void)
+{
+	return sizeof(option_defs) / sizeof(option_defs[0]);
+}
+
+/* ---- Help ---- */
+
+static void print_indented(const char *text)
+{
+	while (*text) {
+		int size = (int)strcspn(text, "\n");
+
+		printf("        %.*s\n", size, text);
+		text += size;
+		if (*text)
+			text++;
+	}
+}
+
+void options_print_help(void)
+{
+	printf("usage: netproxy --link KIND:WHERE [options]\n"
+	       "\n"
+	       "A network for virtual machines, in user space: DHCP, DNS, a way out through this host's\n"
+	       "sockets, and published ports. No root, no bridge.\n"
+	       "\n"
+	       "Options (one dash or two, --name VALUE or --name=VALUE):\n");
+	for (size_t i = 0; i < option_def_count(); i++) {
+		printf("  --%s%s%s\n", option_defs[i].name, option_defs[i].value ? " " : "",
+		       option_defs[i].value ? option_defs[i].value : "");
+		print_indented(option_defs[i].help);
+	}
+	printf("\n"
+	       "Examples:\n"
+	       "  netproxy --link qemu:/tmp/net.sock --publish 8080:80\n"
+	       "  qemu-system-x86_64 ... -netdev stream,id=n,server=off,addr.type=unix,addr.path=/tmp/net.sock \\\n"
+	       "                         -device virtio-net-pci,netdev=n\n"
+	       "\n"
+	       "Signals: SIGTERM and SIGINT end it, SIGHUP reopens the log file.\n"
+	       "Exit status: 0 ended by a signal, 1 it could not start or go on, 2 wrong options.\n"
+	       "To boot a VM with this network in one step, see netproxy-vm(1).\n");
+}
+
+void options_print_start(void)
+{
+	fprintf(stderr,
+		"netproxy: nothing to do: name a link for guests to attach to. The shortest start is\n"
+		"\n"
+		"  netproxy --link qemu:/tmp/net.sock --api unix:/tmp/netproxy.sock\n"
+		"\n"
+		"and 'netproxy --help' explains every option.\n");
+}

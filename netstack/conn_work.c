@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The work list: at the end of a round of the loop, every connection that something happened to is
+ * worked off once. Its owner is told, and then what it queued is sent, with one ACK for all that
+ * came.
+ */
+#include <lwip/priv/tcp_priv.h>
+
+#include "netstack/stack_private.h"
+
+/* A segment larger than the guest's window waits for lwIP's persist timer, unless it is cut. */
+static void split_for_window(struct conn *conn)
+{
+	struct tcp_pcb *pcb = conn->active;
+
+	if (!pcb || !pcb->unsent || pcb->unacked || pcb->snd_wnd < conn->guest_mss ||
+	    pcb->snd_wnd >= pcb->unsent->len)
+		return;
+	if (tcp_split_unsent_seg(pcb, (u16_t)pcb->snd_wnd) == ERR_OK)
+		tcp_output(pcb);
+}
+
+/* Sends what the owner queued, and one ACK or window update for what was received in this round. */
+static void conn_transmit(struct conn *conn)
+{
+	struct tcp_pcb *pcb;
+
+	if (!conn->active)
+		return;
+	conn->is_blocked = false;
+	conn_enter(conn);
+	pcb = conn->active;
+	if (pcb->state >= ESTABLISHED) {
+		conn_tx_push(conn);
+		if (conn_rx_announce(conn) || conn->ack_owed || (pcb->flags & TF_ACK_DELAY))
+			tcp_ack_now(pcb);
+		conn->ack_owed = false;
+	}
+	if (pcb->unsent || (pcb->flags & TF_ACK_NOW))
+		tcp_output(pcb);
+	split_for_window(conn);
+	/* lwIP would let a FIN on a segment that it splits go too early, so it waits until all is
+	 * sent. */
+	if (conn->tx_fin && !conn->tx_fin_sent && conn->tx_queued == conn->tx_bytes &&
+	    !pcb->unsent && tcp_shutdown(pcb, 0, 1) == ERR_OK)
+		conn->tx_fin_sent = true;
+	conn_leave(conn);
+}
+
+static void conn_tell_owner(struct conn *conn)
+{
+	conn->in_callback = true;
+	if (conn->connected_pending && conn->ops) {
+		conn->connected_pending = false;
+		conn->ops->connected(conn->ops_arg);
+	}
+	if (conn->ops && !conn->held_syn)
+		conn->ops->work(conn->ops_arg);
+	if (conn->ended_pending && conn->ops) {
+		conn->ended_pending = false;
+		conn->ops->ended(conn->ops_arg, conn->end);
+	}
+	conn->in_callback = false;
+}
+
+static void conn_work(struct conn *conn)
+{
+	if (conn->ops)
+		conn_tell_owner(conn);
+	if (conn->freed) {
+		conn->freed = false;
+		if (!conn->pcb || !conn_rx_eof(conn) || !conn->tx_fin) {
+			conn_destroy(conn);
+			return;
+		}
+	}
+	conn_transmit(conn);
+	if (!conn->ops && !conn->pcb)
+		conn_destroy(conn);
+}
+
+void conn_work_task(void *arg)
+{
+	struct stack *stack = arg;
+	struct list todo;
+
+	list_take(&todo, &stack->tcp.work);
+	while (!list_empty(&todo)) {
+		struct conn *conn = container_of(list_first(&todo), struct conn, work_link);
+
+		list_remove(&conn->work_link);
+		conn_work(conn);
+	}
+	switch_flush(stack->sw);
+}
+
+void conn_writable(struct stack *stack)
+{
+	while (!list_empty(&stack->tcp.blocked))
+		conn_schedule(
+			container_of(list_first(&stack->tcp.blocked), struct conn, work_link));
+}
