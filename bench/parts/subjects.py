@@ -139,7 +139,8 @@ class Netproxy(Subject):
 
 
 class Passt(Subject):
-    """passt on a unix socket in QEMU's framing, or as a vhost-user back-end."""
+    """passt on a unix socket in QEMU's framing. (Debian 13's can be a vhost-user back-end too, but leaves TCP checksums
+    undone and marks them as valid, which a driver believes and the tap of vhostbridge doesn't.)"""
 
     target = GATEWAY_OF_HOST
 
@@ -149,13 +150,10 @@ class Passt(Subject):
     def start(self, settings, environment, directory):
         super().start(settings, environment, directory)
         self.make_guest(settings)
-        argv = [*_command(settings, self.family), "-f", "-q", "-4", "-m", str(self.mtu), "-s",
-                self.guest.socket, "--runas", "0", "-P", f"{directory}/pid"]
-        if self.link == "vhost":
-            argv.append("--vhost-user")
-        self.run_process(argv)
-        # The pid file is the last thing that it writes before it serves.
-        self.await_started(lambda: os.path.exists(f"{directory}/pid"))
+        self.run_process([*_command(settings, self.family), "-f", "-q", "-4", "-m", str(self.mtu), "-s",
+                          self.guest.socket, "--runas", "0", "-P", f"{directory}/pid"])
+        # That is the last thing that it writes before it serves; the file is there earlier.
+        self.await_started(lambda: _size(f"{directory}/pid") > 0)
 
     def attach(self):
         self.guest.attach()
@@ -217,6 +215,13 @@ class Gvproxy(Subject):
         self.set_guest_address("192.168.127.2/24", "192.168.127.1")
 
 
+def _size(path):
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def _command(settings, family):
     """How a peer is started; [] when it isn't there. passt13 and pasta13 are those of Debian 13, which need that
     release's C library."""
@@ -257,7 +262,6 @@ def all_subjects():
         Pasta("pasta", "tap", 1500), Pasta("pasta", "tap", 65520),
         Pasta("pasta13", "tap", 1500), Pasta("pasta13", "tap", 65520),
         Slirp4netns("slirp4netns", "tap", 1500), Slirp4netns("slirp4netns", "tap", 65520),
-        Passt("passt13", "vhost", 1500), Passt("passt13", "vhost", 65520),
         Passt("passt", "stream", 1500), Passt("passt", "stream", 65520),
         Passt("passt13", "stream", 1500), Passt("passt13", "stream", 65520),
         Gvproxy("gvproxy", "stream", 1500), Gvproxy("gvproxy", "stream", 65520),
