@@ -255,7 +255,9 @@ static void on_host_event(void *arg, int fd, unsigned ready)
 	if (flow->state == FLOW_CONNECTING) {
 		if (!(ready & LOOP_WRITE))
 			return;
-		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		/* An error, or a hang-up, makes a socket readable too. So do bytes: only then ask.
+		 */
+		if ((ready & LOOP_READ) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 			error = errno;
 		if (error)
 			flow_refuse(flow, error);

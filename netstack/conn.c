@@ -316,6 +316,8 @@ int conn_new(struct stack *stack, const struct endpoint *guest, const struct end
 	conn->port = port;
 	tcp->count_by_port[port]++;
 	tcp->count++;
+	if (tcp->count > tcp->count_peak)
+		tcp->count_peak = tcp->count;
 	tcp->total++;
 	*ret_conn = conn;
 	return 0;
@@ -341,6 +343,8 @@ void conn_destroy(struct conn *conn)
 	conn_unlist(conn);
 	tcp->count_by_port[conn->port]--;
 	tcp->count--;
+	if (tcp->count <= tcp->count_peak / 2 && !loop_timer_pending(tcp->trim))
+		loop_timer_set(tcp->trim, CONN_TRIM_MS);
 	free(conn);
 }
 
@@ -560,6 +564,8 @@ int conn_table_init(struct stack *stack)
 	list_init(&tcp->chunk_pool);
 	tcp->task = (struct loop_task){.fn = conn_work_task, .arg = stack};
 	r = loop_timer_new(stack->loop, conn_timer_tick, stack, &tcp->tick);
+	if (r == 0)
+		r = loop_timer_new(stack->loop, conn_timer_trim, stack, &tcp->trim);
 	if (r < 0)
 		return r;
 	/* One listener of any address and port, linked in only while conn_accept() injects a SYN.
@@ -588,6 +594,7 @@ void conn_table_destroy(struct stack *stack)
 		conn_destroy(container_of(list_first(&tcp->work), struct conn, work_link));
 	loop_task_cancel(stack->loop, &tcp->task);
 	loop_timer_free(tcp->tick);
+	loop_timer_free(tcp->trim);
 	if (tcp->listener)
 		memp_free(MEMP_TCP_PCB_LISTEN, tcp->listener);
 	conn_chunk_pool_drain(stack);

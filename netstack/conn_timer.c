@@ -3,6 +3,8 @@
  * The timers of TCP connections: lwIP's slow timer for those that have something to time, one at a
  * time, and our own list of those in TIME_WAIT.
  */
+#include <malloc.h>
+
 #include <lwip/priv/tcp_priv.h>
 
 #include "netstack/stack_private.h"
@@ -105,4 +107,17 @@ void conn_timer_tick(void *arg)
 	}
 	tick_start(stack);
 	switch_flush(stack->sw);
+}
+
+void conn_timer_trim(void *arg)
+{
+	struct stack *stack = arg;
+	struct conn_table *tcp = &stack->tcp;
+
+	/* In use by many: what there is will be needed. */
+	if (tcp->count > tcp->count_peak / 2)
+		return;
+	tcp->count_peak = tcp->count;
+	conn_chunk_pool_drain(stack);
+	malloc_trim(0);
 }

@@ -12,7 +12,7 @@
 #include "netstack/frame.h"
 
 /* Free buffers that a pool keeps for reuse; those beyond go back to the system. */
-#define IOBUF_POOL_KEEP_MAX 16
+#define IOBUF_POOL_KEEP_MAX 4
 
 struct iobuf_pool;
 

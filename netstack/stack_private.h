@@ -31,6 +31,9 @@
 /* At most this many ICMP errors a second, with as many at once (RFC 1812, 4.3.2.8). */
 #define ICMP_ERRORS_PER_SECOND 200
 
+/* How long after a burst of connections, or of traffic, its memory goes back to the host. */
+#define CONN_TRIM_MS 5000
+
 struct tx_chunk;
 
 /* Everything of conn.c's that is there once. */
@@ -43,13 +46,14 @@ struct conn_table {
 	struct list time_wait;   /* conns in TIME_WAIT, the oldest first: conn.timer_link */
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
-	uint64_t ticked_ms;      /* when it ran last */
 	struct tcp_pcb_listen *listener;
 	struct conn *current;   /* whose pcb lists are in lwIP's globals now; NULL: none */
 	bool output_blocked;    /* the output of `current` met a full link */
 	struct list chunk_pool; /* free struct tx_chunk */
 	unsigned chunk_pool_count;
-	size_t tx_bytes; /* in use by all connections' send buffers */
+	struct loop_timer *trim; /* runs CONN_TRIM_MS after many connections have ended */
+	unsigned count_peak;     /* the most since it ran last */
+	size_t tx_bytes;         /* in use by all connections' send buffers */
 	unsigned count;
 	unsigned count_by_port[SWITCH_PORTS_MAX + 1]; /* 0: of guests not seen yet */
 	uint64_t total;
@@ -202,6 +206,10 @@ void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *sr
 void conn_work_task(void *arg);
 
 /* conn_timer.c */
+
+/* Gives memory back to the host some time after a connection has ended; the loop timer's callback.
+ */
+void conn_timer_trim(void *arg);
 
 /* Puts the conn on the timer list that its state asks for. */
 void conn_timer_update(struct conn *conn);
