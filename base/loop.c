@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/loop_memory.h"
 
 LOG_MODULE("loop");
 
@@ -87,9 +88,11 @@ static void event_log(int severity, const char *text)
 
 int loop_new(struct loop **ret_loop)
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 	struct loop *loop = calloc(1, sizeof(*loop));
 
+	loop_memory_setup();
+	config = event_config_new();
 	event_set_log_callback(event_log);
 	if (config && loop) {
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
