@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/udp.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +24,18 @@
 
 LOG_MODULE("udp");
 
-#define RECV_BATCH       16
-#define SEND_BATCH       64
-#define SEND_BATCH_BYTES (256 * 1024)
-#define RECV_BATCHES     4 /* in a row from one socket, before others get their turn */
-#define DATAGRAM_MAX     65536
-#define SOCKET_BUFFER    (1024 * 1024)
-#define DNS_PORT         53
-#define DEFAULT_TTL      64
+#define RECV_BATCH 16
+#define SEND_BATCH 64
+/* What one sendmsg() with UDP_SEGMENT takes, and from how many datagrams on it is worth one. */
+#define SEGMENTS_MAX       64
+#define SEGMENTS_BYTES_MAX 65000
+#define SEGMENTS_MIN       3
+#define SEND_BATCH_BYTES   (256 * 1024)
+#define RECV_BATCHES       4 /* in a row from one socket, before others get their turn */
+#define DATAGRAM_MAX       65536
+#define SOCKET_BUFFER      (1024 * 1024)
+#define DNS_PORT           53
+#define DEFAULT_TTL        64
 
 enum flow_age { AGE_ONESHOT, AGE_UNANSWERED, AGE_ANSWERED, AGES };
 
@@ -50,7 +55,8 @@ struct flow_udp {
 	unsigned port;
 	int fd;
 	struct loop_fd *watch;
-	uint8_t ttl; /* the socket's options as set */
+	bool no_segment; /* the host's side can't take several datagrams in one */
+	uint8_t ttl;     /* the socket's options as set */
 	uint8_t tos;
 };
 
@@ -353,13 +359,68 @@ static void report_failure(struct flow_udp_table *table, const uint8_t *ip, size
 	stack_send_unreachable(table->stack, code, ip, ip_size);
 }
 
-/* Sends what the batch holds from `from` on, and returns how many the socket took before an error.
- */
+/* How many datagrams from `from` on are alike: to one place, of one size, of which only the last
+ * may be less. */
+static unsigned like_datagrams(const struct send_batch *batch, unsigned from)
+{
+	size_t size = batch->iov[from].iov_len;
+	size_t total = 0;
+	unsigned at = from;
+
+	while (at < batch->count && at - from < SEGMENTS_MAX) {
+		size_t this_size = batch->iov[at].iov_len;
+
+		if (!this_size || this_size > size || total + this_size > SEGMENTS_BYTES_MAX ||
+		    memcmp(&batch->to[at], &batch->to[from],
+			   batch->msgs[from].msg_hdr.msg_namelen) != 0)
+			break;
+		total += this_size;
+		at++;
+		if (this_size < size)
+			break;
+	}
+	return at - from;
+}
+
+/* Sends `count` like datagrams as one, which the kernel (or a network card) cuts: one way through
+ * the host's network for all of them (UDP_SEGMENT, udp(7)). Returns whether that went. */
+static bool send_segmented(struct send_batch *batch, unsigned from, unsigned count)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+	} control = {0};
+	struct msghdr msg = batch->msgs[from].msg_hdr;
+	uint16_t size = (uint16_t)batch->iov[from].iov_len;
+	struct cmsghdr *c;
+
+	msg.msg_iovlen = count;
+	msg.msg_control = control.bytes;
+	msg.msg_controllen = sizeof(control.bytes);
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = IPPROTO_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(size));
+	memcpy(CMSG_DATA(c), &size, sizeof(size));
+	return sendmsg(batch->flow->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+/* Sends what the batch holds from `from` on, or the first part of it. Returns how many the socket
+ * took before an error, which is in errno when it is none. */
 static unsigned send_from(struct send_batch *batch, unsigned from)
 {
-	int sent = sendmmsg(batch->flow->fd, batch->msgs + from, batch->count - from,
-			    MSG_DONTWAIT | MSG_NOSIGNAL);
+	unsigned like = batch->flow->no_segment ? 0 : like_datagrams(batch, from);
+	int sent;
 
+	if (like >= SEGMENTS_MIN) {
+		if (send_segmented(batch, from, like))
+			return like;
+		/* The path's MTU, a device or a route that can't: each by itself tells more. */
+		if (errno == EIO || errno == EINVAL || errno == EMSGSIZE || errno == EOPNOTSUPP)
+			batch->flow->no_segment = true;
+	}
+	sent = sendmmsg(batch->flow->fd, batch->msgs + from, batch->count - from,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
 	return sent > 0 ? (unsigned)sent : 0;
 }
 
@@ -382,17 +443,20 @@ static void batch_send(struct flow_udp_table *table)
 		done += sent;
 		if (sent) {
 			retried = false;
-			continue;
-		}
-		if (!retried && error != EAGAIN) {
+		} else if (error == EAGAIN) {
+			/* The host's queue is full: what came with this datagram is lost, too. */
+			table->counters.dropped += batch->count - done;
+			break;
+		} else if (!retried) {
 			icmp_relay_errors(table->stack, batch->flow->fd, &batch->flow->guest,
 					  IPPROTO_UDP);
 			retried = true;
-			continue;
+		} else {
+			report_failure(table, batch->quoted[done].ip, batch->quoted[done].ip_size,
+				       error);
+			retried = false;
+			done++;
 		}
-		report_failure(table, batch->quoted[done].ip, batch->quoted[done].ip_size, error);
-		retried = false;
-		done++;
 	}
 	batch->flow = NULL;
 	batch->count = 0;
