@@ -126,6 +126,53 @@ START_TEST(datagrams_both_ways)
 }
 END_TEST
 
+/* The datagram that the host's socket gets next must be `number`, filled to `size` bytes. */
+static void expect_datagram(int fd, unsigned number, size_t size)
+{
+	char want[1500], got[1500];
+	ssize_t got_size = -1;
+
+	memset(want, 'a' + (int)(number % 26), size);
+	UNTIL((got_size = recv(fd, got, sizeof(got), 0)) >= 0);
+	ck_assert_int_eq(got_size, (ssize_t)size);
+	ck_assert_mem_eq(got, want, size);
+}
+
+/* What comes in one round leaves together, runs of one size in one piece: the far side sees each
+ * datagram as it was. */
+START_TEST(bursts_keep_their_datagrams)
+{
+	static const size_t sizes[] = {100, 100, 100, 100, 50, 100, 100, 0,   0,   7, 7,
+				       7,   7,   8,   7,   7,  7,   700, 700, 700, 1, 1400};
+	char text[1500];
+	uint16_t port, other_port;
+	int fd = host_socket(SOCK_DGRAM, &port);
+	int other_fd = host_socket(SOCK_DGRAM, &other_port);
+	size_t count = sizeof(sizes) / sizeof(sizes[0]);
+
+	/* Twice the batch, and a datagram to elsewhere in each repetition. */
+	for (unsigned number = 0; number < 6 * count; number++) {
+		size_t size = sizes[number % count];
+
+		memset(text, 'a' + (int)(number % 26), size);
+		text[size] = '\0';
+		guest_sends(5000, port, text);
+		if (number % count == 2)
+			guest_sends(5000, other_port, "elsewhere");
+	}
+	for (unsigned number = 0; number < 6 * count; number++)
+		expect_datagram(fd, number, sizes[number % count]);
+	for (unsigned i = 0; i < 6; i++) {
+		UNTIL(recv(other_fd, text, sizeof(text), 0) == 9);
+		ck_assert_mem_eq(text, "elsewhere", 9);
+	}
+	ck_assert_int_lt(recv(fd, text, sizeof(text), 0), 0);
+	ck_assert_uint_eq(forwarder_counters(forwarder).udp_dropped, 0);
+	close(fd);
+	close(other_fd);
+}
+END_TEST
+
 START_TEST(udp_flows_end_by_time)
 {
 	struct sockaddr_in from;
@@ -199,9 +246,16 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		refused,        both_ways_and_half_closed, host_resets,
-		guest_resets,   datagrams_both_ways,       udp_flows_end_by_time,
-		most_udp_flows, udp_refused_by_the_host,   udp_flows_go_with_the_link,
+		refused,
+		both_ways_and_half_closed,
+		host_resets,
+		guest_resets,
+		datagrams_both_ways,
+		udp_flows_end_by_time,
+		bursts_keep_their_datagrams,
+		most_udp_flows,
+		udp_refused_by_the_host,
+		udp_flows_go_with_the_link,
 	};
 
 	return run("forwarder", tests, sizeof(tests) / sizeof(tests[0]));
