@@ -24,6 +24,7 @@ if(NETPROXY_WERROR)
   add_compile_options(-Werror)
 endif()
 if(NETPROXY_SANITIZE)
+  add_compile_definitions(NETPROXY_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
                       -fno-omit-frame-pointer)
   # gcc sees ghosts in instrumented code; the release build has the warning on.
