@@ -104,6 +104,22 @@ static void raise_fd_limit(void)
 	}
 }
 
+/* The most connections of a guest: what was asked for, but no more than three quarters of the
+ * descriptors, so that a guest that opens all it can leaves some for DNS, the API and other guests.
+ */
+static unsigned connections_max(const struct options *options)
+{
+	struct rlimit limit;
+	rlim_t most;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return options->connections_max;
+	most = limit.rlim_cur / 4 * 3;
+	if (most < 1)
+		most = 1;
+	return most < options->connections_max ? (unsigned)most : options->connections_max;
+}
+
 static int write_pid_file(const char *path, char error[static OPTIONS_ERROR_MAX])
 {
 	FILE *file = fopen(path, "we");
@@ -139,7 +155,7 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.gateway = options->gateway,
 				.alias = options->host_alias,
 				.mtu = options->mtu,
-				.conns_max = options->connections_max,
+				.conns_max = connections_max(options),
 			},
 		.host_access = options->host_access,
 		.udp_flows_max = options->udp_flows_max,
