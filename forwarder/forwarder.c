@@ -108,8 +108,11 @@ static void on_syn(void *arg, struct conn *conn)
 static bool is_broadcast(const struct forwarder *forwarder, const struct addr *addr)
 {
 	const struct prefix *subnet = &forwarder->conf.stack.subnet;
-	uint32_t ip = addr_v4(addr);
+	uint32_t ip;
 
+	if (addr->family != AF_INET)
+		return false; /* IPv6 has none */
+	ip = addr_v4(addr);
 	return ip == INADDR_BROADCAST || ip == (addr_v4(&subnet->addr) | ~prefix_mask4(subnet));
 }
 

@@ -2,21 +2,43 @@
 /* Where guests' destinations lead; see route.h. */
 #include "forwarder/route.h"
 
-/* 240.0.0.0/4, and 0.0.0.0/8 (RFC 6890). */
-static bool is_reserved(uint32_t ip)
+/* 240.0.0.0/4, and 0.0.0.0/8 (RFC 6890). In IPv6, IPv4 addresses in disguise: a socket would take
+ * ::ffff:127.0.0.1 for the host's loopback. */
+static bool is_reserved(const struct addr *addr)
 {
+	uint32_t ip;
+
+	if (addr->family == AF_INET6)
+		return IN6_IS_ADDR_V4MAPPED(&addr->v6) || IN6_IS_ADDR_V4COMPAT(&addr->v6) ||
+		       addr_is_any(addr);
+	ip = addr_v4(addr);
 	return ip >> 28 == 0xf || ip >> 24 == 0;
+}
+
+/* fe80::/10. */
+static bool is_link_local6(const struct addr *addr)
+{
+	return addr->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&addr->v6);
+}
+
+static struct addr loopback_of(sa_family_t family)
+{
+	return family == AF_INET6 ? addr_from_in6(&in6addr_loopback)
+				  : addr_from_v4(INADDR_LOOPBACK);
 }
 
 enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
 			     const struct endpoint *dst, struct endpoint *ret_host)
 {
-	if (addr_equal(&dst->addr, &conf->gateway))
-		return ROUTE_SERVICE;
-	if (addr_equal(&dst->addr, &conf->alias)) {
+	if (addr_equal(&dst->addr, &conf->gateway) ||
+	    (conf->prefix6.length && addr_equal(&dst->addr, &conf->gateway6)) ||
+	    is_link_local6(&dst->addr))
+		return ROUTE_SERVICE; /* the stack brings no link-local address but the gateway's */
+	if (addr_equal(&dst->addr, &conf->alias) ||
+	    (conf->prefix6.length && addr_equal(&dst->addr, &conf->alias6))) {
 		if (!host_access)
 			return ROUTE_DENIED;
-		*ret_host = (struct endpoint){.addr = addr_from_v4(INADDR_LOOPBACK),
+		*ret_host = (struct endpoint){.addr = loopback_of(dst->addr.family),
 					      .port = dst->port};
 		return ROUTE_HOST;
 	}
@@ -24,7 +46,8 @@ enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
 	 * or an attack. */
 	if (addr_is_loopback(&dst->addr) || addr_is_multicast(&dst->addr) ||
 	    prefix_contains(&conf->subnet, &dst->addr) ||
-	    (dst->addr.family == AF_INET && is_reserved(addr_v4(&dst->addr))))
+	    (conf->prefix6.length && prefix_contains(&conf->prefix6, &dst->addr)) ||
+	    is_reserved(&dst->addr))
 		return ROUTE_NOWHERE;
 	*ret_host = *dst;
 	return ROUTE_HOST;
@@ -35,6 +58,6 @@ struct endpoint route_reverse(const struct stack_conf *conf, const struct endpoi
 	struct endpoint seen = *host;
 
 	if (addr_is_loopback(&host->addr))
-		seen.addr = conf->alias;
+		seen.addr = host->addr.family == AF_INET6 ? conf->alias6 : conf->alias;
 	return seen;
 }

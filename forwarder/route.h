@@ -20,8 +20,8 @@ enum route_kind {
 };
 
 /*
- * Decides for one destination. ROUTE_HOST fills *ret_host: the host alias becomes the host's
- * loopback address, anything else stays.
+ * Decides for one destination, of either family. ROUTE_HOST fills *ret_host: the host alias becomes
+ * the host's loopback address, anything else stays.
  */
 enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
 			     const struct endpoint *dst, struct endpoint *ret_host);

@@ -134,6 +134,7 @@ static void set_defaults(struct options *options)
 		.domain = "vm.internal",
 	};
 	prefix_parse(DEFAULT_SUBNET, &options->subnet);
+	prefix_parse(DEFAULT_PREFIX6, &options->prefix6);
 }
 
 /* The first address that isn't ours: what the first guest gets. */
@@ -144,6 +145,15 @@ static struct addr first_guest(const struct options *options)
 	while (ip == addr_v4(&options->gateway) || ip == addr_v4(&options->host_alias))
 		ip++;
 	return addr_from_v4(ip);
+}
+
+/* The address of the prefix with that last byte. */
+static struct addr host6(const struct prefix *prefix, uint8_t last)
+{
+	struct addr addr = prefix->addr;
+
+	addr.v6.s6_addr[15] = last;
+	return addr;
 }
 
 /* What depends on other options, and whether they go together. */
@@ -158,6 +168,10 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 		options->gateway = addr_from_v4(first + 1);
 	if (!options->host_alias_given)
 		options->host_alias = addr_from_v4(last - 1);
+	if (options->prefix6.length) {
+		options->gateway6 = host6(&options->prefix6, 0x01);
+		options->host_alias6 = host6(&options->prefix6, 0xfe);
+	}
 	for (int i = 0; i < 2; i++) {
 		const struct addr *addr = i ? &options->host_alias : &options->gateway;
 

@@ -67,6 +67,9 @@ struct options {
 	struct prefix subnet;
 	struct addr gateway;    /* set by options_finish(): the subnet's first address by default */
 	struct addr host_alias; /* ... and the last but one */
+	struct prefix prefix6;  /* the guests' IPv6 network, a /64; of length 0: none */
+	struct addr gateway6;   /* set by options_finish(): the prefix's ::1 */
+	struct addr host_alias6; /* ... and its ::fe */
 	bool gateway_given;
 	bool host_alias_given;
 	unsigned mtu;

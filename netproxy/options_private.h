@@ -8,6 +8,7 @@
 #include "netproxy/options.h"
 
 #define DEFAULT_SUBNET      "192.168.65.0/24"
+#define DEFAULT_PREFIX6     "fd65:6e70:7879::/64"
 #define DEFAULT_MTU         1500
 #define DEFAULT_CONNECTIONS 65536
 #define DEFAULT_UDP_FLOWS   4096
@@ -37,5 +38,15 @@ size_t option_def_count(void);
 void options_print_help(void);
 /* Writes that `value` was given where something else was expected; returns -EINVAL. */
 int options_complain(char error[static OPTIONS_ERROR_MAX], const char *value, const char *expected);
+/* A decimal number in that range. Returns 0, or -EINVAL with a message. */
+int options_number(const char *value, unsigned long min, unsigned long max, unsigned long *ret,
+		   char error[static OPTIONS_ERROR_MAX]);
+/* Copies a text of 1 to `room` - 1 characters. Returns 0, or -EINVAL with a message. */
+int options_set_text(char *to, size_t room, const char *value,
+		     char error[static OPTIONS_ERROR_MAX]);
+/* Room for one more element in an array of elements of that size; NULL with a message at `max` or
+ * without memory. */
+void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
+		   char error[static OPTIONS_ERROR_MAX]);
 
 #endif

@@ -22,8 +22,8 @@ int options_complain(char error[static OPTIONS_ERROR_MAX], const char *value, co
 	return -EINVAL;
 }
 
-static int parse_number(const char *value, unsigned long min, unsigned long max, unsigned long *ret,
-			char error[static OPTIONS_ERROR_MAX])
+int options_number(const char *value, unsigned long min, unsigned long max, unsigned long *ret,
+		   char error[static OPTIONS_ERROR_MAX])
 {
 	char *end;
 	unsigned long number;
@@ -39,7 +39,7 @@ static int parse_number(const char *value, unsigned long min, unsigned long max,
 	return 0;
 }
 
-static int set_text(char *to, size_t room, const char *value, char error[static OPTIONS_ERROR_MAX])
+int options_set_text(char *to, size_t room, const char *value, char error[static OPTIONS_ERROR_MAX])
 {
 	if (!*value || strlen(value) >= room) {
 		snprintf(error, OPTIONS_ERROR_MAX,
@@ -50,9 +50,8 @@ static int set_text(char *to, size_t room, const char *value, char error[static 
 	return 0;
 }
 
-/* Room for one more element in an array; NULL with an error at `max` or without memory. */
-static void *grow(void **array, unsigned *count, size_t size, unsigned max,
-		  char error[static OPTIONS_ERROR_MAX])
+void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
+		   char error[static OPTIONS_ERROR_MAX])
 {
 	void *grown;
 
@@ -78,8 +77,8 @@ static int apply_link(struct options *options, const char *value,
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->links, &options->link_count, sizeof(link), OPTIONS_LINKS_MAX,
-		  error);
+	to = options_grow((void **)&options->links, &options->link_count, sizeof(link),
+			  OPTIONS_LINKS_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = link;
@@ -94,8 +93,8 @@ static int apply_vsock(struct options *options, const char *value,
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->vsocks, &options->vsock_count, sizeof(vsock),
-		  OPTIONS_VSOCKS_MAX, error);
+	to = options_grow((void **)&options->vsocks, &options->vsock_count, sizeof(vsock),
+			  OPTIONS_VSOCKS_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = vsock;
@@ -110,8 +109,8 @@ static int apply_api(struct options *options, const char *value,
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->apis, &options->api_count, sizeof(api), OPTIONS_APIS_MAX,
-		  error);
+	to = options_grow((void **)&options->apis, &options->api_count, sizeof(api),
+			  OPTIONS_APIS_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = api;
@@ -126,8 +125,8 @@ static int apply_publish(struct options *options, const char *value,
 
 	if (r < 0)
 		return r;
-	to = grow((void **)&options->publish, &options->publish_count, sizeof(publish),
-		  OPTIONS_PUBLISH_MAX, error);
+	to = options_grow((void **)&options->publish, &options->publish_count, sizeof(publish),
+			  OPTIONS_PUBLISH_MAX, error);
 	if (!to)
 		return -ENOSPC;
 	*to = publish;
@@ -144,6 +143,20 @@ static int apply_subnet(struct options *options, const char *value,
 		return options_complain(error, value,
 					"an IPv4 network of /8 to /29, such as 192.168.65.0/24");
 	options->subnet = subnet;
+	return 0;
+}
+
+static int apply_prefix6(struct options *options, const char *value,
+			 char error[static OPTIONS_ERROR_MAX])
+{
+	struct prefix prefix = {0};
+
+	if (strcmp(value, "none") != 0 && (prefix_parse(value, &prefix) < 0 ||
+					   prefix.addr.family != AF_INET6 || prefix.length != 64))
+		return options_complain(error, value,
+					"an IPv6 network of /64, such as " DEFAULT_PREFIX6
+					", or none for no IPv6");
+	options->prefix6 = prefix;
 	return 0;
 }
 
@@ -169,7 +182,7 @@ static int apply_mtu(struct options *options, const char *value,
 		     char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
-	int r = parse_number(value, STACK_MTU_MIN, STACK_MTU_MAX, &number, error);
+	int r = options_number(value, STACK_MTU_MIN, STACK_MTU_MAX, &number, error);
 
 	if (r == 0)
 		options->mtu = (unsigned)number;
@@ -189,7 +202,7 @@ static int apply_connections(struct options *options, const char *value,
 			     char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
-	int r = parse_number(value, 1, 1000000, &number, error);
+	int r = options_number(value, 1, 1000000, &number, error);
 
 	if (r == 0)
 		options->connections_max = (unsigned)number;
@@ -200,7 +213,7 @@ static int apply_udp_flows(struct options *options, const char *value,
 			   char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
-	int r = parse_number(value, 1, 1000000, &number, error);
+	int r = options_number(value, 1, 1000000, &number, error);
 
 	if (r == 0)
 		options->udp_flows_max = (unsigned)number;
@@ -211,7 +224,7 @@ static int apply_lease(struct options *options, const char *value,
 		       char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
-	int r = parse_number(value, 60, 4294967294ul, &number, error);
+	int r = options_number(value, 60, 4294967294ul, &number, error);
 
 	if (r == 0)
 		options->lease_seconds = (uint32_t)number;
@@ -241,25 +254,25 @@ static int apply_dns(struct options *options, const char *value,
 static int apply_resolv_conf(struct options *options, const char *value,
 			     char error[static OPTIONS_ERROR_MAX])
 {
-	return set_text(options->resolv_conf, sizeof(options->resolv_conf), value, error);
+	return options_set_text(options->resolv_conf, sizeof(options->resolv_conf), value, error);
 }
 
 static int apply_domain(struct options *options, const char *value,
 			char error[static OPTIONS_ERROR_MAX])
 {
-	return set_text(options->domain, sizeof(options->domain), value, error);
+	return options_set_text(options->domain, sizeof(options->domain), value, error);
 }
 
 static int apply_pid_file(struct options *options, const char *value,
 			  char error[static OPTIONS_ERROR_MAX])
 {
-	return set_text(options->pid_file, sizeof(options->pid_file), value, error);
+	return options_set_text(options->pid_file, sizeof(options->pid_file), value, error);
 }
 
 static int apply_log_file(struct options *options, const char *value,
 			  char error[static OPTIONS_ERROR_MAX])
 {
-	return set_text(options->log_file, sizeof(options->log_file), value, error);
+	return options_set_text(options->log_file, sizeof(options->log_file), value, error);
 }
 
 static int apply_log_level(struct options *options, const char *value,
@@ -269,14 +282,14 @@ static int apply_log_level(struct options *options, const char *value,
 		return options_complain(
 			error, value,
 			"error, warn, info or debug, and for single modules MODULE=LEVEL, such as info,dns=debug");
-	return set_text(options->log_level, sizeof(options->log_level), value, error);
+	return options_set_text(options->log_level, sizeof(options->log_level), value, error);
 }
 
 static int apply_notify_fd(struct options *options, const char *value,
 			   char error[static OPTIONS_ERROR_MAX])
 {
 	unsigned long number;
-	int r = parse_number(value, 0, 1048576, &number, error);
+	int r = options_number(value, 0, 1048576, &number, error);
 
 	if (r == 0)
 		options->notify_fd = (int)number;
@@ -312,6 +325,9 @@ const struct option_def option_defs[] = {
 	 "Publish a guest's port on the host (many). Without HOSTIP on all addresses; without\n"
 	 "GUEST the first guest's.", false},
 	{"subnet", "PREFIX", apply_subnet, "The guests' network (default " DEFAULT_SUBNET ").", false},
+	{"prefix6", "PREFIX|none", apply_prefix6,
+	 "The guests' IPv6 network, a /64 (default " DEFAULT_PREFIX6 ", a unique local one), or\n"
+	 "none. We are its ::1, and the host's loopback is its ::fe.", false},
 	{"gateway", "ADDRESS", apply_gateway, "Our address in it (default: the first, .1).", false},
 	{"host-alias", "ADDRESS", apply_host_alias,
 	 "The address by which guests reach the host's loopback (default: the last, .254).", false},

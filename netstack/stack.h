@@ -32,7 +32,10 @@ struct stack_conf {
 	struct addr gateway;  /* in the subnet: ours */
 	struct addr
 		alias; /* in the subnet: the host alias; ARP and nothing else is answered here */
-	unsigned mtu;  /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
+	struct prefix prefix6; /* IPv6, a /64; of length 0: there is no IPv6 but link-local */
+	struct addr gateway6;  /* in prefix6: ours, besides the link-local address of our MAC */
+	struct addr alias6;    /* in prefix6: the host alias, as `alias` */
+	unsigned mtu;          /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
 	unsigned
 		conns_max; /* most TCP connections of a guest at a time; further SYNs are refused */
 };
@@ -79,12 +82,14 @@ struct stack_handler {
 	void (*port_changed)(void *arg, unsigned port, const struct link *link, bool attached);
 };
 
-enum stack_unreachable { /* ICMP destination unreachable codes, RFC 792 and RFC 1122 3.2.2.1 */
-			 STACK_UNREACH_NET = 0,
-			 STACK_UNREACH_HOST = 1,
-			 STACK_UNREACH_PORT = 3,
-			 STACK_UNREACH_FRAG_NEEDED = 4,
-			 STACK_UNREACH_ADMIN = 13,
+/* ICMP destination unreachable codes, RFC 792 and RFC 1122 3.2.2.1. About an IPv6 packet the stack
+ * says the same in ICMPv6's words (RFC 4443, 3.1). */
+enum stack_unreachable {
+	STACK_UNREACH_NET = 0,
+	STACK_UNREACH_HOST = 1,
+	STACK_UNREACH_PORT = 3,
+	STACK_UNREACH_FRAG_NEEDED = 4,
+	STACK_UNREACH_ADMIN = 13,
 };
 
 struct stack_counters {
@@ -125,7 +130,9 @@ int stack_send_echo_reply(struct stack *stack, const struct addr *src, const str
 /*
  * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of
  * which as much is quoted as RFC 1812 4.3.2.3 allows. `from` is the router that reports it (the
- * gateway when NULL). Limited in rate. `type` and `code` are ICMPv4's; `mtu` is for code 4, else 0.
+ * gateway when NULL), of the packet's family. Limited in rate. `type` and `code` are of the
+ * packet's protocol, ICMP or ICMPv6; `mtu` is for "fragmentation needed" and "packet too big", else
+ * 0.
  */
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size);

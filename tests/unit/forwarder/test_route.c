@@ -23,6 +23,17 @@ static const struct {
 	{"224.0.0.1:80", ROUTE_NOWHERE, NULL},
 	{"240.0.0.1:80", ROUTE_NOWHERE, NULL},
 	{"255.255.255.255:80", ROUTE_NOWHERE, NULL},
+	{"[fd65:6e70:7879::1]:53", ROUTE_SERVICE, NULL},
+	{"[fe80::1]:53", ROUTE_SERVICE, NULL},
+	{"[fd65:6e70:7879::fe]:80", ROUTE_HOST, "[::1]:80"},
+	{"[fd65:6e70:7879::2]:80", ROUTE_NOWHERE, NULL},
+	{"[2001:db8::1]:80", ROUTE_HOST, "[2001:db8::1]:80"},
+	{"[64:ff9b::808:808]:80", ROUTE_HOST, "[64:ff9b::808:808]:80"},
+	{"[::1]:80", ROUTE_NOWHERE, NULL},
+	{"[::]:80", ROUTE_NOWHERE, NULL},
+	{"[::ffff:127.0.0.1]:80", ROUTE_NOWHERE, NULL},
+	{"[::127.0.0.1]:80", ROUTE_NOWHERE, NULL},
+	{"[ff02::1]:80", ROUTE_NOWHERE, NULL},
 };
 
 static struct stack_conf conf(void)
@@ -32,6 +43,9 @@ static struct stack_conf conf(void)
 	prefix_parse("192.168.65.0/24", &c.subnet);
 	addr_parse("192.168.65.1", &c.gateway);
 	addr_parse("192.168.65.254", &c.alias);
+	prefix_parse("fd65:6e70:7879::/64", &c.prefix6);
+	addr_parse("fd65:6e70:7879::1", &c.gateway6);
+	addr_parse("fd65:6e70:7879::fe", &c.alias6);
 	return c;
 }
 
