@@ -17,6 +17,8 @@
 #define NETSTACK_ROUTER_ADV_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/addr.h"
 
@@ -27,23 +29,23 @@
 #define ROUTER_ADV_INTERVAL_MIN_MS 200000
 #define ROUTER_ADV_INTERVAL_MAX_MS 600000
 #define ROUTER_ADV_UNICAST_MAX     20 /* answers to single guests in ROUTER_ADV_SPACING_MS */
-#define ROUTER_ADV_SEARCH_MAX      16
 
 struct router_adv;
 struct stack;
 
 /* All of it is copied. Prefix, gateway, MTU and MAC are the stack's. */
 struct router_adv_conf {
-	bool autonomous;           /* A: guests make addresses of the prefix by themselves */
-	bool managed;              /* M: DHCPv6 gives addresses */
-	bool other;                /* O: DHCPv6 tells the rest */
-	const char *const *search; /* NULL-terminated, or NULL: domains to search */
+	bool autonomous;       /* A: guests make addresses of the prefix by themselves */
+	bool managed;          /* M: DHCPv6 gives addresses */
+	bool other;            /* O: DHCPv6 tells the rest */
+	const uint8_t *search; /* domains to search, in DNS wire form behind each other */
+	size_t search_size;    /* up to RA_SEARCH_SIZE_MAX (ra.h) */
 };
 
 /*
  * Makes a stack that has an IPv6 prefix a router, from now until stack_free(): it keeps the state
- * in stack->router_adv. Returns 0, -EINVAL (no prefix, or a bad domain), -EEXIST (it is one) or
- * -ENOMEM.
+ * in stack->router_adv. Returns 0, -EINVAL (no prefix, an MTU that IPv6 can't live with, too many
+ * domains), -EEXIST (it is one) or -ENOMEM.
  */
 int router_adv_start(struct stack *stack, const struct router_adv_conf *conf);
 
