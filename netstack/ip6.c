@@ -47,14 +47,11 @@ static uint32_t icmp6_sum(const struct addr *src, const struct addr *dst, const 
 	return csum_add(sum, data, size);
 }
 
-/* Sends an ICMPv6 message that stands in tx_scratch behind room for the headers; fills its
- * checksum. */
-static void send_icmp6(struct stack *stack, const struct mac *to, const struct addr *dst,
-		       uint8_t hop_limit, size_t size)
+void stack_send_icmp6(struct stack *stack, const struct mac *to, const struct addr *src,
+		      const struct addr *dst, uint8_t hop_limit, const void *message, size_t size)
 {
 	uint8_t *frame_bytes = stack->tx_scratch;
 	uint8_t *icmp = frame_bytes + ETH_HEADER_SIZE + IP6_HEADER_SIZE;
-	struct addr src = stack_link_local(stack);
 	struct wire_writer w = wire_writer(frame_bytes, ETH_HEADER_SIZE + IP6_HEADER_SIZE);
 	struct iovec iov = {.iov_base = frame_bytes,
 			    .iov_len = ETH_HEADER_SIZE + IP6_HEADER_SIZE + size};
@@ -73,10 +70,11 @@ static void send_icmp6(struct stack *stack, const struct mac *to, const struct a
 	wire_put_be16(&w, (uint16_t)size);
 	wire_put_u8(&w, IPPROTO_ICMPV6);
 	wire_put_u8(&w, hop_limit);
-	wire_put_bytes(&w, &src.v6, sizeof(src.v6));
+	wire_put_bytes(&w, &src->v6, sizeof(src->v6));
 	wire_put_bytes(&w, &dst->v6, sizeof(dst->v6));
+	memcpy(icmp, message, size);
 	memset(icmp + 2, 0, 2);
-	csum = csum_fold(icmp6_sum(&src, dst, icmp, size));
+	csum = csum_fold(icmp6_sum(src, dst, icmp, size));
 	memcpy(icmp + 2, &csum, sizeof(csum));
 	switch_send(stack->sw, &frame);
 }
@@ -87,8 +85,8 @@ static void input_solicitation(struct stack *stack, const struct mac *from,
 {
 	static const struct mac all_nodes_mac = {{0x33, 0x33, 0, 0, 0, 1}};
 	struct wire_reader r = wire_reader(packet->icmp, packet->icmp_size);
-	struct wire_writer w = wire_writer(stack->tx_scratch + ETH_HEADER_SIZE + IP6_HEADER_SIZE,
-					   NA_SIZE);
+	uint8_t message[NA_SIZE];
+	struct wire_writer w = wire_writer(message, sizeof(message));
 	struct addr ours = stack_link_local(stack);
 	bool probing = addr_is_any(
 		&packet->src); /* duplicate address detection: nobody to answer to */
@@ -110,21 +108,22 @@ static void input_solicitation(struct stack *stack, const struct mac *from,
 	wire_put_u8(&w, OPTION_TARGET_MAC);
 	wire_put_u8(&w, 1);
 	wire_put_bytes(&w, stack->conf.mac.bytes, MAC_SIZE);
-	send_icmp6(stack, probing ? &all_nodes_mac : from, &dst, ND_HOP_LIMIT, NA_SIZE);
+	stack_send_icmp6(stack, probing ? &all_nodes_mac : from, &ours, &dst, ND_HOP_LIMIT, message,
+			 sizeof(message));
 }
 
 static void input_echo6(struct stack *stack, const struct mac *from,
 			const struct ip6_packet *packet)
 {
 	struct addr ours = stack_link_local(stack);
-	uint8_t *icmp = stack->tx_scratch + ETH_HEADER_SIZE + IP6_HEADER_SIZE;
+	uint8_t *reply = stack->rx_scratch;
 
 	if (!addr_equal(&packet->dst, &ours) || packet->icmp_size < ICMP_HEADER_SIZE ||
 	    packet->icmp_size + IP6_HEADER_SIZE > stack->conf.mtu)
 		return;
-	memcpy(icmp, packet->icmp, packet->icmp_size);
-	icmp[0] = ECHO_REPLY;
-	send_icmp6(stack, from, &packet->src, 64, packet->icmp_size);
+	memcpy(reply, packet->icmp, packet->icmp_size);
+	reply[0] = ECHO_REPLY;
+	stack_send_icmp6(stack, from, &ours, &packet->src, 64, reply, packet->icmp_size);
 }
 
 void stack_input_ip6(struct stack *stack, const struct frame *frame,

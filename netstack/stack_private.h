@@ -34,6 +34,7 @@
 /* How long after a burst of connections, or of traffic, its memory goes back to the host. */
 #define CONN_TRIM_MS 5000
 
+struct router_adv;
 struct tx_chunk;
 
 /* Everything of conn.c's that is there once. */
@@ -67,7 +68,8 @@ struct stack {
 	void *handler_arg;
 	struct nswitch *sw;
 	struct neigh_table *neighbours;
-	struct netif netif; /* lwIP's view of the network */
+	struct netif netif;            /* lwIP's view of the network */
+	struct router_adv *router_adv; /* router_adv_start()'s; NULL: no router of IPv6 */
 	struct conn_table tcp;
 	struct loop_timer *reass_timer; /* runs for IP_REASS_MAXAGE after the last fragment */
 	unsigned reass_ticks_left;
@@ -100,6 +102,10 @@ void stack_input_ip6(struct stack *stack, const struct frame *frame,
 		     const struct frame_headers *headers);
 /* The gateway's link-local address. */
 struct addr stack_link_local(const struct stack *stack);
+/* Sends an ICMPv6 message, from its type on, to whom `to` says; its checksum is filled in. It must
+ * fit the MTU. */
+void stack_send_icmp6(struct stack *stack, const struct mac *to, const struct addr *src,
+		      const struct addr *dst, uint8_t hop_limit, const void *message, size_t size);
 
 /* packet.c: packets to guests. */
 
