@@ -26,6 +26,7 @@
 #include "netproxy/links.h"
 #include "netproxy/options.h"
 #include "netproxy/services.h"
+#include "netproxy/state_file.h"
 
 LOG_MODULE("netproxy");
 
@@ -40,6 +41,7 @@ struct netproxy {
 	const struct options *options;
 	struct loop *loop;
 	struct loop_signal *signals[3];
+	struct state_file *state; /* keeps nothing without --state */
 	struct forwarder *forwarder;
 	struct publish *publish;
 	struct services *services;
@@ -144,6 +146,18 @@ static void notify_ready(int fd)
 
 /* ---- Wiring ---- */
 
+static int open_state(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
+{
+	const char *path = np->options->state_file;
+	int r = state_file_new(np->loop, path[0] ? path : NULL, &np->state);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--state %.200s: %s%s", path,
+			 r == -EINVAL ? "expected an ordinary file" : strerror(-r),
+			 r == -ENOENT ? ": its directory must be there" : "");
+	return r;
+}
+
 static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 {
 	const struct options *options = np->options;
@@ -209,7 +223,9 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 		snprintf(error, OPTIONS_ERROR_MAX, "no signal handlers: %s", strerror(-r));
 		return r;
 	}
-	r = start_forwarder(np, error);
+	r = open_state(np, error);
+	if (r == 0)
+		r = start_forwarder(np, error);
 	if (r == 0)
 		r = services_new(np->loop, np->options, np->forwarder, error, &np->services);
 	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)
@@ -232,6 +248,7 @@ static void stop(struct netproxy *np)
 	publish_free(np->publish);
 	services_free(np->services);
 	forwarder_free(np->forwarder);
+	state_file_free(np->state);
 	for (size_t i = 0; i < sizeof(np->signals) / sizeof(np->signals[0]); i++)
 		loop_signal_free(np->signals[i]);
 	loop_free(np->loop);

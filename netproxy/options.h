@@ -84,6 +84,7 @@ struct options {
 	char domain[OPTIONS_NAME_MAX];
 
 	char pid_file[OPTIONS_PATH_MAX];
+	char state_file[OPTIONS_PATH_MAX]; /* empty: none */
 	char log_file[OPTIONS_PATH_MAX];
 	char log_level[OPTIONS_NAME_MAX];
 	int notify_fd; /* -1: none */

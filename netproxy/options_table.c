@@ -269,6 +269,12 @@ static int apply_pid_file(struct options *options, const char *value,
 	return options_set_text(options->pid_file, sizeof(options->pid_file), value, error);
 }
 
+static int apply_state(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
+{
+	return options_set_text(options->state_file, sizeof(options->state_file), value, error);
+}
+
 static int apply_log_file(struct options *options, const char *value,
 			  char error[static OPTIONS_ERROR_MAX])
 {
@@ -342,6 +348,9 @@ const struct option_def option_defs[] = {
 	{"max-connections", "N", apply_connections, "Most TCP connections of a guest at a time (default 65536).", false},
 	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows at a time (default 4096).", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
+	{"state", "FILE", apply_state,
+	 "Keep there what shall survive a restart, such as DHCP leases; each netproxy needs a file\n"
+	 "of its own.", false},
 	{"log-file", "FILE", apply_log_file, "Log there instead of standard error; reopened on SIGHUP.", false},
 	{"log-level", "LEVEL[,MODULE=LEVEL...]", apply_log_level,
 	 "error, warn, info (default) or debug.", false},
