@@ -26,6 +26,10 @@ LOG_MODULE("tcp");
 #define SEND_PIECES 64
 /* What one flow may move in each direction before others get their turn. */
 #define ROUND_BYTES (1024 * 1024)
+/* A first write of this size or less can't be held back by Nagle's algorithm. */
+#define FIRST_WRITE_SMALL 512
+/* A flow that has sent this much to the host is worth a look at where it leads. */
+#define BULK_BYTES (256 * 1024)
 
 enum flow_state { FLOW_CONNECTING, FLOW_OPENING, FLOW_OPEN };
 
@@ -41,6 +45,10 @@ struct flow_tcp {
 	bool can_write : 1; /* ... may take something */
 	bool host_eof : 1;  /* has nothing more for us */
 	bool host_shut : 1; /* has been told that there is nothing more */
+	bool has_sent : 1;
+	bool no_delay : 1; /* TCP_NODELAY is set */
+	bool is_bulk : 1;  /* tune_bulk() has been here */
+	uint32_t sent;     /* bytes to the host, until is_bulk */
 	flow_tcp_opened_fn *opened;
 	void *opened_arg;
 };
@@ -85,6 +93,53 @@ void flow_tcp_table_destroy(struct flow_tcp_table *table)
 		flow_free(container_of(list_first(&table->flows), struct flow_tcp, link), false);
 }
 
+/* ---- The socket's options, each set when it begins to matter ---- */
+
+/* Segments come from a TCP that has already decided to send them. Fails on unix sockets, which need
+ * none. A connection that asks one small question never gets here. */
+static void tune_before_write(struct flow_tcp *flow, size_t size)
+{
+	int on = 1;
+
+	if (flow->no_delay || (!flow->has_sent && size <= FIRST_WRITE_SMALL))
+		return;
+	flow->no_delay = true;
+	setsockopt(flow->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* Whether the socket's peer is on this host. */
+static bool is_local(int fd)
+{
+	struct sockaddr_storage sa;
+	struct endpoint peer, own;
+	socklen_t size = sizeof(sa);
+
+	if (getpeername(fd, (struct sockaddr *)&sa, &size) < 0 ||
+	    endpoint_from_sockaddr((struct sockaddr *)&sa, &peer) < 0)
+		return false;
+	size = sizeof(sa);
+	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0 ||
+	    endpoint_from_sockaddr((struct sockaddr *)&sa, &own) < 0)
+		return false;
+	return addr_is_loopback(&peer.addr) || addr_equal(&peer.addr, &own.addr);
+}
+
+/* The host's default congestion control is the administrator's choice for networks. Within the host
+ * there is none to congest, but BBR would pace: it costs twice the processor time of what the
+ * kernel always offers. */
+static void tune_bulk(struct flow_tcp *flow, size_t sent)
+{
+	static const char without_pacing[] = "reno";
+
+	flow->sent += (uint32_t)sent;
+	if (flow->is_bulk || flow->sent < BULK_BYTES)
+		return;
+	flow->is_bulk = true;
+	if (is_local(flow->fd))
+		setsockopt(flow->fd, IPPROTO_TCP, TCP_CONGESTION, without_pacing,
+			   sizeof(without_pacing) - 1);
+}
+
 /* ---- Moving bytes ---- */
 
 /* From the guest to the host's socket. Returns 0, or -errno when the host's side is broken. */
@@ -98,6 +153,7 @@ static int move_to_host(struct flow_tcp *flow)
 		ssize_t sent;
 
 		msg.msg_iovlen = conn_rx_peek(flow->conn, iov, SEND_PIECES);
+		tune_before_write(flow, conn_rx_size(flow->conn));
 		sent = sendmsg(flow->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno == EINTR)
 			continue;
@@ -107,14 +163,19 @@ static int move_to_host(struct flow_tcp *flow)
 			flow->can_write = false;
 			break;
 		}
+		flow->has_sent = true;
 		conn_rx_consume(flow->conn, (size_t)sent);
 		moved += (size_t)sent;
 	}
 	flow->table->bytes_to_host += moved;
+	if (moved && !flow->is_bulk)
+		tune_bulk(flow, moved);
 	if (flow->can_write && conn_rx_size(flow->conn))
 		conn_schedule(flow->conn);
 	if (conn_rx_eof(flow->conn) && !flow->host_shut) {
 		flow->host_shut = true;
+		if (flow->host_eof)
+			return 0; /* over in both directions: closing says it, too */
 		if (shutdown(flow->fd, SHUT_WR) < 0 && errno != ENOTCONN)
 			return -errno;
 	}
@@ -277,15 +338,6 @@ static void on_connect_timeout(void *arg)
 	flow_refuse(arg, ETIMEDOUT);
 }
 
-static void tune_socket(int fd)
-{
-	int on = 1;
-
-	/* Segments come from a TCP that has already decided to send them. Fails on unix sockets,
-	 * which need none. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
 /* Makes a flow of a socket, which is taken over only on success; the connection is not yet its own.
  */
 static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
@@ -303,7 +355,6 @@ static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 	list_add_tail(&table->flows, &flow->link);
 	table->count++;
 	table->total++;
-	tune_socket(fd);
 	r = loop_fd_new(table->loop, fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE, on_host_event, flow,
 			&flow->watch);
 	if (r < 0) {
