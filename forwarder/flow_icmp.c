@@ -128,7 +128,7 @@ static void input_reply(struct flow_icmp *flow, const struct sockaddr_storage *f
 	payload = r.pos;
 	seen = route_reverse(stack_conf(flow->table->stack), &host);
 	stack_send_echo_reply(flow->table->stack, &seen.addr, &flow->guest.addr, flow->guest.port,
-			      sequence, DEFAULT_TTL, payload, wire_left(&r));
+			      sequence, DEFAULT_TTL, 0, payload, wire_left(&r));
 }
 
 static void on_socket(void *arg, int fd, unsigned ready)

@@ -17,6 +17,7 @@
 #define IP4_MORE_FRAGS 0x2000
 
 #define ICMP_ECHO_REQUEST 8
+#define ICMP_ERROR_TOS    0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
 
 #define TCP_FLAG_SYN        0x02
 #define TCP_OPTION_MSS      2
@@ -335,12 +336,13 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 }
 
 static int send_icmp(struct stack *stack, const struct addr *src, const struct addr *dst,
-		     uint8_t ttl, uint8_t type, uint8_t code, uint32_t rest, const void *payload,
-		     size_t size)
+		     uint8_t ttl, uint8_t tos, uint8_t type, uint8_t code, uint32_t rest,
+		     const void *payload, size_t size)
 {
 	uint8_t headers[HEADERS_SIZE];
 	uint8_t *icmp = headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE;
-	struct ip4_fields ip = {.src = src, .dst = dst, .protocol = IPPROTO_ICMP, .ttl = ttl};
+	struct ip4_fields ip = {
+		.src = src, .dst = dst, .protocol = IPPROTO_ICMP, .ttl = ttl, .tos = tos};
 	struct wire_writer w = wire_writer(icmp, ICMP_HEADER_SIZE);
 	uint16_t csum;
 
@@ -354,14 +356,15 @@ static int send_icmp(struct stack *stack, const struct addr *src, const struct a
 }
 
 int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
-			  uint16_t id, uint16_t sequence, uint8_t ttl, const void *payload,
-			  size_t size)
+			  uint16_t id, uint16_t sequence, uint8_t ttl, uint8_t tos,
+			  const void *payload, size_t size)
 {
 	if (src->family != AF_INET || dst->family != AF_INET)
 		return -EINVAL;
 	if (size > 65535 - IP4_HEADER_SIZE - ICMP_HEADER_SIZE)
 		return -EMSGSIZE;
-	return send_icmp(stack, src, dst, ttl, 0, 0, (uint32_t)id << 16 | sequence, payload, size);
+	return send_icmp(stack, src, dst, ttl, tos, 0, 0, (uint32_t)id << 16 | sequence, payload,
+			 size);
 }
 
 /* Takes a token of the ICMP error limit. */
@@ -413,7 +416,8 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 	memcpy(&dst.v4, ip + 12, 4);
 	if (quoted > ip_size)
 		quoted = ip_size;
-	send_icmp(stack, from ? from : &stack->conf.gateway, &dst, 64, type, code, mtu, ip, quoted);
+	send_icmp(stack, from ? from : &stack->conf.gateway, &dst, 64, ICMP_ERROR_TOS, type, code,
+		  mtu, ip, quoted);
 }
 
 void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,

@@ -26,6 +26,7 @@ LOG_MODULE("stack");
 #define ICMP_ECHO_REQUEST  8
 #define ICMP_TIME_EXCEEDED 11
 
+#define IP4_DONT_FRAGMENT 0x4000
 #define IP4_FRAGMENT_MASK 0x3fff /* "more fragments" and the offset */
 
 /* lwIP can be initialised once in a process. */
@@ -109,7 +110,8 @@ static void decode_ip4(const uint8_t *ip, struct ip4_packet *ret)
 	wire_copy(&r, &ret->dst.v4, 4);
 }
 
-static void input_echo(struct stack *stack, const struct ip4_packet *packet, const uint8_t *ip)
+static void input_echo(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+		       const uint8_t *ip)
 {
 	const uint8_t *icmp = ip + packet->header_size;
 	size_t size = packet->total_size - packet->header_size;
@@ -117,7 +119,10 @@ static void input_echo(struct stack *stack, const struct ip4_packet *packet, con
 	struct stack_echo echo = {
 		.src = packet->src,
 		.dst = packet->dst,
+		.port = port,
 		.ttl = packet->ttl,
+		.tos = packet->tos,
+		.dont_fragment = packet->fragment & IP4_DONT_FRAGMENT,
 		.ip = ip,
 		.ip_size = packet->total_size,
 	};
@@ -137,7 +142,7 @@ static void input_echo(struct stack *stack, const struct ip4_packet *packet, con
 	echo.size = size - ICMP_HEADER_SIZE;
 	if (addr_equal(&packet->dst, &stack->conf.gateway))
 		stack_send_echo_reply(stack, &packet->dst, &packet->src, echo.id, echo.sequence, 64,
-				      echo.payload, echo.size);
+				      packet->tos, echo.payload, echo.size);
 	else
 		stack->handler->echo(stack->handler_arg, &echo);
 }
@@ -158,6 +163,7 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 		.port = port,
 		.ttl = packet->ttl,
 		.tos = packet->tos,
+		.dont_fragment = packet->fragment & IP4_DONT_FRAGMENT,
 		.ip = ip,
 		.ip_size = packet->total_size,
 	};
@@ -307,7 +313,7 @@ static void input_ip4(struct stack *stack, unsigned port, const struct frame *fr
 	if (packet.protocol == IPPROTO_UDP)
 		input_udp(stack, port, &src_mac, &packet, ip);
 	else if (packet.protocol == IPPROTO_ICMP)
-		input_echo(stack, &packet, ip);
+		input_echo(stack, port, &packet, ip);
 	else
 		stack_send_icmp_error(stack, NULL, 3, 2, 0, ip, packet.total_size);
 }

@@ -48,6 +48,9 @@ struct stack_datagram {
 	unsigned port; /* the switch port that it came in by */
 	uint8_t ttl;
 	uint8_t tos; /* DSCP and ECN */
+	/* The guest wants to hear of a path that is too narrow: DF in IPv4; an IPv6 packet that it
+	 * didn't cut itself. */
+	bool dont_fragment;
 	const uint8_t *payload;
 	size_t size;
 	const uint8_t *ip; /* the IP packet from its header, for stack_icmp_error() */
@@ -58,9 +61,12 @@ struct stack_datagram {
 struct stack_echo {
 	struct addr src;
 	struct addr dst;
+	unsigned port; /* the switch port that it came in by */
 	uint16_t id;
 	uint16_t sequence;
 	uint8_t ttl;
+	uint8_t tos;
+	bool dont_fragment; /* as in struct stack_datagram */
 	const uint8_t *payload;
 	size_t size;
 	const uint8_t *ip;
@@ -125,8 +131,8 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 		   size_t size);
 /* Answers an echo request: `src` is the address that was pinged. */
 int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
-			  uint16_t id, uint16_t sequence, uint8_t ttl, const void *payload,
-			  size_t size);
+			  uint16_t id, uint16_t sequence, uint8_t ttl, uint8_t tos,
+			  const void *payload, size_t size);
 /*
  * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of
  * which as much is quoted as RFC 1812 4.3.2.3 allows. `from` is the router that reports it (the

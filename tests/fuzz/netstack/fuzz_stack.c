@@ -115,7 +115,7 @@ static void on_echo(void *arg, const struct stack_echo *echo)
 {
 	struct fuzz *fuzz = arg;
 
-	stack_send_echo_reply(fuzz->stack, &echo->dst, &echo->src, echo->id, echo->sequence, 64,
+	stack_send_echo_reply(fuzz->stack, &echo->dst, &echo->src, echo->id, echo->sequence, 64, 0,
 			      echo->payload, echo->size);
 }
 
