@@ -33,6 +33,17 @@ LOG_MODULE("tcp");
 
 enum flow_state { FLOW_CONNECTING, FLOW_OPENING, FLOW_OPEN };
 
+/* What only flows of published ports have. */
+struct inbound {
+	struct flow_tcp_traffic *traffic;
+	void (*opened)(void *arg, bool accepted);
+	void (*closed)(void *arg);
+	void *arg;
+	bool told;             /* `opened` has been called */
+	uint8_t preamble_size; /* what is left to send of it */
+	uint8_t preamble[FLOW_TCP_PREAMBLE_MAX];
+};
+
 struct flow_tcp {
 	struct list link;
 	struct flow_tcp_table *table;
@@ -46,11 +57,10 @@ struct flow_tcp {
 	bool host_eof : 1;  /* has nothing more for us */
 	bool host_shut : 1; /* has been told that there is nothing more */
 	bool has_sent : 1;
-	bool no_delay : 1; /* TCP_NODELAY is set */
-	bool is_bulk : 1;  /* tune_bulk() has been here */
-	uint32_t sent;     /* bytes to the host, until is_bulk */
-	flow_tcp_opened_fn *opened;
-	void *opened_arg;
+	bool no_delay : 1;       /* TCP_NODELAY is set */
+	bool is_bulk : 1;        /* tune_bulk() has been here */
+	uint32_t sent;           /* bytes to the host, until is_bulk */
+	struct inbound *inbound; /* owned; NULL for a guest's own connections */
 };
 
 void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
@@ -61,11 +71,25 @@ void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
 
 static void flow_opened(struct flow_tcp *flow, bool accepted)
 {
-	flow_tcp_opened_fn *opened = flow->opened;
+	struct inbound *inbound = flow->inbound;
 
-	flow->opened = NULL;
-	if (opened)
-		opened(flow->opened_arg, accepted);
+	if (!inbound || inbound->told)
+		return;
+	inbound->told = true;
+	inbound->opened(inbound->arg, accepted);
+}
+
+/* Tells whoever still waits to hear. */
+static void flow_closed(struct flow_tcp *flow)
+{
+	struct inbound *inbound = flow->inbound;
+
+	if (!inbound)
+		return;
+	flow_opened(flow, false);
+	inbound->closed(inbound->arg);
+	free(inbound);
+	flow->inbound = NULL;
 }
 
 /* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free()
@@ -80,7 +104,7 @@ static void flow_free(struct flow_tcp *flow, bool reset)
 		setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
 	}
 	fd_close(&flow->fd);
-	flow_opened(flow, false); /* whoever still waits to hear */
+	flow_closed(flow);
 	conn_free(flow->conn);
 	list_remove(&flow->link);
 	flow->table->count--;
@@ -168,6 +192,8 @@ static int move_to_host(struct flow_tcp *flow)
 		moved += (size_t)sent;
 	}
 	flow->table->bytes_to_host += moved;
+	if (flow->inbound)
+		flow->inbound->traffic->to_host += moved;
 	if (moved && !flow->is_bulk)
 		tune_bulk(flow, moved);
 	if (flow->can_write && conn_rx_size(flow->conn))
@@ -182,11 +208,34 @@ static int move_to_host(struct flow_tcp *flow)
 	return 0;
 }
 
+/* What the guest gets before anything of the client's. Returns whether it has all of it. */
+static bool send_preamble(struct flow_tcp *flow)
+{
+	struct inbound *inbound = flow->inbound;
+
+	while (inbound && inbound->preamble_size) {
+		struct iovec iov;
+		size_t size = inbound->preamble_size;
+
+		if (!conn_tx_reserve(flow->conn, &iov, 1))
+			return false;
+		if (size > iov.iov_len)
+			size = iov.iov_len;
+		memcpy(iov.iov_base, inbound->preamble, size);
+		conn_tx_commit(flow->conn, size);
+		inbound->preamble_size -= (uint8_t)size;
+		memmove(inbound->preamble, inbound->preamble + size, inbound->preamble_size);
+	}
+	return true;
+}
+
 /* From the host's socket to the guest. Returns 0, or -errno when the host's side is broken. */
 static int move_to_guest(struct flow_tcp *flow)
 {
 	size_t moved = 0;
 
+	if (!send_preamble(flow))
+		return 0; /* work() comes again when there is room */
 	while (flow->can_read && !flow->host_eof && moved < ROUND_BYTES) {
 		struct iovec iov[RECV_PIECES];
 		struct msghdr msg = {.msg_iov = iov};
@@ -213,6 +262,8 @@ static int move_to_guest(struct flow_tcp *flow)
 		moved += (size_t)got;
 	}
 	flow->table->bytes_to_guests += moved;
+	if (flow->inbound)
+		flow->inbound->traffic->to_guest += moved;
 	if (moved >= ROUND_BYTES)
 		conn_schedule(flow->conn);
 	return 0;
@@ -424,24 +475,49 @@ void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
 	conn_accept(conn);
 }
 
-int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
-		const struct endpoint *from, const struct endpoint *guest,
-		flow_tcp_opened_fn *opened, void *arg)
+static int inbound_new(const struct flow_tcp_inbound *from, struct inbound **ret)
 {
+	struct inbound *inbound;
+
+	if (from->preamble_size > FLOW_TCP_PREAMBLE_MAX)
+		return -EINVAL;
+	inbound = calloc(1, sizeof(*inbound));
+	if (!inbound)
+		return -ENOMEM;
+	inbound->traffic = from->traffic;
+	inbound->opened = from->opened;
+	inbound->closed = from->closed;
+	inbound->arg = from->arg;
+	inbound->preamble_size = (uint8_t)from->preamble_size;
+	if (from->preamble_size)
+		memcpy(inbound->preamble, from->preamble, from->preamble_size);
+	*ret = inbound;
+	return 0;
+}
+
+int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
+		const struct flow_tcp_inbound *from)
+{
+	struct inbound *inbound;
 	struct flow_tcp *flow;
-	int r = flow_new(table, fd, FLOW_OPENING, &flow);
+	int r = inbound_new(from, &inbound);
 
 	if (r < 0)
 		return r;
-	flow->opened = opened;
-	flow->opened_arg = arg;
-	r = conn_connect(stack, from, guest, &flow_ops, flow, &flow->conn);
+	r = flow_new(table, from->fd, FLOW_OPENING, &flow);
 	if (r < 0) {
-		flow->opened = NULL;
+		free(inbound);
+		return r;
+	}
+	r = conn_connect(stack, from->from, from->guest, &flow_ops, flow, &flow->conn);
+	if (r < 0) {
 		loop_fd_free(flow->watch);
 		flow->watch = NULL;
 		flow->fd = -1;
 		flow_free(flow, false);
+		free(inbound);
+		return r;
 	}
-	return r;
+	flow->inbound = inbound;
+	return 0;
 }

@@ -45,14 +45,33 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 /* The same with a connected stream socket, which is taken over. */
 void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
 
-/* Called once for flow_tcp_in(): whether the guest took the connection. */
-typedef void flow_tcp_opened_fn(void *arg, bool accepted);
+/* Longest text that a guest can be sent before the client's bytes. */
+#define FLOW_TCP_PREAMBLE_MAX 64
 
-/* Dials `guest` from `from` for an accepted client, whose socket is taken over on success. `opened`
- * may be NULL. Returns 0 or what conn_connect() says; -EADDRINUSE means that another `from` may do.
- */
-int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack, int fd,
-		const struct endpoint *from, const struct endpoint *guest,
-		flow_tcp_opened_fn *opened, void *arg);
+/* Payload bytes. */
+struct flow_tcp_traffic {
+	uint64_t to_host;
+	uint64_t to_guest;
+};
+
+/* A client of a published port, and who wants to know what becomes of it. */
+struct flow_tcp_inbound {
+	int fd;                      /* accepted; taken over on success */
+	const struct endpoint *from; /* as whom the guest is dialled; borrowed, as all here */
+	const struct endpoint *guest;
+	const void *preamble;             /* what the guest gets first; copied */
+	size_t preamble_size;             /* at most FLOW_TCP_PREAMBLE_MAX; 0: nothing */
+	struct flow_tcp_traffic *traffic; /* counted up as bytes move, until `closed` */
+	/* Called once each, in this order: whether the guest took the connection; and when it is
+	 * over. Not at all when flow_tcp_in() fails. */
+	void (*opened)(void *arg, bool accepted);
+	void (*closed)(void *arg);
+	void *arg;
+};
+
+/* Dials the guest for a client. Returns 0 or what conn_connect() says; -EADDRINUSE means that
+ * another `from` may do. */
+int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
+		const struct flow_tcp_inbound *inbound);
 
 #endif

@@ -35,7 +35,8 @@ struct forward {
 	struct publish_udp_port *udp;
 	uint64_t connections;
 	uint64_t refused;
-	unsigned refs; /* the table, and each TCP connection that the guest has not answered yet */
+	struct flow_tcp_traffic traffic;
+	unsigned refs; /* the table, and each TCP connection made through it */
 };
 
 struct publish {
@@ -101,7 +102,11 @@ static void on_opened(void *arg, bool accepted)
 
 	if (!accepted)
 		forward->refused++;
-	forward_unref(forward);
+}
+
+static void on_closed(void *arg)
+{
+	forward_unref(arg);
 }
 
 static void serve_client(struct forward *forward, int fd, const struct endpoint *client)
@@ -114,8 +119,16 @@ static void serve_client(struct forward *forward, int fd, const struct endpoint 
 	forward->connections++;
 	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
 		forward->refs++;
-		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack, fd, &from,
-				&forward->spec.remote, on_opened, forward);
+		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack,
+				&(struct flow_tcp_inbound){
+					.fd = fd,
+					.from = &from,
+					.guest = &forward->spec.remote,
+					.traffic = &forward->traffic,
+					.opened = on_opened,
+					.closed = on_closed,
+					.arg = forward,
+				});
 		if (r == 0)
 			return;
 		forward_unref(forward);
