@@ -15,6 +15,7 @@
 #include "base/csum.h"
 #include "base/log.h"
 #include "base/wire.h"
+#include "netstack/router_adv.h"
 #include "netstack/stack_private.h"
 
 LOG_MODULE("stack");
@@ -360,6 +361,7 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 		if (stack->handler->port_gone)
 			stack->handler->port_gone(stack->handler_arg, port);
 	}
+	router_adv_port_changed(stack->router_adv, attached);
 	if (stack->handler->port_changed)
 		stack->handler->port_changed(stack->handler_arg, port, link, attached);
 }
@@ -451,6 +453,7 @@ void stack_free(struct stack *stack)
 {
 	if (!stack)
 		return;
+	router_adv_free(stack->router_adv);
 	if (stack->tcp.tick)
 		conn_table_destroy(stack);
 	if (stack->netif.state)
