@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "dns/dns_reverse.h"
 
@@ -25,17 +26,18 @@ void dns_local_destroy(struct dns_local *local)
 
 int dns_local_add_built_ins(struct dns_local *local)
 {
-	static const char *const zones[] = {"docker.internal", "containers.internal", "internal"};
+	static const char *const zones[] = {"containers.internal", "docker.internal", "internal"};
 
+	/* What is added later is listed first. */
 	for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++) {
 		const struct {
 			const char *name;
 			const struct addr *addr;
 		} names[] = {
-			{"gateway", &local->gateway4},
-			{"gateway", &local->gateway6},
-			{"host", &local->host4},
 			{"host", &local->host6},
+			{"host", &local->host4},
+			{"gateway", &local->gateway6},
+			{"gateway", &local->gateway4},
 		};
 
 		for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
@@ -76,6 +78,13 @@ static void add_if_wanted(const struct dns_query *query, const struct addr *addr
 		dns_answer_add_addr(answer, addr, DNS_LOCAL_TTL_S);
 }
 
+/* Says that there is no such name: not for what we know of it, but for what we don't. */
+static void deny(struct dns_answer *answer)
+{
+	answer->rcode = DNS_RCODE_NXDOMAIN;
+	answer->is_default = true;
+}
+
 /* Gives an answer without records the SOA that lets it be cached: that of the zone, which is the
  * last `zone_size` bytes of the name. */
 static void finish(const struct dns_query *query, size_t zone_size, struct dns_answer *answer)
@@ -112,15 +121,14 @@ static bool answer_record(const struct dns_local *local, const struct dns_query 
 	zone_size = zone->is_shared ? name->size : zone->name.size;
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		const struct dns_zone *record_zone;
-		const struct dns_zone_record *record = wants_family(query, families[i])
-							       ? dns_zones_find(&local->zones, name,
-										families[i],
-										&record_zone)
-							       : NULL;
+		const struct dns_zone_record *record;
 
+		if (!wants_family(query, families[i]))
+			continue;
+		record = dns_zones_find(&local->zones, name, families[i], &record_zone);
 		/* A record of a shorter zone must not fill in for what this one leaves empty. */
-		if (record && record_zone == zone)
-			add_if_wanted(query, &record->conf.ip, answer);
+		for (; record && record_zone == zone; record = dns_zone_next_like(zone, record))
+			dns_answer_add_addr(answer, &record->conf.ip, DNS_LOCAL_TTL_S);
 	}
 	finish(query, zone_size, answer);
 	return true;
@@ -138,12 +146,31 @@ static bool single_label(const struct dns_name *name, char to[static DNS_LABEL_M
 	return true;
 }
 
+/*
+ * Names that a guest can't have by asking for them: what all guests' software looks up by these
+ * names in the domain that they search would then be its to answer (a web proxy for everybody, a
+ * tunnel), or it would pass for us.
+ */
+static bool is_reserved(const char *label)
+{
+	static const char *const names[] = {"wpad",    "isatap", "localhost", "broadcasthost",
+					    "gateway", "host",   "vm"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcasecmp(label, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool find_guest(const struct dns_local *local, const struct dns_query *query,
 		       const char *label, struct dns_answer *answer)
 {
 	static const sa_family_t families[] = {AF_INET, AF_INET6};
 	bool is_known = false;
 
+	if (is_reserved(label))
+		return false;
 	for (size_t i = 0; local->guests.addr_of && i < 2; i++) {
 		struct addr addr = {.family = AF_UNSPEC};
 
@@ -171,9 +198,10 @@ static bool answer_guest(const struct dns_local *local, const struct dns_query *
 	} else {
 		dns_name_cut(name, domain, &front);
 		if (!single_label(&front, label) || !find_guest(local, query, label, answer))
-			answer->rcode = DNS_RCODE_NXDOMAIN;
+			deny(answer);
 	}
 	finish(query, domain->size, answer);
+	answer->is_default |= name->size == domain->size && answer->count == 0;
 	return true;
 }
 
@@ -199,7 +227,7 @@ static bool answer_default(const struct dns_local *local, const struct dns_query
 	bool has_default = zone && zone->default_ip.family != AF_UNSPEC;
 
 	if (above && !has_default) {
-		answer->rcode = DNS_RCODE_NXDOMAIN;
+		deny(answer);
 		finish(query, above->name.size, answer);
 		return true;
 	}
@@ -208,8 +236,9 @@ static bool answer_default(const struct dns_local *local, const struct dns_query
 	if (has_default)
 		add_if_wanted(query, &zone->default_ip, answer);
 	else if (name->size != zone->name.size && !dns_zone_has_below(zone, name))
-		answer->rcode = DNS_RCODE_NXDOMAIN;
+		deny(answer);
 	finish(query, zone->name.size, answer);
+	answer->is_default |= !has_default && name->size == zone->name.size;
 	return true;
 }
 
@@ -225,7 +254,7 @@ static bool name_of(const struct dns_local *local, const struct addr *addr, stru
 		return true;
 	}
 	if (local->guest_domain.size > 1 && local->guests.name_of &&
-	    local->guests.name_of(local->guests.arg, addr, label) == 0 &&
+	    local->guests.name_of(local->guests.arg, addr, label) == 0 && !is_reserved(label) &&
 	    dns_name_parse(label, &front) == 0 &&
 	    dns_name_join(&front, &local->guest_domain, ret) == 0)
 		return true;
@@ -259,11 +288,23 @@ static bool answer_reverse(const struct dns_local *local, const struct dns_query
 		if (wants(query, DNS_TYPE_PTR))
 			dns_answer_add_ptr(answer, &target, DNS_LOCAL_TTL_S);
 	} else if (is_host || reverse.is_malformed) {
-		answer->rcode = DNS_RCODE_NXDOMAIN;
+		deny(answer);
 	}
 	finish(query, dns_reverse_zone_size(name, &reverse, is_loopback ? 8 : subnet->length),
 	       answer);
 	return true;
+}
+
+/* Class CH is about the server itself, and the host's isn't the guests' business. */
+static void answer_chaos(const struct dns_query *query, const struct dns_name *name,
+			 struct dns_answer *answer)
+{
+	static const struct dns_name version = {14, "\007version\004bind"};
+
+	if (!dns_name_equal(name, &version) || !wants(query, DNS_TYPE_TXT))
+		answer->rcode = DNS_RCODE_REFUSED;
+	else
+		dns_answer_add_text(answer, "netproxy");
 }
 
 bool dns_local_answer(const struct dns_local *local, const struct dns_query *query,
@@ -272,14 +313,18 @@ bool dns_local_answer(const struct dns_local *local, const struct dns_query *que
 	struct dns_name name = query->name;
 
 	dns_answer_init(ret, DNS_RCODE_NOERROR);
+	dns_name_lower(&name);
+	if (query->class == DNS_CLASS_CH) {
+		answer_chaos(query, &name, ret);
+		return true;
+	}
 	if (query->class != DNS_CLASS_IN && query->class != DNS_CLASS_ANY)
 		return false;
-	dns_name_lower(&name);
 	if (dns_name_is_within(&name, &localhost)) {
 		answer_localhost(query, ret);
 		return true;
 	}
-	return answer_record(local, query, &name, ret) || answer_guest(local, query, &name, ret) ||
-	       answer_hosts(local, query, &name, ret) || answer_reverse(local, query, &name, ret) ||
+	return answer_record(local, query, &name, ret) || answer_hosts(local, query, &name, ret) ||
+	       answer_guest(local, query, &name, ret) || answer_reverse(local, query, &name, ret) ||
 	       answer_default(local, query, &name, ret);
 }

@@ -4,10 +4,15 @@
  * name, the host's hosts file, localhost (RFC 6761), and the addresses of our own subnets in
  * reverse. It does no I/O.
  *
- * Who wins, first to last: localhost; records of zones (the longest zone first); guests; the hosts
- * file; a zone's default address; a zone's "no such name". What none of them claims is relayed,
- * never denied. Where we override single names in somebody else's domain (shared zones, the hosts
- * file), only questions for addresses are ours.
+ * Who wins, first to last: localhost; records of zones (the longest zone first); the hosts file;
+ * guests, who choose their names themselves, and so come behind all that the user chose; a zone's
+ * default address; a zone's "no such name". What none of them claims is relayed, never denied.
+ * Where we override single names in somebody else's domain (shared zones, the hosts file), only
+ * questions for addresses are ours.
+ *
+ * A guest's name that could be used against the others (wpad, isatap, localhost, and the names that
+ * we go by) is not known here at all. Of guests with the same name, the first has it, for as long
+ * as its lease lasts (dhcp_pool.h).
  */
 #ifndef DNS_DNS_LOCAL_H
 #define DNS_DNS_LOCAL_H

@@ -33,20 +33,28 @@ static bool copy_word(const char *word, size_t size, char to[static WORD_MAX])
 	return true;
 }
 
-static int parse_scope(const char *text, uint32_t *ret)
+/* The index of the interface of that name or number; 0: there is none of that name. */
+static uint32_t scope_index(const char *scope)
 {
+	unsigned index = if_nametoindex(scope);
+	unsigned long number;
 	char *end;
-	unsigned index = if_nametoindex(text);
 
-	if (index == 0) {
-		unsigned long number = strtoul(text, &end, 10);
+	if (index)
+		return index;
+	number = strtoul(scope, &end, 10);
+	return scope[0] >= '0' && scope[0] <= '9' && !*end && number <= UINT32_MAX
+		       ? (uint32_t)number
+		       : 0;
+}
 
-		if (text[0] < '0' || text[0] > '9' || *end || number == 0 || number > UINT32_MAX)
-			return -EINVAL;
-		index = (unsigned)number;
-	}
-	*ret = index;
-	return 0;
+/* The kernel's rule for names of interfaces. */
+static bool is_scope(const char *text)
+{
+	size_t size = strlen(text);
+
+	return size > 0 && size < IF_NAMESIZE && strcmp(text, "0") != 0 &&
+	       strcspn(text, "/:%] \t\r\n\v\f") == size;
 }
 
 /* Parts "[address]:port", "address:port" (IPv4 only) and "address"; `address` is changed. */
@@ -89,9 +97,10 @@ int dns_resolver_parse(const char *text, struct dns_resolver *ret)
 		*scope++ = '\0';
 	if (addr_parse(address, &resolver.endpoint.addr) < 0)
 		return -EINVAL;
-	if (scope && (resolver.endpoint.addr.family != AF_INET6 ||
-		      parse_scope(scope, &resolver.scope_id) < 0))
+	if (scope && (resolver.endpoint.addr.family != AF_INET6 || !is_scope(scope)))
 		return -EINVAL;
+	if (scope)
+		memcpy(resolver.scope, scope, strlen(scope));
 	/* 0.0.0.0 and :: mean "this host" to libc's resolver. */
 	if (addr_is_any(&resolver.endpoint.addr)) {
 		bool is_v4 = resolver.endpoint.addr.family == AF_INET;
@@ -166,24 +175,24 @@ const char *dns_resolver_format(const struct dns_resolver *resolver,
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (!resolver->scope_id)
+	if (!resolver->scope[0])
 		return endpoint_format(&resolver->endpoint, to);
-	snprintf(to, DNS_RESOLVER_TEXT_MAX, "[%s%%%u]:%u",
-		 addr_format(&resolver->endpoint.addr, text), resolver->scope_id,
+	snprintf(to, DNS_RESOLVER_TEXT_MAX, "[%s%%%s]:%u",
+		 addr_format(&resolver->endpoint.addr, text), resolver->scope,
 		 resolver->endpoint.port);
 	return to;
 }
 
 bool dns_resolver_equal(const struct dns_resolver *a, const struct dns_resolver *b)
 {
-	return endpoint_equal(&a->endpoint, &b->endpoint) && a->scope_id == b->scope_id;
+	return endpoint_equal(&a->endpoint, &b->endpoint) && strcmp(a->scope, b->scope) == 0;
 }
 
 socklen_t dns_resolver_sockaddr(const struct dns_resolver *resolver, struct sockaddr_storage *ret)
 {
 	socklen_t size = endpoint_to_sockaddr(&resolver->endpoint, ret);
 
-	if (ret->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)ret)->sin6_scope_id = resolver->scope_id;
+	if (ret->ss_family == AF_INET6 && resolver->scope[0])
+		((struct sockaddr_in6 *)ret)->sin6_scope_id = scope_index(resolver->scope);
 	return size;
 }

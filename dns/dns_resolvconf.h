@@ -3,6 +3,7 @@
 #ifndef DNS_DNS_RESOLVCONF_H
 #define DNS_DNS_RESOLVCONF_H
 
+#include <net/if.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,13 +14,15 @@
 #define DNS_RESOLVCONF_SIZE_MAX 65536
 #define DNS_RESOLVERS_MAX       4 /* asked for one query; libc reads three */
 #define DNS_SEARCH_MAX          16
-/* Room for the text of a resolver, "[fe80::1%4294967295]:53". */
-#define DNS_RESOLVER_TEXT_MAX (ENDPOINT_TEXT_MAX + 12)
+/* Room for the text of a resolver, "[fe80::1%eth0]:53". */
+#define DNS_RESOLVER_TEXT_MAX (ENDPOINT_TEXT_MAX + IF_NAMESIZE)
 
 /* Somebody who answers DNS queries. */
 struct dns_resolver {
 	struct endpoint endpoint;
-	uint32_t scope_id; /* interface of a link-local IPv6 address, else 0 */
+	/* The interface of a link-local IPv6 address, by name or number, else "". It is looked up
+	 * whenever a query goes there: interfaces come and go, and their numbers change. */
+	char scope[IF_NAMESIZE];
 };
 
 struct dns_resolvconf {

@@ -248,16 +248,24 @@ static void refresh(struct dns_server *server)
 	}
 }
 
+/* The route with the longest suffix that the name is in, or NULL. */
+static const struct route *find_route(const struct dns_server *server, const struct dns_name *name)
+{
+	for (size_t i = 0; i < server->route_count; i++) {
+		if (dns_name_is_within(name, &server->routes[i].suffix))
+			return &server->routes[i];
+	}
+	return NULL;
+}
+
 static const struct dns_resolver *choose_resolvers(const struct dns_server *server,
 						   const struct dns_name *name, size_t *ret_count)
 {
-	for (size_t i = 0; i < server->route_count; i++) {
-		const struct route *route = &server->routes[i];
+	const struct route *route = find_route(server, name);
 
-		if (dns_name_is_within(name, &route->suffix)) {
-			*ret_count = route->resolver_count;
-			return route->resolvers;
-		}
+	if (route) {
+		*ret_count = route->resolver_count;
+		return route->resolvers;
 	}
 	if (server->resolver_count) {
 		*ret_count = server->resolver_count;
@@ -265,6 +273,21 @@ static const struct dns_resolver *choose_resolvers(const struct dns_server *serv
 	}
 	*ret_count = server->resolvconf.resolver_count;
 	return server->resolvconf.resolvers;
+}
+
+/* Whether we answer by ourselves. A route for a domain of ours, or within it, is where names are
+ * looked for that we don't know. */
+static bool answer_locally(const struct dns_server *server, const struct dns_query *query,
+			   struct dns_answer *ret)
+{
+	const struct route *route;
+
+	if (!dns_local_answer(&server->local, query, ret))
+		return false;
+	if (!ret->is_default)
+		return true;
+	route = find_route(server, &query->name);
+	return !route || route->suffix.size < ret->soa_size;
 }
 
 static void respond_answer(enum dns_transport transport, const struct dns_query *query,
@@ -407,7 +430,7 @@ int dns_server_query(struct dns_server *server, enum dns_transport transport,
 		return 0;
 	}
 	refresh(server);
-	if (dns_local_answer(&server->local, &query, &answer)) {
+	if (answer_locally(server, &query, &answer)) {
 		stats->local++;
 		respond_answer(transport, &query, &answer, respond, arg);
 		return 0;
@@ -437,6 +460,12 @@ int dns_server_add_zone(struct dns_server *server, const struct dns_zone_conf *c
 			size_t error_size)
 {
 	return dns_zones_add(&server->local.zones, conf, error, error_size);
+}
+
+int dns_server_put_zone(struct dns_server *server, const struct dns_zone_conf *conf, char *error,
+			size_t error_size)
+{
+	return dns_zones_put(&server->local.zones, conf, error, error_size);
 }
 
 int dns_server_remove_zone(struct dns_server *server, const char *name)

@@ -25,7 +25,8 @@
 
 struct dns_server;
 
-/* Names within `suffix` go to resolvers of their own. */
+/* Names within `suffix` go to resolvers of their own. Where the suffix is a domain of ours, or lies
+ * in one, these are the names that we don't know. */
 struct dns_route_conf {
 	const char *suffix;
 	const struct dns_resolver *resolvers;
@@ -98,8 +99,10 @@ void dns_server_cancel(struct dns_server *server, dns_respond_fn *respond, void 
  */
 int dns_server_serve_stream(struct dns_server *server, int fd, const struct endpoint *client);
 
-/* See dns_zones_add() and dns_zones_remove(). */
+/* See dns_zones_add(), dns_zones_put() and dns_zones_remove(). */
 int dns_server_add_zone(struct dns_server *server, const struct dns_zone_conf *conf, char *error,
+			size_t error_size);
+int dns_server_put_zone(struct dns_server *server, const struct dns_zone_conf *conf, char *error,
 			size_t error_size);
 int dns_server_remove_zone(struct dns_server *server, const char *name);
 /* For listing: of each zone its `text`, `default_ip`, and of its records `conf`. Borrowed until the

@@ -7,6 +7,7 @@
 
 #define DNS_POINTER_SIZE    2
 #define DNS_EDNS_OPTION_EDE 15
+#define DNS_EDNS_DO         0x8000
 #define DNS_EDE_TEXT_MAX    64
 
 /* The SOA record's numbers, as RFC 6303 gives them for local zones; only the last one, the time to
@@ -239,6 +240,7 @@ static enum dns_rcode parse_records(struct wire_reader *r, unsigned count, struc
 		if (query->has_edns || owner.size != 1)
 			return DNS_RCODE_FORMERR;
 		query->has_edns = true;
+		query->dnssec_ok = ttl & DNS_EDNS_DO;
 		query->udp_size = class > DNS_UDP_SIZE_MIN ? class : DNS_UDP_SIZE_MIN;
 		version = (uint8_t)(ttl >> 16);
 	}
@@ -281,6 +283,7 @@ void dns_answer_init(struct dns_answer *answer, enum dns_rcode rcode)
 	/* The records are 2 KiB; none of them is read before it is set. */
 	answer->rcode = rcode;
 	answer->is_authoritative = false;
+	answer->is_default = false;
 	answer->count = 0;
 	answer->soa_size = 0;
 	answer->soa_is_answer = false;
@@ -310,17 +313,25 @@ void dns_answer_add_ptr(struct dns_answer *answer, const struct dns_name *target
 	};
 }
 
+void dns_answer_add_text(struct dns_answer *answer, const char *text)
+{
+	if (answer->count == DNS_ANSWER_RECORDS_MAX)
+		return;
+	answer->records[answer->count++] = (struct dns_record){.type = DNS_TYPE_TXT, .text = text};
+}
+
 /* A pointer into the question's name, which starts right behind the header. */
 static void put_question_pointer(struct wire_writer *w, size_t offset)
 {
 	wire_put_be16(w, (uint16_t)(0xc000 | (DNS_HEADER_SIZE + offset)));
 }
 
-static void put_record(struct wire_writer *w, const struct dns_record *record)
+static void put_record(struct wire_writer *w, const struct dns_query *query,
+		       const struct dns_record *record)
 {
 	put_question_pointer(w, 0);
 	wire_put_be16(w, (uint16_t)record->type);
-	wire_put_be16(w, DNS_CLASS_IN);
+	wire_put_be16(w, query->class == DNS_CLASS_CH ? DNS_CLASS_CH : DNS_CLASS_IN);
 	wire_put_be32(w, record->ttl_s);
 	if (record->type == DNS_TYPE_A) {
 		wire_put_be16(w, sizeof(record->addr.v4));
@@ -328,6 +339,12 @@ static void put_record(struct wire_writer *w, const struct dns_record *record)
 	} else if (record->type == DNS_TYPE_AAAA) {
 		wire_put_be16(w, sizeof(record->addr.v6));
 		wire_put_bytes(w, &record->addr.v6, sizeof(record->addr.v6));
+	} else if (record->type == DNS_TYPE_TXT) {
+		size_t size = strnlen(record->text, UINT8_MAX);
+
+		wire_put_be16(w, (uint16_t)(1 + size));
+		wire_put_u8(w, (uint8_t)size);
+		wire_put_bytes(w, record->text, size);
 	} else {
 		wire_put_be16(w, record->target.size);
 		wire_put_bytes(w, record->target.wire, record->target.size);
@@ -353,14 +370,15 @@ static void put_soa(struct wire_writer *w, size_t owner_offset)
 	wire_put_be32(w, DNS_SOA_NEGATIVE_S);
 }
 
-static void put_opt(struct wire_writer *w, const struct dns_answer *answer)
+static void put_opt(struct wire_writer *w, const struct dns_query *query,
+		    const struct dns_answer *answer)
 {
 	size_t text_size = answer->ede_text ? strnlen(answer->ede_text, DNS_EDE_TEXT_MAX) : 0;
 
 	wire_put_u8(w, 0);
 	wire_put_be16(w, DNS_TYPE_OPT);
 	wire_put_be16(w, DNS_UDP_SIZE_OURS);
-	wire_put_be32(w, (uint32_t)answer->rcode >> 4 << 24);
+	wire_put_be32(w, (uint32_t)answer->rcode >> 4 << 24 | (query->dnssec_ok ? DNS_EDNS_DO : 0));
 	if (answer->ede == DNS_EDE_NONE) {
 		wire_put_be16(w, 0);
 		return;
@@ -401,18 +419,18 @@ size_t dns_answer_encode(const struct dns_query *query, const struct dns_answer 
 	put_head(&w, query, flags, answer->count + (has_soa && answer->soa_is_answer),
 		 has_soa && !answer->soa_is_answer);
 	for (unsigned i = 0; i < answer->count; i++)
-		put_record(&w, &answer->records[i]);
+		put_record(&w, query, &answer->records[i]);
 	if (has_soa)
 		put_soa(&w, query->name.size - answer->soa_size);
 	if (query->has_edns)
-		put_opt(&w, answer);
+		put_opt(&w, query, answer);
 	if (wire_fits(&w))
 		return wire_written(&w);
 
 	w = wire_writer(to, limit);
 	put_head(&w, query, flags | DNS_FLAG_TC, 0, 0);
 	if (query->has_edns)
-		put_opt(&w, answer);
+		put_opt(&w, query, answer);
 	return wire_written(&w);
 }
 
@@ -455,6 +473,6 @@ size_t dns_reply_truncate(const struct dns_query *query, const void *reply,
 	wire_skip(&r, 2);
 	put_head(&w, query, wire_be16(&r) | DNS_FLAG_TC, 0, 0);
 	if (query->has_edns)
-		put_opt(&w, &answer);
+		put_opt(&w, query, &answer);
 	return wire_written(&w);
 }

@@ -50,6 +50,7 @@ enum dns_type {
 	DNS_TYPE_A = 1,
 	DNS_TYPE_SOA = 6,
 	DNS_TYPE_PTR = 12,
+	DNS_TYPE_TXT = 16,
 	DNS_TYPE_AAAA = 28,
 	DNS_TYPE_OPT = 41,
 	DNS_TYPE_SVCB = 64,
@@ -59,7 +60,7 @@ enum dns_type {
 	DNS_TYPE_ANY = 255,
 };
 
-enum dns_class { DNS_CLASS_IN = 1, DNS_CLASS_ANY = 255 };
+enum dns_class { DNS_CLASS_IN = 1, DNS_CLASS_CH = 3, DNS_CLASS_ANY = 255 };
 
 /* Extended DNS errors (RFC 8914) that we send: they let `dig` in the guest say what failed. */
 enum dns_ede {
@@ -86,16 +87,18 @@ struct dns_query {
 	uint16_t type;
 	uint16_t class;
 	bool has_edns;
+	bool dnssec_ok;    /* the DO bit, which replies repeat (RFC 3225) */
 	uint16_t udp_size; /* largest UDP reply that the client takes, at least DNS_UDP_SIZE_MIN */
 };
 
 /* One record of an answer of ours; its owner is the name that was asked for. */
 struct dns_record {
-	enum dns_type type; /* A, AAAA or PTR */
+	enum dns_type type; /* A, AAAA, PTR or TXT */
 	uint32_t ttl_s;
 	union {
 		struct addr addr;       /* A, AAAA */
 		struct dns_name target; /* PTR */
+		const char *text;       /* TXT: one string; borrowed */
 	};
 };
 
@@ -105,6 +108,7 @@ struct dns_record {
 struct dns_answer {
 	enum dns_rcode rcode;
 	bool is_authoritative;
+	bool is_default; /* a denial of what we don't know; whoever knows more may say otherwise */
 	unsigned count;
 	struct dns_record records[DNS_ANSWER_RECORDS_MAX];
 	/* For negative caching (RFC 2308): a SOA record owned by the last `soa_size` bytes of the
@@ -147,6 +151,8 @@ void dns_answer_init(struct dns_answer *answer, enum dns_rcode rcode);
 /* Appends a record; ignored when the answer is full. */
 void dns_answer_add_addr(struct dns_answer *answer, const struct addr *addr, uint32_t ttl_s);
 void dns_answer_add_ptr(struct dns_answer *answer, const struct dns_name *target, uint32_t ttl_s);
+/* `text`, up to 255 bytes, is borrowed until the answer is encoded; its TTL is 0. */
+void dns_answer_add_text(struct dns_answer *answer, const char *text);
 /* Encodes the reply to `query` in at most `limit` bytes of `to` (at least DNS_UDP_SIZE_MIN of
  * them); where the records don't fit, they are left out and TC is set. Returns the size. */
 size_t dns_answer_encode(const struct dns_query *query, const struct dns_answer *answer, void *to,

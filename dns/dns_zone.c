@@ -118,22 +118,23 @@ out:
 	return r;
 }
 
-static bool record_is(const struct dns_zone_record *record, const struct dns_record_conf *conf)
+/* Whether a record answers for the same names as `conf`. */
+static bool record_is_like(const struct dns_zone_record *record, const struct dns_record_conf *conf)
 {
 	const char *regexp = conf->regexp && *conf->regexp ? conf->regexp : NULL;
 
-	if (!addr_equal(&record->conf.ip, &conf->ip) ||
-	    strcmp(record->conf.name, conf->name ? conf->name : "") != 0)
+	if (strcmp(record->conf.name, conf->name ? conf->name : "") != 0)
 		return false;
 	if (!record->conf.regexp || !regexp)
 		return record->conf.regexp == regexp;
 	return strcmp(record->conf.regexp, regexp) == 0;
 }
 
-static bool zone_has(const struct dns_zone *zone, const struct dns_record_conf *conf)
+static bool have_record(struct dns_zone_record *const *records, size_t count,
+			const struct dns_record_conf *conf)
 {
-	for (size_t i = 0; i < zone->record_count; i++) {
-		if (record_is(zone->records[i], conf))
+	for (size_t i = 0; i < count; i++) {
+		if (addr_equal(&records[i]->conf.ip, &conf->ip) && record_is_like(records[i], conf))
 			return true;
 	}
 	return false;
@@ -183,51 +184,138 @@ static size_t count_regexps(struct dns_zone_record *const *records, size_t count
 	return regexps;
 }
 
-/* Makes the records of `conf` that the zone hasn't got, in front of a copy of those that it has. */
-static int merge_records(const struct dns_zones *zones, const struct dns_zone *zone,
-			 const struct dns_zone_conf *conf, char *error, size_t error_size,
-			 struct dns_zone_record ***ret_records, size_t *ret_new_count)
-{
-	struct dns_zone_record **records;
-	size_t count = 0;
-	int r = 0;
+/* What becomes of the records that a zone has when others come. */
+enum keep { KEEP_ALL, KEEP_BUILT_IN };
 
-	if (conf->record_count > DNS_RECORDS_MAX - zones->record_count)
-		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
-			    DNS_RECORDS_MAX);
-	records = calloc(conf->record_count + zone->record_count + 1, sizeof(*records));
-	if (!records)
-		return fail(error, error_size, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < conf->record_count && r == 0; i++) {
-		if (zone_has(zone, &conf->records[i]))
+/* A zone's records as they are to be: new ones, owned, and behind them those that stay. */
+struct merge {
+	struct dns_zone_record **records;
+	size_t new_count;
+	size_t count;
+};
+
+static void merge_undo(struct merge *merge)
+{
+	for (size_t i = 0; i < merge->new_count; i++)
+		record_free(merge->records[i]);
+	free(merge->records);
+}
+
+/* Whether a record is still there when those of `conf` come. Given again, one moves to the front.
+ */
+static bool stays(const struct dns_zone_record *record, const struct dns_zone_conf *conf,
+		  enum keep keep)
+{
+	if (record->is_built_in || keep == KEEP_BUILT_IN)
+		return record->is_built_in;
+	for (size_t i = 0; i < conf->record_count; i++) {
+		if (addr_equal(&record->conf.ip, &conf->records[i].ip) &&
+		    record_is_like(record, &conf->records[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Makes the records of `conf` that aren't there already; `kept` are those that stay. */
+static int merge_new(struct merge *merge, struct dns_zone_record *const *kept, size_t kept_count,
+		     const struct dns_name *zone, const struct dns_zone_conf *conf, unsigned batch,
+		     char *error, size_t error_size)
+{
+	for (size_t i = 0; i < conf->record_count; i++) {
+		struct dns_zone_record **to = &merge->records[merge->new_count];
+
+		if (have_record(kept, kept_count, &conf->records[i]) ||
+		    have_record(merge->records, merge->new_count, &conf->records[i]))
 			continue;
-		r = record_new(&conf->records[i], &zone->name, error, error_size, &records[count]);
-		if (r == 0)
-			count++;
+		int r = record_new(&conf->records[i], zone, error, error_size, to);
+		if (r < 0)
+			return r;
+		(*to)->batch = batch;
+		merge->new_count++;
 	}
-	if (r == 0 && zones->regexp_count + count_regexps(records, count) > DNS_REGEXPS_MAX)
-		r = fail(error, error_size, -ENOSPC,
-			 "there may be at most %d regular expressions in DNS zones",
-			 DNS_REGEXPS_MAX);
-	if (r != 0) {
-		while (count > 0)
-			record_free(records[--count]);
-		free(records);
-		return r;
-	}
-	if (zone->record_count)
-		memcpy(records + count, zone->records, zone->record_count * sizeof(*records));
-	*ret_records = records;
-	*ret_new_count = count;
 	return 0;
 }
 
-static int add_zone(struct dns_zones *zones, const struct dns_zone_conf *conf, bool is_built_in,
-		    char *error, size_t error_size)
+/* Whether there is room when the zone's records become those of the merge. */
+static int check_room(const struct dns_zones *zones, const struct dns_zone *zone,
+		      const struct merge *merge, char *error, size_t error_size)
 {
-	struct dns_zone_record **records = NULL;
+	size_t regexps = zones->regexp_count - count_regexps(zone->records, zone->record_count) +
+			 count_regexps(merge->records, merge->count);
+
+	if (zones->record_count - zone->record_count + merge->count > DNS_RECORDS_MAX)
+		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
+			    DNS_RECORDS_MAX);
+	if (regexps > DNS_REGEXPS_MAX)
+		return fail(error, error_size, -ENOSPC,
+			    "there may be at most %d regular expressions in DNS zones",
+			    DNS_REGEXPS_MAX);
+	return 0;
+}
+
+static int merge_records(const struct dns_zones *zones, const struct dns_zone *zone,
+			 const struct dns_zone_conf *conf, enum keep keep, char *error,
+			 size_t error_size, struct merge *ret_merge)
+{
+	struct merge merge = {0};
+	struct dns_zone_record **kept;
+	size_t kept_count = 0;
+
+	if (conf->record_count > DNS_RECORDS_MAX)
+		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
+			    DNS_RECORDS_MAX);
+	merge.records = calloc(conf->record_count + zone->record_count + 1,
+			       sizeof(struct dns_zone_record *));
+	if (!merge.records)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	/* Behind the room for as many new ones as there may be. */
+	kept = merge.records + conf->record_count;
+	for (size_t i = 0; i < zone->record_count; i++) {
+		if (stays(zone->records[i], conf, keep))
+			kept[kept_count++] = zone->records[i];
+	}
+	int r = merge_new(&merge, kept, kept_count, &zone->name, conf, zones->batch + 1, error,
+			  error_size);
+	if (r == 0) {
+		memmove(merge.records + merge.new_count, kept,
+			kept_count * sizeof(struct dns_zone_record *));
+		merge.count = merge.new_count + kept_count;
+		r = check_room(zones, zone, &merge, error, error_size);
+	}
+	if (r < 0) {
+		merge_undo(&merge);
+		return r;
+	}
+	*ret_merge = merge;
+	return 0;
+}
+
+/* Gives a zone its merged records, and frees those that it had and that aren't among them; those
+ * that stay are in the same order. */
+static void take_merge(struct dns_zones *zones, struct dns_zone *zone, const struct merge *merge)
+{
+	size_t kept = merge->new_count;
+
+	zones->record_count += merge->count - zone->record_count;
+	zones->regexp_count += count_regexps(merge->records, merge->count) -
+			       count_regexps(zone->records, zone->record_count);
+	for (size_t i = 0; i < zone->record_count; i++) {
+		if (kept < merge->count && merge->records[kept] == zone->records[i])
+			kept++;
+		else
+			record_free(zone->records[i]);
+	}
+	free(zone->records);
+	zone->records = merge->records;
+	zone->record_count = merge->count;
+	zones->batch++;
+}
+
+static int add_zone(struct dns_zones *zones, const struct dns_zone_conf *conf, enum keep keep,
+		    bool is_built_in, char *error, size_t error_size)
+{
 	struct dns_name name;
-	size_t new_count = 0;
+	struct merge merge = {0};
 
 	if (!conf->name || dns_name_parse(conf->name, &name) < 0)
 		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid zone name",
@@ -240,30 +328,34 @@ static int add_zone(struct dns_zones *zones, const struct dns_zone_conf *conf, b
 	if (is_new && !(zone = zone_new(&name)))
 		return fail(error, error_size, -ENOMEM, "out of memory");
 
-	int r = merge_records(zones, zone, conf, error, error_size, &records, &new_count);
+	int r = merge_records(zones, zone, conf, keep, error, error_size, &merge);
 	if (r < 0) {
 		if (is_new)
 			zone_free(zone);
 		return r;
 	}
-	for (size_t i = 0; i < new_count; i++)
-		records[i]->is_built_in = is_built_in;
-	free(zone->records);
-	zone->records = records;
-	zone->record_count += new_count;
+	for (size_t i = 0; i < merge.new_count; i++)
+		merge.records[i]->is_built_in = is_built_in;
+	take_merge(zones, zone, &merge);
 	zone->default_ip = conf->default_ip;
 	zone->is_shared = zone->name.size == 1 || (is_built_in && (is_new || zone->is_shared));
-	zones->record_count += new_count;
-	zones->regexp_count += count_regexps(records, new_count);
-	if (is_new)
+	if (is_new) {
+		zone->order = zones->order++;
 		insert_zone(zones, zone);
+	}
 	return 0;
 }
 
 int dns_zones_add(struct dns_zones *zones, const struct dns_zone_conf *conf, char *error,
 		  size_t error_size)
 {
-	return add_zone(zones, conf, false, error, error_size);
+	return add_zone(zones, conf, KEEP_ALL, false, error, error_size);
+}
+
+int dns_zones_put(struct dns_zones *zones, const struct dns_zone_conf *conf, char *error,
+		  size_t error_size)
+{
+	return add_zone(zones, conf, KEEP_BUILT_IN, false, error, error_size);
 }
 
 int dns_zones_add_built_in(struct dns_zones *zones, const char *zone, const char *name,
@@ -273,7 +365,7 @@ int dns_zones_add_built_in(struct dns_zones *zones, const char *zone, const char
 	struct dns_zone_conf conf = {.name = zone, .records = &record, .record_count = 1};
 	char error[128];
 
-	return add_zone(zones, &conf, true, error, sizeof(error));
+	return add_zone(zones, &conf, KEEP_ALL, true, error, sizeof(error));
 }
 
 /* Takes a zone's records out, all but the built-in ones. */
@@ -295,6 +387,15 @@ static void drop_records(struct dns_zones *zones, struct dns_zone *zone)
 	zone->record_count = kept;
 }
 
+static size_t built_in_count(const struct dns_zone *zone)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < zone->record_count; i++)
+		count += zone->records[i]->is_built_in;
+	return count;
+}
+
 int dns_zones_remove(struct dns_zones *zones, const char *text)
 {
 	struct dns_name name;
@@ -306,6 +407,9 @@ int dns_zones_remove(struct dns_zones *zones, const char *text)
 
 		if (!dns_name_equal(&zone->name, &name))
 			continue;
+		if (zone->is_shared && zone->record_count == built_in_count(zone) &&
+		    zone->record_count && zone->default_ip.family == AF_UNSPEC)
+			return -EPERM;
 		drop_records(zones, zone);
 		if (zone->record_count) {
 			zone->default_ip = (struct addr){.family = AF_UNSPEC};
@@ -319,6 +423,26 @@ int dns_zones_remove(struct dns_zones *zones, const char *text)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+const struct dns_zone *dns_zones_get(const struct dns_zones *zones, const char *text)
+{
+	struct dns_name name;
+
+	return dns_name_parse(text, &name) == 0 ? find_zone(zones, &name) : NULL;
+}
+
+size_t dns_zones_list(const struct dns_zones *zones,
+		      const struct dns_zone *to[static DNS_ZONES_MAX])
+{
+	for (size_t count = 0; count < zones->count; count++) {
+		size_t i = count;
+
+		for (; i > 0 && to[i - 1]->order > zones->zones[count]->order; i--)
+			to[i] = to[i - 1];
+		to[i] = zones->zones[count];
+	}
+	return zones->count;
 }
 
 /* The text that a zone's regular expressions see, made at most once per lookup. */
@@ -364,6 +488,24 @@ const struct dns_zone_record *dns_zones_find(const struct dns_zones *zones,
 				return record;
 			}
 		}
+	}
+	return NULL;
+}
+
+const struct dns_zone_record *dns_zone_next_like(const struct dns_zone *zone,
+						 const struct dns_zone_record *record)
+{
+	size_t i = 0;
+
+	while (i < zone->record_count && zone->records[i] != record)
+		i++;
+	for (i++; i < zone->record_count; i++) {
+		const struct dns_zone_record *other = zone->records[i];
+
+		if (other->batch == record->batch &&
+		    other->conf.ip.family == record->conf.ip.family &&
+		    record_is_like(other, &record->conf))
+			return other;
 	}
 	return NULL;
 }

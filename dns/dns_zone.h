@@ -42,7 +42,8 @@ struct dns_zone_record {
 	struct dns_record_conf conf; /* strings owned */
 	struct dns_name name; /* lower case, with the zone; unset where there is only a regexp */
 	bool has_name;
-	bool is_built_in;            /* names below it are ours too */
+	bool is_built_in; /* names below it are ours too */
+	unsigned batch;   /* of one call of dns_zones_add(): same names in it make one answer */
 	struct dns_pattern *pattern; /* NULL: no regexp */
 };
 
@@ -53,6 +54,7 @@ struct dns_zone {
 	size_t record_count;
 	struct addr default_ip;
 	bool is_shared;
+	unsigned order; /* zones are listed as they came */
 };
 
 struct dns_zones {
@@ -60,6 +62,8 @@ struct dns_zones {
 	size_t count;
 	size_t record_count;
 	size_t regexp_count;
+	unsigned batch; /* calls so far that made records */
+	unsigned order; /* zones made so far */
 };
 
 void dns_zones_init(struct dns_zones *zones);
@@ -67,24 +71,37 @@ void dns_zones_destroy(struct dns_zones *zones);
 
 /*
  * Adds a zone. Where there is one of that name, the new records go in front of its own, and its
- * default address is replaced (as gvproxy does); records that it has already are not added again.
+ * default address is replaced (as gvproxy does); records that it has already move to the front.
  * Returns 0; -EINVAL, -ENOSPC or -ENOMEM, with nothing changed and a message for the user in
  * `error`.
  */
 int dns_zones_add(struct dns_zones *zones, const struct dns_zone_conf *conf, char *error,
 		  size_t error_size);
+/* Makes the zone what `conf` says, whatever was in it, but for its built-in records. Returns as
+ * dns_zones_add() does. */
+int dns_zones_put(struct dns_zones *zones, const struct dns_zone_conf *conf, char *error,
+		  size_t error_size);
 /* A name that is always there, such as "host.docker.internal"; its zone is shared. */
 int dns_zones_add_built_in(struct dns_zones *zones, const char *zone, const char *name,
 			   const struct addr *ip);
-/* Removes a zone with its records, all but built-in ones; -ENOENT when there is none of that name.
- */
+/* Removes a zone with its records, all but built-in ones. Returns 0, -ENOENT when there is none of
+ * that name, or -EPERM when all of it is built in. */
 int dns_zones_remove(struct dns_zones *zones, const char *name);
+/* The zone of that name, or NULL. */
+const struct dns_zone *dns_zones_get(const struct dns_zones *zones, const char *name);
+/* Fills `to` with all zones in the order in which they were made; returns their number. */
+size_t dns_zones_list(const struct dns_zones *zones,
+		      const struct dns_zone *to[static DNS_ZONES_MAX]);
 
 /* The record that answers for `name` (lower case) with an address of `family`, or with AF_UNSPEC of
  * any, or NULL: the first one that matches, in the longest zone that has one. */
 const struct dns_zone_record *dns_zones_find(const struct dns_zones *zones,
 					     const struct dns_name *name, sa_family_t family,
 					     const struct dns_zone **ret_zone);
+/* The next record behind `record` of its zone that was given with it and like it, but for the
+ * address, which is of the same family; or NULL. */
+const struct dns_zone_record *dns_zone_next_like(const struct dns_zone *zone,
+						 const struct dns_zone_record *record);
 /* The zone that decides about `name` when no record does: the longest that has a default address or
  * is ours altogether; or NULL. */
 const struct dns_zone *dns_zones_owner(const struct dns_zones *zones, const struct dns_name *name);

@@ -24,15 +24,37 @@ START_TEST(resolvers_from_text)
 	ck_assert_str_eq(resolver_text("127.0.0.1:5353"), "127.0.0.1:5353");
 	ck_assert_str_eq(resolver_text("2001:db8::1"), "[2001:db8::1]:53");
 	ck_assert_str_eq(resolver_text("[2001:db8::1]:54"), "[2001:db8::1]:54");
-	ck_assert_str_eq(resolver_text("fe80::1%lo"), "[fe80::1%1]:53");
+	ck_assert_str_eq(resolver_text("fe80::1%lo"), "[fe80::1%lo]:53");
 	ck_assert_str_eq(resolver_text("[fe80::1%17]:54"), "[fe80::1%17]:54");
 	ck_assert_str_eq(resolver_text("0.0.0.0"), "127.0.0.1:53");
 	ck_assert_str_eq(resolver_text("::"), "[::1]:53");
-	static const char *const bad[] = {
-		"",           "x",    "1.2.3",  "1.2.3.4:",   "1.2.3.4:0", "1.2.3.4:65536",
-		"1.2.3.4:-1", "[::1", "[::1]x", "1.2.3.4%lo", "fe80::1%",  "fe80::1%nosuchif"};
+	static const char *const bad[] = {"",           "x",          "1.2.3",
+					  "1.2.3.4:",   "1.2.3.4:0",  "1.2.3.4:65536",
+					  "1.2.3.4:-1", "[::1",       "[::1]x",
+					  "1.2.3.4%lo", "fe80::1%",   "fe80::1%a23456789012345x",
+					  "fe80::1%0",  "fe80::1%a/b"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_str_eq(resolver_text(bad[i]), "bad");
+}
+END_TEST
+
+/* An interface's number is looked up when it is needed: it may have another by then. */
+START_TEST(scopes_are_resolved_late)
+{
+	static const struct {
+		const char *text;
+		uint32_t index;
+	} cases[] = {
+		{"fe80::1%lo", 1}, {"fe80::1%77", 77}, {"fe80::1%nosuchif", 0}, {"fe80::1", 0}};
+	struct sockaddr_storage sa;
+	struct dns_resolver resolver;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_int_eq(dns_resolver_parse(cases[i].text, &resolver), 0);
+		ck_assert_uint_eq(dns_resolver_sockaddr(&resolver, &sa),
+				  sizeof(struct sockaddr_in6));
+		ck_assert_uint_eq(((struct sockaddr_in6 *)&sa)->sin6_scope_id, cases[i].index);
+	}
 }
 END_TEST
 
@@ -52,7 +74,7 @@ START_TEST(resolvconf_is_parsed)
 			     &conf);
 	ck_assert_uint_eq(conf.resolver_count, 3);
 	test_assert_addr(&conf.resolvers[0].endpoint.addr, "10.0.0.2");
-	ck_assert_uint_eq(conf.resolvers[1].scope_id, 1);
+	ck_assert_str_eq(conf.resolvers[1].scope, "lo");
 	test_assert_addr(&conf.resolvers[2].endpoint.addr, "10.0.0.4");
 	ck_assert_uint_eq(conf.bad_line_count, 2);
 	ck_assert_uint_eq(conf.search_count, 2);
@@ -180,6 +202,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 
 	tcase_add_test(tc, resolvers_from_text);
+	tcase_add_test(tc, scopes_are_resolved_late);
 	tcase_add_test(tc, resolvconf_is_parsed);
 	tcase_add_test(tc, resolvconf_is_bounded);
 	tcase_add_test(tc, hosts_are_parsed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is answered here, with what, and what is left to the resolvers. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "dns/dns_local.h"
 #include "dns/dns_reverse.h"
@@ -8,12 +9,16 @@
 
 static struct dns_local local;
 static char error[256];
+static bool all_names_are_guests;
+static const char *all_addresses_are;
 
 /* Two guests: web has both families, db IPv4 only. */
 static int guest_addr_of(void *arg, const char *name, sa_family_t family, struct addr *ret)
 {
 	ck_assert_ptr_eq(arg, &local);
-	if (strcmp(name, "web") == 0)
+	if (all_names_are_guests)
+		*ret = test_addr(family == AF_INET ? "192.168.65.66" : "fd00:65::66");
+	else if (strcmp(name, "web") == 0)
 		*ret = test_addr(family == AF_INET ? "192.168.65.3" : "fd00:65::3");
 	else if (strcmp(name, "db") == 0)
 		*ret = family == AF_INET ? test_addr("192.168.65.4")
@@ -28,6 +33,10 @@ static int guest_name_of(void *arg, const struct addr *addr, char to[static DNS_
 	struct addr web4 = test_addr("192.168.65.3"), web6 = test_addr("fd00:65::3");
 
 	ck_assert_ptr_eq(arg, &local);
+	if (all_addresses_are) {
+		strcpy(to, all_addresses_are);
+		return 0;
+	}
 	if (!addr_equal(addr, &web4) && !addr_equal(addr, &web6))
 		return -ENOENT;
 	strcpy(to, "web");
@@ -102,8 +111,6 @@ static const char *ask(const char *text, uint16_t type)
 	return to;
 }
 
-#define TYPE_TXT 16
-
 START_TEST(built_in_names)
 {
 	static const char *const gateways[] = {"gateway.internal", "GATEWAY.docker.Internal",
@@ -119,7 +126,7 @@ START_TEST(built_in_names)
 	}
 	/* No such type is not no such name. */
 	ck_assert_str_eq(ask("host.internal", DNS_TYPE_AAAA), "empty host.internal");
-	ck_assert_str_eq(ask("host.internal", TYPE_TXT), "empty host.internal");
+	ck_assert_str_eq(ask("host.internal", DNS_TYPE_TXT), "empty host.internal");
 	ck_assert_str_eq(ask("host.internal", DNS_TYPE_HTTPS), "empty host.internal");
 	ck_assert_str_eq(ask("host.internal", DNS_TYPE_SOA), "soa");
 	ck_assert_str_eq(ask("vm.internal", DNS_TYPE_A), "192.168.65.2");
@@ -144,8 +151,75 @@ START_TEST(other_classes_are_not_ours)
 	struct dns_query query = test_parsed_query("host.internal", DNS_TYPE_A);
 	struct dns_answer answer;
 
-	query.class = 3;
+	query.class = 4;
 	ck_assert(!dns_local_answer(&local, &query, &answer));
+}
+END_TEST
+
+/* Class CH is about the server; the resolvers' versions are not told. */
+START_TEST(chaos_is_about_us)
+{
+	struct dns_query query = test_parsed_query("Version.Bind", DNS_TYPE_TXT);
+	uint8_t reply[DNS_ANSWER_SIZE_MAX];
+	struct dns_answer answer;
+
+	query.class = DNS_CLASS_CH;
+	ck_assert(dns_local_answer(&local, &query, &answer));
+	size_t size = dns_answer_encode(&query, &answer, reply, sizeof(reply));
+	ck_assert_uint_gt(size, 9);
+	ck_assert_mem_eq(reply + size - 9, "\10netproxy", 9);
+	query.name = test_name("id.server");
+	ck_assert(dns_local_answer(&local, &query, &answer));
+	ck_assert_int_eq(answer.rcode, DNS_RCODE_REFUSED);
+}
+END_TEST
+
+/* What every guest looks up in the domain that it searches is not for a guest to answer. */
+START_TEST(guests_cannot_take_names_that_matter)
+{
+	static const char *const names[] = {"wpad", "WPAD",    "isatap", "localhost",
+					    "host", "gateway", "vm",     "broadcasthost"};
+	char name[64];
+
+	all_names_are_guests = true;
+	ck_assert_str_eq(ask("mallory.vm.internal", DNS_TYPE_A), "192.168.65.66");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(name, sizeof(name), "%s.vm.internal", names[i]);
+		ck_assert_str_eq(ask(name, DNS_TYPE_A), "nx vm.internal");
+		all_addresses_are = names[i];
+		ck_assert_str_eq(ask("66.65.168.192.in-addr.arpa", DNS_TYPE_PTR),
+				 "nx 65.168.192.in-addr.arpa");
+	}
+	/* Nor what the user said: in a domain that holds such names, in the hosts file, in zones.
+	 */
+	local.guest_domain = test_name("internal");
+	ck_assert_str_eq(ask("host.internal", DNS_TYPE_A), "192.168.65.254");
+	ck_assert_str_eq(ask("mallory.internal", DNS_TYPE_A), "192.168.65.66");
+	ck_assert_int_eq(dns_hosts_parse(&local.hosts, "10.1.1.1 nas.internal\n", &local.host4,
+					 &local.host6),
+			 0);
+	ck_assert_str_eq(ask("nas.internal", DNS_TYPE_A), "10.1.1.1");
+	add(".", "db.internal", "10.0.0.5", NULL);
+	ck_assert_str_eq(ask("db.internal", DNS_TYPE_A), "10.0.0.5");
+	all_names_are_guests = false;
+	all_addresses_are = NULL;
+}
+END_TEST
+
+/* Records of one name that were given together are one answer; later ones take their place. */
+START_TEST(many_addresses_of_one_name)
+{
+	struct dns_record_conf records[] = {{.name = "a", .ip = test_addr("10.0.0.1")},
+					    {.name = "b", .ip = test_addr("10.0.0.9")},
+					    {.name = "a", .ip = test_addr("10.0.0.2")},
+					    {.name = "a", .ip = test_addr("fd00::1")}};
+	struct dns_zone_conf conf = {.name = "z.test", .records = records, .record_count = 4};
+
+	ck_assert_int_eq(dns_zones_add(&local.zones, &conf, error, sizeof(error)), 0);
+	ck_assert_str_eq(ask("a.z.test", DNS_TYPE_A), "10.0.0.1 10.0.0.2");
+	ck_assert_str_eq(ask("a.z.test", DNS_TYPE_AAAA), "fd00::1");
+	add("z.test", "a", "10.0.0.3", NULL);
+	ck_assert_str_eq(ask("a.z.test", DNS_TYPE_A), "10.0.0.3");
 }
 END_TEST
 
@@ -153,7 +227,7 @@ START_TEST(localhost_is_the_guest_itself)
 {
 	ck_assert_str_eq(ask("localhost", DNS_TYPE_A), "127.0.0.1");
 	ck_assert_str_eq(ask("a.b.LocalHost", DNS_TYPE_AAAA), "::1");
-	ck_assert_str_eq(ask("localhost", TYPE_TXT), "empty localhost");
+	ck_assert_str_eq(ask("localhost", DNS_TYPE_TXT), "empty localhost");
 	ck_assert_str_eq(ask("1.0.0.127.in-addr.arpa", DNS_TYPE_PTR), "localhost");
 }
 END_TEST
@@ -176,7 +250,7 @@ START_TEST(zones_of_users_are_ours_altogether)
 	add("crc.testing.", "api", "10.0.0.1", NULL);
 	add("crc.testing.", "deep.down", "10.0.0.2", NULL);
 	ck_assert_str_eq(ask("api.crc.testing", DNS_TYPE_A), "10.0.0.1");
-	ck_assert_str_eq(ask("api.crc.testing", TYPE_TXT), "empty crc.testing");
+	ck_assert_str_eq(ask("api.crc.testing", DNS_TYPE_TXT), "empty crc.testing");
 	ck_assert_str_eq(ask("nope.crc.testing", DNS_TYPE_A), "nx crc.testing");
 	ck_assert_str_eq(ask("down.crc.testing", DNS_TYPE_A), "empty crc.testing");
 	ck_assert_str_eq(ask("crc.testing", DNS_TYPE_A), "empty crc.testing");
@@ -204,7 +278,7 @@ START_TEST(root_zone_overrides_single_names)
 	ck_assert_str_eq(ask("example.com", DNS_TYPE_A), "10.0.0.1");
 	ck_assert_str_eq(ask("example.com", DNS_TYPE_AAAA), "empty example.com");
 	ck_assert_str_eq(ask("example.com", DNS_TYPE_HTTPS), "empty example.com");
-	ck_assert_str_eq(ask("example.com", TYPE_TXT), "relay");
+	ck_assert_str_eq(ask("example.com", DNS_TYPE_TXT), "relay");
 	ck_assert_str_eq(ask("www.example.com", DNS_TYPE_A), "relay");
 	ck_assert_str_eq(ask("example.org", DNS_TYPE_A), "relay");
 }
@@ -221,7 +295,7 @@ START_TEST(hosts_file_names)
 	ck_assert_str_eq(ask("Laptop.lan", DNS_TYPE_A), "192.168.65.254");
 	ck_assert_str_eq(ask("nas", DNS_TYPE_ANY), "10.1.1.1 fd01::1 soa");
 	ck_assert_str_eq(ask("laptop", DNS_TYPE_AAAA), "empty laptop");
-	ck_assert_str_eq(ask("nas", TYPE_TXT), "relay");
+	ck_assert_str_eq(ask("nas", DNS_TYPE_TXT), "relay");
 }
 END_TEST
 
@@ -233,7 +307,7 @@ START_TEST(reverse_names)
 	ck_assert_str_eq(ask("2.65.168.192.in-addr.arpa", DNS_TYPE_PTR), "vm.internal");
 	ck_assert_str_eq(ask("3.65.168.192.in-addr.arpa", DNS_TYPE_PTR), "web.vm.internal");
 	ck_assert_str_eq(ask("77.65.168.192.in-addr.arpa", DNS_TYPE_PTR), "api.apps.testing");
-	ck_assert_str_eq(ask("3.65.168.192.in-addr.arpa", TYPE_TXT),
+	ck_assert_str_eq(ask("3.65.168.192.in-addr.arpa", DNS_TYPE_TXT),
 			 "empty 65.168.192.in-addr.arpa");
 	ck_assert_str_eq(ask("99.65.168.192.in-addr.arpa", DNS_TYPE_PTR),
 			 "nx 65.168.192.in-addr.arpa");
@@ -287,6 +361,9 @@ int main(void)
 	tcase_add_test(tc, built_in_names);
 	tcase_add_test(tc, only_what_is_ours_is_denied);
 	tcase_add_test(tc, other_classes_are_not_ours);
+	tcase_add_test(tc, chaos_is_about_us);
+	tcase_add_test(tc, guests_cannot_take_names_that_matter);
+	tcase_add_test(tc, many_addresses_of_one_name);
 	tcase_add_test(tc, localhost_is_the_guest_itself);
 	tcase_add_test(tc, guests_by_name);
 	tcase_add_test(tc, zones_of_users_are_ours_altogether);

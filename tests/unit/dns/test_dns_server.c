@@ -258,6 +258,41 @@ START_TEST(names_are_routed_by_suffix)
 }
 END_TEST
 
+/* A route for a domain of ours is asked for what we don't know of it, and for nothing else. */
+START_TEST(routes_know_more_than_we_do)
+{
+	struct dns_record_conf record = {.name = "a", .ip = test_addr("10.0.0.1")};
+	struct dns_zone_conf zone = {.name = "z.test", .records = &record, .record_count = 1};
+	struct dns_route_conf routes[] = {
+		{.suffix = "z.test", .resolvers = &resolver.address, .resolver_count = 1},
+		{.suffix = "b.vm.internal", .resolvers = &resolver.address, .resolver_count = 1},
+		{.suffix = "docker.internal", .resolvers = &resolver.address, .resolver_count = 1},
+	};
+	struct dns_conf conf = {
+		.zones = &zone, .zone_count = 1, .routes = routes, .route_count = 3};
+	const struct {
+		const char *name;
+		bool is_relayed;
+	} cases[] = {{"a.z.test", false},
+		     {"b.z.test", true},
+		     {"z.test", true},
+		     {"a.vm.internal", false},
+		     {"x.b.vm.internal", true},
+		     {"x.host.docker.internal", false},
+		     {"other.docker.internal", true}};
+
+	start_with(&conf);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t before = dns_server_stats(server).relayed;
+
+		ck_assert_int_eq(ask(DNS_UDP, cases[i].name, 0), 0);
+		ck_assert_msg(dns_server_stats(server).relayed - before == cases[i].is_relayed,
+			      "%s", cases[i].name);
+		reply();
+	}
+}
+END_TEST
+
 START_TEST(resolv_conf_and_hosts_are_read)
 {
 	char dir[] = "/tmp/netproxy-dns-XXXXXX", resolv[64], hosts[64], text[DNS_RESOLVER_TEXT_MAX];
@@ -520,6 +555,7 @@ int main(void)
 	tcase_add_test(tc, queries_are_cancelled_by_owner);
 	tcase_add_test(tc, what_is_under_way_ends_with_the_server);
 	tcase_add_test(tc, names_are_routed_by_suffix);
+	tcase_add_test(tc, routes_know_more_than_we_do);
 	tcase_add_test(tc, resolv_conf_and_hosts_are_read);
 	tcase_add_test(tc, zones_come_and_go);
 	tcase_add_test(tc, wrong_configurations_are_refused);

@@ -128,6 +128,25 @@ START_TEST(query_is_decoded)
 }
 END_TEST
 
+/* RFC 3225: the DO bit comes back. */
+START_TEST(dnssec_ok_is_repeated)
+{
+	uint8_t message[512], reply[DNS_ANSWER_SIZE_MAX];
+	struct dns_query query;
+	struct dns_answer answer;
+
+	for (int on = 0; on <= 1; on++) {
+		size_t size = test_query(1, "a.b", DNS_TYPE_A, 1232, message);
+
+		message[size - 4] = on ? 0x80 : 0;
+		ck_assert_int_eq(dns_query_parse(message, size, &query), 0);
+		dns_answer_init(&answer, DNS_RCODE_NXDOMAIN);
+		size = dns_answer_encode(&query, &answer, reply, sizeof(reply));
+		ck_assert_uint_eq(reply[size - 4], on ? 0x80 : 0);
+	}
+}
+END_TEST
+
 START_TEST(errors_in_queries_are_answered_as_they_should)
 {
 	uint8_t message[512], reply[DNS_ANSWER_SIZE_MAX];
@@ -254,6 +273,7 @@ int main(void)
 	tcase_add_test(tc, compression_is_followed);
 	tcase_add_test(tc, malformed_names_fail);
 	tcase_add_test(tc, query_is_decoded);
+	tcase_add_test(tc, dnssec_ok_is_repeated);
 	tcase_add_test(tc, errors_in_queries_are_answered_as_they_should);
 	tcase_add_test(tc, answer_is_encoded);
 	tcase_add_test(tc, answer_too_large_is_truncated);

@@ -62,8 +62,9 @@ START_TEST(new_records_come_first)
 	ck_assert_uint_eq(zones.record_count, 2);
 	/* What is there already isn't added again, or a client that repeats itself would fill the
 	 * table. */
-	ck_assert_int_eq(add(&zones, "z", "a", NULL, "10.0.0.2"), 0);
+	ck_assert_int_eq(add(&zones, "z", "a", NULL, "10.0.0.1"), 0);
 	ck_assert_uint_eq(zones.record_count, 2);
+	ck_assert_str_eq(find(&zones, "a.z", AF_INET), "10.0.0.1");
 	dns_zones_destroy(&zones);
 }
 END_TEST
@@ -243,6 +244,53 @@ START_TEST(removing_spares_built_in_names)
 	ck_assert_uint_eq(zones.record_count, 1);
 	ck_assert_uint_eq(zones.regexp_count, 0);
 	ck_assert_int_eq(dns_zones_remove(&zones, "nowhere"), -ENOENT);
+	ck_assert_int_eq(dns_zones_remove(&zones, "internal"), -EPERM);
+	ck_assert_str_eq(find(&zones, "gateway.internal", AF_INET), "10.0.0.9");
+	dns_zones_destroy(&zones);
+}
+END_TEST
+
+START_TEST(putting_replaces_all_but_built_in_names)
+{
+	struct dns_record_conf records[] = {{.name = "x", .ip = test_addr("10.0.0.3")},
+					    {.name = "y", .regexp = "(", .ip = test_addr("::1")}};
+	struct dns_zone_conf conf = {.name = "internal", .records = records, .record_count = 2};
+	struct addr ip = test_addr("10.0.0.9");
+	struct dns_zones zones;
+
+	dns_zones_init(&zones);
+	ck_assert_int_eq(dns_zones_add_built_in(&zones, "internal", "gateway", &ip), 0);
+	ck_assert_int_eq(add(&zones, "internal", "x", NULL, "10.0.0.1"), 0);
+	ck_assert_int_eq(add(&zones, "internal", "z", "z", "10.0.0.2"), 0);
+	/* A bad one changes nothing. */
+	ck_assert_int_eq(dns_zones_put(&zones, &conf, error, sizeof(error)), -EINVAL);
+	ck_assert_str_eq(find(&zones, "z.internal", AF_INET), "10.0.0.2");
+	ck_assert_uint_eq(zones.record_count, 3);
+	conf.record_count = 1;
+	ck_assert_int_eq(dns_zones_put(&zones, &conf, error, sizeof(error)), 0);
+	ck_assert_str_eq(find(&zones, "x.internal", AF_INET), "10.0.0.3");
+	ck_assert_str_eq(find(&zones, "z.internal", AF_INET), "none");
+	ck_assert_str_eq(find(&zones, "gateway.internal", AF_INET), "10.0.0.9");
+	ck_assert_uint_eq(zones.record_count, 2);
+	ck_assert_uint_eq(zones.regexp_count, 0);
+	ck_assert_ptr_nonnull(dns_zones_get(&zones, "Internal."));
+	ck_assert_ptr_null(dns_zones_get(&zones, "internal.x"));
+	dns_zones_destroy(&zones);
+}
+END_TEST
+
+START_TEST(zones_are_listed_as_they_came)
+{
+	static const char *const names[] = {"a.b.c", "b", "long.name.c", "d"};
+	const struct dns_zone *list[DNS_ZONES_MAX];
+	struct dns_zones zones;
+
+	dns_zones_init(&zones);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(add(&zones, names[i], "x", NULL, "10.0.0.1"), 0);
+	ck_assert_uint_eq(dns_zones_list(&zones, list), 4);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(strncmp(list[i]->text, names[i], strlen(names[i])), 0);
 	dns_zones_destroy(&zones);
 }
 END_TEST
@@ -261,6 +309,8 @@ int main(void)
 	tcase_add_test(tc, bad_records_are_refused_with_reason);
 	tcase_add_test(tc, tables_are_bounded);
 	tcase_add_test(tc, removing_spares_built_in_names);
+	tcase_add_test(tc, putting_replaces_all_but_built_in_names);
+	tcase_add_test(tc, zones_are_listed_as_they_came);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
