@@ -28,6 +28,7 @@ struct service {
 struct forwarder {
 	struct forwarder_conf conf;
 	struct stack *stack;
+	struct policy *policy;
 	struct flow_tcp_table tcp;
 	struct flow_udp_table *udp;
 	struct flow_icmp_table *icmp;
@@ -71,6 +72,22 @@ int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tc
 
 /* ---- From the stack ---- */
 
+/* Where a guest's SYN, datagram or echo request goes. `mac` is the guest's, or NULL where the
+ * neighbour table knows. */
+static enum route_kind route_of(struct forwarder *forwarder, enum policy_protocol protocol,
+				const struct addr *guest, const struct mac *mac, unsigned port,
+				const struct endpoint *to, struct endpoint *ret_host)
+{
+	struct policy_request request = {
+		.protocol = protocol, .guest = *guest, .port = port, .to = *to};
+
+	if (mac)
+		request.mac = *mac;
+	else if (policy_wants_mac(forwarder->policy))
+		stack_neighbour(forwarder->stack, guest, &request.mac);
+	return route_decide(&forwarder->conf.stack, forwarder->policy, &request, ret_host);
+}
+
 static void serve_syn(struct forwarder *forwarder, struct conn *conn)
 {
 	const struct service *service = service_find(forwarder, conn_far(conn)->port, true);
@@ -88,8 +105,8 @@ static void on_syn(void *arg, struct conn *conn)
 	struct forwarder *forwarder = arg;
 	struct endpoint host;
 
-	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, conn_far(conn),
-			     &host)) {
+	switch (route_of(forwarder, POLICY_TCP, &conn_guest(conn)->addr, NULL, conn_port(conn),
+			 conn_far(conn), &host)) {
 	case ROUTE_HOST:
 		flow_tcp_out(&forwarder->tcp, conn, &host);
 		break;
@@ -138,8 +155,8 @@ static void on_datagram(void *arg, const struct stack_datagram *datagram)
 	}
 	if (flow_udp_claimed(forwarder->udp, datagram))
 		return;
-	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &datagram->dst,
-			     &host)) {
+	switch (route_of(forwarder, POLICY_UDP, &datagram->src.addr, &datagram->src_mac,
+			 datagram->port, &datagram->dst, &host)) {
 	case ROUTE_HOST:
 		flow_udp_send(forwarder->udp, datagram, &host);
 		break;
@@ -163,7 +180,7 @@ static void on_echo(void *arg, const struct stack_echo *echo)
 	struct endpoint dst = {.addr = echo->dst};
 	struct endpoint host;
 
-	switch (route_lookup(&forwarder->conf.stack, forwarder->conf.host_access, &dst, &host)) {
+	switch (route_of(forwarder, POLICY_ICMP, &echo->src, NULL, echo->port, &dst, &host)) {
 	case ROUTE_HOST:
 		flow_icmp_send(forwarder->icmp, echo, &host);
 		break;
@@ -189,7 +206,9 @@ static void on_port_gone(void *arg, unsigned port)
 
 static void on_port_changed(void *arg, unsigned port, const struct link *link, bool attached)
 {
-	(void)arg;
+	struct forwarder *forwarder = arg;
+
+	policy_port_changed(forwarder->policy, port, link->name, attached);
 	if (attached)
 		log_info("guest attached to port %u: %s", port, link->name);
 	else
@@ -216,7 +235,18 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 		return -ENOMEM;
 	forwarder->conf = *conf;
 	flow_tcp_table_init(&forwarder->tcp, loop);
-	r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
+	r = policy_new(
+		&(struct policy_conf){
+			.rules = conf->policy_rules,
+			.rule_count = conf->policy_rule_count,
+			.deny_by_default = conf->policy_deny_by_default,
+			.host_access = conf->host_access,
+			.alias = conf->stack.alias,
+			.alias6 = conf->stack.alias6,
+		},
+		&forwarder->policy);
+	if (r == 0)
+		r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
 	if (r == 0)
 		r = flow_udp_table_new(loop, forwarder->stack, conf->udp_flows_max,
 				       &forwarder->udp);
@@ -238,12 +268,18 @@ void forwarder_free(struct forwarder *forwarder)
 	flow_icmp_table_free(forwarder->icmp);
 	flow_udp_table_free(forwarder->udp);
 	stack_free(forwarder->stack);
+	policy_free(forwarder->policy);
 	free(forwarder);
 }
 
 struct stack *forwarder_stack(struct forwarder *forwarder)
 {
 	return forwarder->stack;
+}
+
+struct policy *forwarder_policy(struct forwarder *forwarder)
+{
+	return forwarder->policy;
 }
 
 struct flow_tcp_table *forwarder_tcp(struct forwarder *forwarder)

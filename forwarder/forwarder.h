@@ -6,7 +6,8 @@
  * flow_icmp; some destinations are not the host's but services of the network itself (DHCP and DNS
  * on the gateway), which register here. Published ports (publish.h) come the other way.
  *
- * Where a guest's destination leads is decided by one function, route_lookup() in route.h.
+ * Where a guest's destination leads, and whether it may go there, is decided by one function,
+ * route_decide() in route.h.
  */
 #ifndef FORWARDER_FORWARDER_H
 #define FORWARDER_FORWARDER_H
@@ -16,6 +17,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "forwarder/policy.h"
 #include "netstack/stack.h"
 
 struct forwarder;
@@ -23,6 +25,9 @@ struct forwarder;
 struct forwarder_conf {
 	struct stack_conf stack;
 	bool host_access; /* whether the host alias leads to the host's loopback */
+	const struct policy_rule *policy_rules; /* borrowed for forwarder_new(); see policy.h */
+	size_t policy_rule_count;
+	bool policy_deny_by_default;
 	unsigned udp_flows_max;
 };
 
@@ -59,6 +64,8 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 void forwarder_free(struct forwarder *forwarder);
 
 struct stack *forwarder_stack(struct forwarder *forwarder);
+/* Borrowed: what guests may reach. */
+struct policy *forwarder_policy(struct forwarder *forwarder);
 struct forwarder_counters forwarder_counters(const struct forwarder *forwarder);
 
 /* Registers a service of the gateway's; -EEXIST when the port is taken, -ENOSPC at

@@ -27,8 +27,8 @@ static struct addr loopback_of(sa_family_t family)
 				  : addr_from_v4(INADDR_LOOPBACK);
 }
 
-enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
-			     const struct endpoint *dst, struct endpoint *ret_host)
+enum route_kind route_lookup(const struct stack_conf *conf, const struct endpoint *dst,
+			     struct endpoint *ret_host)
 {
 	if (addr_equal(&dst->addr, &conf->gateway) ||
 	    (conf->prefix6.length && addr_equal(&dst->addr, &conf->gateway6)) ||
@@ -36,8 +36,6 @@ enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
 		return ROUTE_SERVICE; /* the stack brings no link-local address but the gateway's */
 	if (addr_equal(&dst->addr, &conf->alias) ||
 	    (conf->prefix6.length && addr_equal(&dst->addr, &conf->alias6))) {
-		if (!host_access)
-			return ROUTE_DENIED;
 		*ret_host = (struct endpoint){.addr = loopback_of(dst->addr.family),
 					      .port = dst->port};
 		return ROUTE_HOST;
@@ -50,6 +48,20 @@ enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
 	    is_reserved(&dst->addr))
 		return ROUTE_NOWHERE;
 	*ret_host = *dst;
+	return ROUTE_HOST;
+}
+
+enum route_kind route_decide(const struct stack_conf *conf, struct policy *policy,
+			     const struct policy_request *request, struct endpoint *ret_host)
+{
+	struct endpoint host;
+	enum route_kind kind = route_lookup(conf, &request->to, &host);
+
+	if (kind != ROUTE_HOST)
+		return kind;
+	if (!policy_allows(policy, request))
+		return ROUTE_DENIED;
+	*ret_host = host;
 	return ROUTE_HOST;
 }
 

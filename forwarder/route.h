@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/addr.h"
+#include "forwarder/policy.h"
 #include "netstack/stack.h"
 
 enum route_kind {
@@ -20,11 +21,16 @@ enum route_kind {
 };
 
 /*
- * Decides for one destination, of either family. ROUTE_HOST fills *ret_host: the host alias becomes
- * the host's loopback address, anything else stays.
+ * Where the destination lies, of either family, whoever asks. ROUTE_HOST fills *ret_host: the host
+ * alias becomes the host's loopback address, anything else stays. Never ROUTE_DENIED.
  */
-enum route_kind route_lookup(const struct stack_conf *conf, bool host_access,
-			     const struct endpoint *dst, struct endpoint *ret_host);
+enum route_kind route_lookup(const struct stack_conf *conf, const struct endpoint *dst,
+			     struct endpoint *ret_host);
+
+/* The same, and whether this guest may go there: ROUTE_DENIED where the policy says no, which it is
+ * asked for destinations on the host's side only. */
+enum route_kind route_decide(const struct stack_conf *conf, struct policy *policy,
+			     const struct policy_request *request, struct endpoint *ret_host);
 
 /* The way back: the address that a guest knows a host-side sender by. The host's loopback becomes
  * the alias. */

@@ -56,19 +56,48 @@ START_TEST(destinations)
 	char text[ENDPOINT_TEXT_MAX];
 
 	ck_assert_int_eq(endpoint_parse(cases[_i].to, false, &to), 0);
-	ck_assert_int_eq(route_lookup(&c, true, &to, &host), cases[_i].kind);
+	ck_assert_int_eq(route_lookup(&c, &to, &host), cases[_i].kind);
 	if (cases[_i].host)
 		ck_assert_str_eq(endpoint_format(&host, text), cases[_i].host);
 }
 END_TEST
 
-START_TEST(alias_may_be_closed)
+/* The policy is asked for what lies on the host's side, and for nothing else. */
+START_TEST(policy_is_asked)
 {
+	static const struct {
+		const char *to;
+		enum route_kind kind;
+	} decisions[] = {
+		{"192.168.65.1:53", ROUTE_SERVICE},        {"192.168.65.254:80", ROUTE_DENIED},
+		{"192.168.65.2:80", ROUTE_NOWHERE},        {"8.8.8.8:53", ROUTE_DENIED},
+		{"[fd65:6e70:7879::fe]:80", ROUTE_DENIED}, {"10.1.2.3:80", ROUTE_HOST},
+	};
 	struct stack_conf c = conf();
-	struct endpoint to, host;
+	struct policy_rule rule;
+	struct policy_conf policy_conf = {
+		.rules = &rule,
+		.rule_count = 1,
+		.deny_by_default = true,
+		.alias = c.alias,
+		.alias6 = c.alias6,
+	};
+	struct policy *policy;
+	const char *expected;
 
-	endpoint_parse("192.168.65.254:80", false, &to);
-	ck_assert_int_eq(route_lookup(&c, false, &to, &host), ROUTE_DENIED);
+	ck_assert_int_eq(policy_rule_parse("10.0.0.0/8", true, &rule, &expected), 0);
+	ck_assert_int_eq(policy_new(&policy_conf, &policy), 0);
+	for (size_t i = 0; i < sizeof(decisions) / sizeof(decisions[0]); i++) {
+		struct policy_request request = {.protocol = POLICY_UDP};
+		struct endpoint host = {0};
+
+		endpoint_parse(decisions[i].to, false, &request.to);
+		ck_assert_int_eq(route_decide(&c, policy, &request, &host), decisions[i].kind);
+		ck_assert_uint_eq(host.port, decisions[i].kind == ROUTE_HOST ? 80 : 0);
+	}
+	ck_assert_uint_eq(policy_counters(policy).denied, 3);
+	ck_assert_uint_eq(policy_counters(policy).allowed, 1);
+	policy_free(policy);
 }
 END_TEST
 
@@ -95,7 +124,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tcase, destinations, 0, sizeof(cases) / sizeof(cases[0]));
-	tcase_add_test(tcase, alias_may_be_closed);
+	tcase_add_test(tcase, policy_is_asked);
 	tcase_add_test(tcase, way_back);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
