@@ -48,34 +48,43 @@ enum { HOST = 1 << API_DOOR_HOST, GUEST = 1 << API_DOOR_GUEST };
 
 static const struct route {
 	const char *method; /* GET stands for HEAD too */
-	const char *path;
+	const char *path;   /* an asterisk at its end is any one name: call->name */
 	unsigned who;
 	api_route_fn *serve;
 } routes[] = {
 	/* clang-format off */
-	{"GET",  "/services/forwarder/all",      HOST | GUEST, route_forwarder_all},
-	{"POST", "/services/forwarder/expose",   HOST | GUEST, route_forwarder_expose},
-	{"POST", "/services/forwarder/unexpose", HOST | GUEST, route_forwarder_unexpose},
-	{"GET",  "/services/dhcp/leases",        HOST,         route_leases},
-	{"GET",  "/leases",                      HOST,         route_leases},
-	{"GET",  "/services/dns/all",            HOST,         route_dns_all},
-	{"POST", "/services/dns/add",            HOST,         route_dns_add},
-	{"GET",  "/cam",                         HOST,         route_cam},
-	{"GET",  "/stats",                       HOST,         route_stats},
-	{"GET",  "/v1/version",                  HOST | GUEST, route_v1_version},
-	{"GET",  "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
-	{"GET",  "/v1/leases",                   HOST,         route_v1_leases},
-	{"GET",  "/v1/ports",                    HOST,         route_v1_ports},
+	{"GET",    "/services/forwarder/all",      HOST | GUEST, route_forwarder_all},
+	{"POST",   "/services/forwarder/expose",   HOST | GUEST, route_forwarder_expose},
+	{"POST",   "/services/forwarder/unexpose", HOST | GUEST, route_forwarder_unexpose},
+	{"GET",    "/services/dhcp/leases",        HOST,         route_leases},
+	{"GET",    "/leases",                      HOST,         route_leases},
+	{"GET",    "/services/dns/all",            HOST,         route_dns_all},
+	{"POST",   "/services/dns/add",            HOST,         route_dns_add},
+	{"GET",    "/cam",                         HOST,         route_cam},
+	{"GET",    "/stats",                       HOST,         route_stats},
+	{"GET",    "/v1/version",                  HOST | GUEST, route_v1_version},
+	{"GET",    "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
+	{"GET",    "/v1/leases",                   HOST,         route_v1_leases},
+	{"GET",    "/v1/ports",                    HOST,         route_v1_ports},
+	{"GET",    "/v1/dns/zones",                HOST,         route_v1_zones},
+	{"GET",    "/v1/dns/zones/*",              HOST,         route_v1_zone},
+	{"PUT",    "/v1/dns/zones/*",              HOST,         route_v1_zone_put},
+	{"DELETE", "/v1/dns/zones/*",              HOST,         route_v1_zone_delete},
 	/* clang-format on */
 };
 
-static const struct route *find_route(const char *path)
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+/* What stands at a route's asterisk, "" where it has none; NULL when the path isn't the route's. */
+static const char *match_path(const struct route *route, const char *path)
 {
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		if (strcmp(routes[i].path, path) == 0)
-			return &routes[i];
-	}
-	return NULL;
+	size_t size = strlen(route->path) - 1;
+
+	if (route->path[size] != '*')
+		return strcmp(route->path, path) == 0 ? "" : NULL;
+	if (strncmp(route->path, path, size) != 0 || !path[size] || strchr(path + size, '/'))
+		return NULL;
+	return path + size;
 }
 
 static bool takes_method(const struct route *route, const struct http_request *request)
@@ -84,14 +93,48 @@ static bool takes_method(const struct route *route, const struct http_request *r
 	       (request->is_head && strcmp(route->method, "GET") == 0);
 }
 
+/* The route of the path and the method; or else one of the path only, or NULL. */
+static const struct route *find_route(const struct http_request *request, const char **ret_name)
+{
+	const struct route *found = NULL;
+
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		const char *name = match_path(&routes[i], request->path);
+
+		if (!name)
+			continue;
+		*ret_name = name;
+		if (takes_method(&routes[i], request))
+			return &routes[i];
+		found = &routes[i];
+	}
+	return found;
+}
+
+static void add_method(char to[static HTTP_ALLOW_MAX], const char *method)
+{
+	size_t size = strlen(to);
+
+	snprintf(to + size, HTTP_ALLOW_MAX - size, "%s%s", size ? ", " : "", method);
+}
+
 static void fail_method(const struct api_call *call, const struct route *route)
 {
+	char *allow = call->reply->allow;
+
+	/* gvproxy's words. */
 	if (strcmp(route->method, "POST") == 0) {
 		api_fail(call, 400, "bad_request", "post only");
 		return;
 	}
 	api_fail(call, 405, "method_not_allowed", "Method Not Allowed");
-	call->reply->allow = "GET, HEAD";
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		if (strcmp(routes[i].path, route->path) != 0)
+			continue;
+		add_method(allow, routes[i].method);
+		if (strcmp(routes[i].method, "GET") == 0)
+			add_method(allow, "HEAD");
+	}
 }
 
 /* A host's name says where a browser believes that it is: a page of the Internet whose name was
@@ -120,11 +163,13 @@ static bool is_local_host(const char *host)
 static void on_request(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	const struct door *door = arg;
-	const struct route *route = find_route(request->path);
+	const char *name = "";
+	const struct route *route = find_route(request, &name);
 	const struct api_call call = {
 		.backend = &door->api->backend,
 		.door = &door->conf,
 		.request = request,
+		.name = name,
 		.reply = reply,
 	};
 

@@ -44,6 +44,7 @@ struct api_dns_record {
 	const char *name;   /* relative to the zone; "" where there is only a regexp */
 	const char *regexp; /* NULL: none */
 	struct addr ip;
+	bool is_built_in; /* always there; not of requests */
 };
 
 /* A zone of names; all borrowed for the call that it is given to. */
@@ -52,6 +53,7 @@ struct api_dns_zone {
 	const struct api_dns_record *records;
 	size_t record_count;
 	struct addr default_ip; /* AF_UNSPEC: none */
+	bool is_shared; /* only its records are ours, and the rest is whoever's; not of requests */
 };
 
 typedef void api_lease_fn(void *visitor, const struct api_lease *lease);
@@ -74,6 +76,12 @@ struct api_backend {
 	/* Adds a zone, or records to one. Returns 0, or -errno with a message for the user;
 	 * optional. */
 	int (*dns_add)(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size);
+	/* Makes a zone what `zone` says, but for its built-in records. Returns 0, or -errno with a
+	 * message for the user; optional. */
+	int (*dns_put)(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size);
+	/* Removes a zone, but for its built-in records. Returns 0, -ENOENT, or -EPERM when there is
+	 * nothing else in it; optional. */
+	int (*dns_remove)(void *arg, const char *name);
 	/*
 	 * The address of the guest that a door belongs to: what it may publish, and what an empty
 	 * host means that it says in `remote`. For the host's doors (`guest_id` 0), where an empty

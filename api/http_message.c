@@ -475,9 +475,9 @@ char *http_reply_encode(const struct http_reply *reply, bool is_head, bool keep_
 
 	head_size = snprintf(
 		head, sizeof(head), "HTTP/1.1 %u %s\r\n%s%s%s%s%s%s%sContent-Length: %zu\r\n\r\n",
-		reply->status, status_text(reply->status), reply->allow ? "Allow: " : "",
-		reply->allow ? reply->allow : "", reply->allow ? "\r\n" : "",
-		reply->type ? "Content-Type: " : "", reply->type ? reply->type : "",
+		reply->status, status_text(reply->status), reply->allow[0] ? "Allow: " : "",
+		reply->allow, reply->allow[0] ? "\r\n" : "", reply->type ? "Content-Type: " : "",
+		reply->type ? reply->type : "",
 		reply->type ? "\r\nX-Content-Type-Options: nosniff\r\n" : "",
 		keep_alive ? "" : "Connection: close\r\n", reply->body_size);
 	message = malloc((size_t)head_size + body_size);

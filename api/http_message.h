@@ -14,6 +14,7 @@
 #define HTTP_METHOD_MAX       16
 #define HTTP_PATH_MAX         512
 #define HTTP_HOST_MAX         256
+#define HTTP_ALLOW_MAX        64
 #define HTTP_REQUEST_HEAD_MAX (16 * 1024)
 #define HTTP_REQUEST_BODY_MAX (64 * 1024)
 /* Most that is kept of a request: in chunks, the body's framing counts too. */
@@ -48,9 +49,9 @@ int http_request_decode(char *data, size_t size, struct http_request *ret_reques
 
 struct http_reply {
 	unsigned status;
-	const char *type;  /* content type, static; NULL: no body */
-	const char *allow; /* the Allow field of a 405, static; else NULL */
-	char *body;        /* owned */
+	const char *type;           /* content type, static; NULL: no body */
+	char allow[HTTP_ALLOW_MAX]; /* the Allow field of a 405; else "" */
+	char *body;                 /* owned */
 	size_t body_size;
 };
 

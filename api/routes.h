@@ -12,6 +12,7 @@ struct api_call {
 	const struct api_backend *backend;
 	const struct api_door *door;
 	const struct http_request *request;
+	const char *name;         /* what stands for the asterisk in the route's path */
 	struct http_reply *reply; /* an empty 200 until the route says otherwise */
 };
 
@@ -33,6 +34,7 @@ api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpo
 api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports,
 	route_v1_version;
 /* routes_dns.c */
-api_route_fn route_dns_all, route_dns_add;
+api_route_fn route_dns_all, route_dns_add, route_v1_zones, route_v1_zone, route_v1_zone_put,
+	route_v1_zone_delete;
 
 #endif

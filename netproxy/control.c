@@ -86,6 +86,7 @@ static int visit_zone(const struct dns_zone *zone, api_dns_fn *fn, void *visitor
 		.records = records,
 		.record_count = zone->record_count,
 		.default_ip = zone->default_ip,
+		.is_shared = zone->is_shared,
 	};
 
 	if (!records)
@@ -97,6 +98,7 @@ static int visit_zone(const struct dns_zone *zone, api_dns_fn *fn, void *visitor
 			.name = conf->name ? conf->name : "",
 			.regexp = conf->regexp,
 			.ip = conf->ip,
+			.is_built_in = zone->records[i]->is_built_in,
 		};
 	}
 	fn(visitor, &seen);
@@ -107,17 +109,21 @@ static int visit_zone(const struct dns_zone *zone, api_dns_fn *fn, void *visitor
 static void visit_zones(void *arg, api_dns_fn *fn, void *visitor)
 {
 	struct control *control = arg;
-	const struct dns_zones *zones = dns_server_zones(services_dns(control->services));
+	const struct dns_zone *zones[DNS_ZONES_MAX];
+	size_t count = dns_zones_list(dns_server_zones(services_dns(control->services)), zones);
 
-	for (size_t i = 0; i < zones->count; i++) {
-		if (visit_zone(zones->zones[i], fn, visitor) < 0)
+	for (size_t i = 0; i < count; i++) {
+		if (visit_zone(zones[i], fn, visitor) < 0)
 			return;
 	}
 }
 
-static int add_zone(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size)
+typedef int change_zone_fn(struct dns_server *server, const struct dns_zone_conf *conf, char *error,
+			   size_t error_size);
+
+static int change_zone(struct control *control, change_zone_fn *change,
+		       const struct api_dns_zone *zone, char *error, size_t error_size)
 {
-	struct control *control = arg;
 	struct dns_record_conf *records = calloc(zone->record_count + 1, sizeof(*records));
 	struct dns_zone_conf conf = {
 		.name = zone->name,
@@ -135,9 +141,26 @@ static int add_zone(void *arg, const struct api_dns_zone *zone, char *error, siz
 			.regexp = zone->records[i].regexp,
 			.ip = zone->records[i].ip,
 		};
-	r = dns_server_add_zone(services_dns(control->services), &conf, error, error_size);
+	r = change(services_dns(control->services), &conf, error, error_size);
 	free(records);
 	return r;
+}
+
+static int add_zone(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size)
+{
+	return change_zone(arg, dns_server_add_zone, zone, error, error_size);
+}
+
+static int put_zone(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size)
+{
+	return change_zone(arg, dns_server_put_zone, zone, error, error_size);
+}
+
+static int remove_zone(void *arg, const char *name)
+{
+	struct control *control = arg;
+
+	return dns_server_remove_zone(services_dns(control->services), name);
 }
 
 /* ---- Doors ---- */
@@ -187,6 +210,8 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		.leases = visit_leases,
 		.dns_zones = visit_zones,
 		.dns_add = add_zone,
+		.dns_put = put_zone,
+		.dns_remove = remove_zone,
 		.guest_addr = guest_addr,
 	};
 	int r = control ? 0 : -ENOMEM;

@@ -30,11 +30,11 @@ static void fuzz_forward(const char *body, size_t size, bool removal)
 		abort();
 }
 
-static void fuzz_zone(const char *body, size_t size)
+static void fuzz_zone(enum dns_request_form form, const char *body, size_t size)
 {
 	char error[DNS_REQUEST_ERROR_MAX] = "";
 	struct dns_request request;
-	int r = dns_request_decode(body, size, &request, error);
+	int r = dns_request_decode(form, body, size, &request, error);
 
 	check_error(r, error, sizeof(error));
 	if (r < 0)
@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *body = (const char *)data + 1;
 
 	if (data[0] % 3 == 2)
-		fuzz_zone(body, size - 1);
+		fuzz_zone(data[0] >= 0x80 ? DNS_REQUEST_V1 : DNS_REQUEST_GVPROXY, body, size - 1);
 	else
 		fuzz_forward(body, size - 1, data[0] % 3 == 1);
 	return 0;

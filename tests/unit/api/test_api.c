@@ -43,6 +43,7 @@ static void leases(void *arg, api_lease_fn *fn, void *visitor)
 }
 
 static char zone_added[64];
+static bool root_zone_is_there;
 
 static int dns_add(void *arg, const struct api_dns_zone *zone, char *error, size_t error_size)
 {
@@ -55,6 +56,15 @@ static int dns_add(void *arg, const struct api_dns_zone *zone, char *error, size
 	return 0;
 }
 
+static int dns_remove(void *arg, const char *name)
+{
+	(void)arg;
+	if (strcmp(name, "test") != 0)
+		return strcmp(name, "internal") == 0 ? -EPERM : -ENOENT;
+	snprintf(zone_added, sizeof(zone_added), "removed");
+	return 0;
+}
+
 static void dns_zones(void *arg, api_dns_fn *fn, void *visitor)
 {
 	struct api_dns_record records[2] = {{.name = "gateway"}, {.name = "", .regexp = "^a"}};
@@ -64,6 +74,12 @@ static void dns_zones(void *arg, api_dns_fn *fn, void *visitor)
 	addr_parse("192.168.65.1", &records[0].ip);
 	addr_parse("fd00::1", &records[1].ip);
 	fn(visitor, &zone);
+	zone = (struct api_dns_zone){.name = ".", .records = records, .record_count = 1};
+	records[0].is_built_in = true;
+	zone.is_shared = true;
+	zone.default_ip = records[1].ip;
+	if (root_zone_is_there)
+		fn(visitor, &zone);
 }
 
 /* Guest 1 is .2, guest 2 is .3; the first is guest 1. */
@@ -84,6 +100,8 @@ static void setup(void)
 		.leases = leases,
 		.dns_zones = dns_zones,
 		.dns_add = dns_add,
+		.dns_put = dns_add,
+		.dns_remove = dns_remove,
 		.guest_addr = guest_addr,
 	};
 	char error[API_LISTEN_ERROR_MAX];
@@ -385,6 +403,50 @@ START_TEST(dns)
 }
 END_TEST
 
+#define ZONES "/v1/dns/zones"
+#define TEST_ZONE                                                                                           \
+	"{\"name\":\"test.\",\"shared\":false,\"records\":[{\"name\":\"gateway\",\"ip\":\"192.168.65.1\"}," \
+	"{\"name\":\"\",\"regexp\":\"^a\",\"ip\":\"fd00::1\"}]}"
+#define ROOT_ZONE                                                                                     \
+	"{\"name\":\".\",\"shared\":true,\"records\":[{\"name\":\"gateway\",\"ip\":\"192.168.65.1\"," \
+	"\"built_in\":true}],\"default_ip\":\"fd00::1\"}"
+
+START_TEST(zones)
+{
+	root_zone_is_there = true;
+	check(host_path, "GET", ZONES, NULL, 200, "[" TEST_ZONE "," ROOT_ZONE "]\n");
+	check(host_path, "GET", ZONES "/Test", NULL, 200, TEST_ZONE "\n");
+	check(host_path, "GET", ZONES "/test.", NULL, 200, TEST_ZONE "\n");
+	check(host_path, "GET", ZONES "/@", NULL, 200, ROOT_ZONE "\n");
+	check(host_path, "GET", ZONES "/nope", NULL, 404,
+	      "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no DNS zone ");
+	check(host_path, "GET", ZONES "/", NULL, 404, "404 page not found");
+	check(host_path, "GET", ZONES "/test/x", NULL, 404, "404 page not found");
+	/* What a listing says can be put back. */
+	check(host_path, "PUT", ZONES "/test", TEST_ZONE, 200, TEST_ZONE "\n");
+	ck_assert_str_eq(zone_added, "test 2");
+	check(host_path, "PUT", ZONES "/@", ROOT_ZONE, 200, ROOT_ZONE "\n");
+	ck_assert_str_eq(zone_added, ". 0");
+	check(host_path, "PUT", ZONES "/bad", "{}", 400,
+	      "{\"error\":{\"code\":\"bad_zone\",\"message\":");
+	check(host_path, "PUT", ZONES "/test", "{\"record\":[]}", 400, "unknown key");
+	check(host_path, "PUT", ZONES "/test", "{\"records\":[{\"IP\":\"1.2.3.4\"}]}", 400,
+	      "bad_request");
+	check(host_path, "PUT", ZONES "/test", "{\"records\":[{\"name\":\"a\"}]}", 400,
+	      "\\\"ip\\\" is missing");
+	check(host_path, "DELETE", ZONES "/test", NULL, 200, "");
+	ck_assert_str_eq(zone_added, "removed");
+	check(host_path, "DELETE", ZONES "/nope", NULL, 404, "not_found");
+	check(host_path, "DELETE", ZONES "/internal", NULL, 403, "not_permitted");
+	check(host_path, "PATCH", ZONES "/test", NULL, 405, "method_not_allowed");
+	check(host_path, "POST", ZONES, "{}", 405, "method_not_allowed");
+	check(guest_path, "GET", ZONES, NULL, 403, "not for guests");
+	check(guest_path, "PUT", ZONES "/x", "{}", 403, "not for guests");
+	check(guest_path, "DELETE", ZONES "/test", NULL, 403, "not for guests");
+	root_zone_is_there = false;
+}
+END_TEST
+
 /* ---- Doors ---- */
 
 static char *tcp_exchange(const struct endpoint *at, const char *text)
@@ -528,6 +590,7 @@ int main(void)
 	tcase_add_test(tcase, not_for_guests);
 	tcase_add_test(tcase, network);
 	tcase_add_test(tcase, dns);
+	tcase_add_test(tcase, zones);
 	tcase_add_test(tcase, tcp_and_web_pages);
 	tcase_add_test(tcase, doors_that_do_not_open);
 	tcase_add_test(tcase, guest_goes);

@@ -123,7 +123,7 @@ END_TEST
 static int decode_zone(const char *body, struct dns_request *request)
 {
 	error[0] = '\0';
-	return dns_request_decode(body, strlen(body), request, error);
+	return dns_request_decode(DNS_REQUEST_GVPROXY, body, strlen(body), request, error);
 }
 
 START_TEST(zone)

@@ -240,7 +240,7 @@ START_TEST(replies)
 		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
 		"Content-Length: 3\r\n\r\n");
 	http_reply_text(&reply, 405, "x");
-	reply.allow = "GET";
+	strcpy(reply.allow, "GET");
 	check_encoding(
 		&reply, true, true,
 		"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Type: text/plain; charset=utf-8\r\n"
