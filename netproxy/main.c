@@ -175,6 +175,9 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.conns_max = connections_max(options),
 			},
 		.host_access = options->host_access,
+		.policy_rules = options->rules,
+		.policy_rule_count = options->rule_count,
+		.policy_deny_by_default = options->egress_deny,
 		.udp_flows_max = options->udp_flows_max,
 	};
 	int r = forwarder_new(np->loop, &conf, &np->forwarder);

@@ -127,6 +127,7 @@ static void set_defaults(struct options *options)
 	*options = (struct options){
 		.mtu = DEFAULT_MTU,
 		.host_access = true,
+		.guard = true,
 		.connections_max = DEFAULT_CONNECTIONS,
 		.udp_flows_max = DEFAULT_UDP_FLOWS,
 		.lease_seconds = DEFAULT_LEASE_S,
@@ -288,13 +289,17 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 {
 	struct option table[OPTION_DEFS_MAX + 1];
 	enum options_result result;
+	unsigned file_rule_count;
 
 	set_defaults(ret_options);
 	fill_long_options(table);
 	if (apply_config_file(ret_options, argc, argv, table, error) < 0)
 		return OPTIONS_BAD;
+	file_rule_count = ret_options->rule_count;
 	result = apply_flags(ret_options, argc, argv, table, error);
-	if (result == OPTIONS_RUN && finish(ret_options, error) < 0)
+	if (result == OPTIONS_RUN &&
+	    (finish(ret_options, error) < 0 ||
+	     options_finish_policy(ret_options, file_rule_count, error) < 0))
 		return OPTIONS_BAD;
 	return result;
 }
@@ -305,8 +310,10 @@ void options_free(struct options *options)
 	free(options->vsocks);
 	free(options->apis);
 	free(options->publish);
+	free(options->rules);
 	options->links = NULL;
 	options->vsocks = NULL;
 	options->apis = NULL;
 	options->publish = NULL;
+	options->rules = NULL;
 }

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/sock.h"
+#include "forwarder/policy.h"
 
 #define OPTIONS_LINKS_MAX   64
 #define OPTIONS_VSOCKS_MAX  64
@@ -63,6 +64,9 @@ struct options {
 	unsigned api_count;
 	struct publish_option *publish;
 	unsigned publish_count;
+	struct policy_rule *rules; /* in the order in which they count: the command line's first */
+	unsigned rule_count;
+	bool egress_deny; /* what no rule matches */
 
 	struct prefix subnet;
 	struct addr gateway;    /* set by options_finish(): the subnet's first address by default */
@@ -74,6 +78,8 @@ struct options {
 	bool host_alias_given;
 	unsigned mtu;
 	bool host_access;
+	bool guard;   /* the switch keeps guests from taking others' addresses */
+	bool isolate; /* guests reach the gateway, but not each other */
 	unsigned connections_max;
 	unsigned udp_flows_max;
 	uint32_t lease_seconds;

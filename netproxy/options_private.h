@@ -44,6 +44,14 @@ int options_number(const char *value, unsigned long min, unsigned long max, unsi
 /* Copies a text of 1 to `room` - 1 characters. Returns 0, or -EINVAL with a message. */
 int options_set_text(char *to, size_t room, const char *value,
 		     char error[static OPTIONS_ERROR_MAX]);
+/* options_policy.c */
+option_apply_fn options_apply_allow, options_apply_deny, options_apply_rule, options_apply_egress,
+	options_apply_no_guard, options_apply_isolate;
+/* Checks the rules, and puts those behind the first `file_rule_count` in front of them. Returns 0,
+ * or -EINVAL with a message. */
+int options_finish_policy(struct options *options, unsigned file_rule_count,
+			  char error[static OPTIONS_ERROR_MAX]);
+
 /* Room for one more element in an array of elements of that size; NULL with a message at `max` or
  * without memory. */
 void *options_grow(void **array, unsigned *count, size_t size, unsigned max,

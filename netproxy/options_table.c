@@ -338,6 +338,20 @@ const struct option_def option_defs[] = {
 	{"host-alias", "ADDRESS", apply_host_alias,
 	 "The address by which guests reach the host's loopback (default: the last, .254).", false},
 	{"no-host-access", NULL, apply_no_host_access, "Don't let guests reach the host's loopback.", false},
+	{"allow", "RULE", options_apply_allow,
+	 "Let guests reach that (many). RULE is [tcp:|udp:|icmp:]TO[:PORT[-PORT]][,from=WHO]: TO an\n"
+	 "address, a prefix, any, or host (the host's loopback); WHO an address, a prefix, a MAC\n"
+	 "or a link. The first rule that matches counts, those given here before those of a file:\n"
+	 "  --allow tcp:10.0.0.5:443 --deny 10.0.0.0/8", false},
+	{"deny", "RULE", options_apply_deny, "Don't let them (many).", false},
+	{"rule", "allow|deny RULE", options_apply_rule,
+	 "Either, in one word: for configuration files, where the order counts.", false},
+	{"egress", "allow|deny", options_apply_egress,
+	 "What happens to that which no rule matches (default allow). Link-local addresses and\n"
+	 "clouds' metadata services are denied unless a rule of --allow names them.", false},
+	{"no-guard", NULL, options_apply_no_guard,
+	 "Let guests use each other's addresses, advertise routes and serve DHCP.", false},
+	{"isolate", NULL, options_apply_isolate, "Don't let guests reach each other.", false},
 	{"mtu", "BYTES", apply_mtu, "The links' MTU, 576 to 65520 (default 1500).", false},
 	{"lease-time", "SECONDS", apply_lease, "How long DHCP leases last (default 3600).", false},
 	{"domain", "NAME", apply_domain, "The domain that DHCP tells guests (default vm.internal).", false},

@@ -215,6 +215,16 @@ static const struct {
 	{"--max-connections 0", "--max-connections"},
 	{"--max-udp-flows 99999999999999999999999", "--max-udp-flows"},
 	{"--log-level loud", "--log-level"},
+	{"--deny 10.0.0.0/8 --allow tcp:any:443 --egress deny", NULL},
+	{"--deny 10.0.0.1/8", "--deny"},
+	{"--allow icmp:any:1", "no port"},
+	{"--egress maybe", "allow or deny"},
+	{"--rule any", "allow or deny"},
+	{"--link qemu:/a --deny any,from=qemu:/a", NULL},
+	{"--deny any,from=tap:t,netns=/x --link tap:t,netns=/x", NULL},
+	{"--deny any,from=qemu:tcp:127.0.0.1:1 --link qemu:tcp:127.0.0.1:1", NULL},
+	{"--link qemu:/a --deny any,from=qemu:/b", "a --link of this netproxy"},
+	{"--no-guard --isolate", NULL},
 	{"--no-such-flag", "no-such-flag"},
 	{"--mtu", "mtu"},
 	{"extra", "extra"},
@@ -332,6 +342,28 @@ START_TEST(command_line_wins_and_lists_add_up)
 }
 END_TEST
 
+/* The first rule that matches counts: the command line's come before the file's, each in the order
+ * given. */
+START_TEST(rules_keep_their_order)
+{
+	static const char *const expected[] = {"allow 1.1.1.1", "deny 2.2.2.2", "allow 3.3.3.3",
+					       "deny tcp:any:25", "allow 5.5.5.5"};
+	char text[POLICY_TEXT_MAX];
+	struct options options;
+
+	ck_assert_int_eq(parse_config("{\"rule\": [\"allow 3.3.3.3\", \"deny tcp:any:25\"], "
+				      "\"allow\": [\"5.5.5.5\"], \"egress\": \"deny\"}",
+				      "--allow 1.1.1.1 --deny 2.2.2.2", &options),
+			 OPTIONS_RUN);
+	ck_assert_uint_eq(options.rule_count, COUNT(expected));
+	for (unsigned i = 0; i < COUNT(expected); i++)
+		ck_assert_str_eq(policy_rule_format(&options.rules[i], text), expected[i]);
+	ck_assert(options.egress_deny);
+	ck_assert(options.guard && !options.isolate);
+	options_free(&options);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("options");
@@ -349,6 +381,7 @@ int main(void)
 	tcase_add_test(tcase, first_guest_is_neither_gateway_nor_alias);
 	tcase_add_loop_test(tcase, config_files, 0, COUNT(configs));
 	tcase_add_test(tcase, command_line_wins_and_lists_add_up);
+	tcase_add_test(tcase, rules_keep_their_order);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
