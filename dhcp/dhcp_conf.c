@@ -162,6 +162,20 @@ static bool is_protocol_option(uint8_t code)
 	}
 }
 
+static int check_boot(const struct dhcp_conf *conf, const struct complaint *c)
+{
+	if (conf->boot_server.family != AF_UNSPEC && !conf->boot_file)
+		return complain(c, "a boot server needs a boot file");
+	if (conf->boot_server.family != AF_UNSPEC && conf->boot_server.family != AF_INET)
+		return complain(c, "the boot server needs an IPv4 address");
+	if (!conf->boot_file)
+		return 0;
+	if (!*conf->boot_file || strlen(conf->boot_file) >= DHCP_BOOT_FILE_MAX)
+		return complain(c, "the boot file's name must have 1 to %d characters",
+				DHCP_BOOT_FILE_MAX - 1);
+	return 0;
+}
+
 static int check_extras(const struct dhcp_conf *conf, const struct complaint *c)
 {
 	if (conf->extra_count > DHCP_EXTRA_MAX)
@@ -187,7 +201,7 @@ int dhcp_conf_check(const struct dhcp_conf *conf, char *error, size_t error_size
 	if (check_subnet(conf, &c) < 0 || check_names(conf, &c) < 0 ||
 	    check_addresses(conf->dns, conf->dns_count, "DNS", &c) < 0 ||
 	    check_addresses(conf->ntp, conf->ntp_count, "NTP", &c) < 0 ||
-	    check_routes(conf, &c) < 0 || check_extras(conf, &c) < 0)
+	    check_routes(conf, &c) < 0 || check_boot(conf, &c) < 0 || check_extras(conf, &c) < 0)
 		return -EINVAL;
 	if (conf->lease_seconds < DHCP_LEASE_SECONDS_MIN)
 		return complain(&c, "a DHCP lease of %" PRIu32 " s is too short: at least %d s",

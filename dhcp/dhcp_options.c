@@ -72,18 +72,25 @@ static void put_route(struct wire_writer *w, const struct prefix *to, const stru
 	wire_put_be32(w, addr_v4(via));
 }
 
-/* RFC 3442. A client that reads this one ignores option 3, so the default route is in it too. */
+/* RFC 3442. A client that reads this one ignores option 3, so the default route is in it too,
+ * unless option 3 has been taken away or a route says otherwise. */
 static int set_routes(struct dhcp_options *options, const struct dhcp_conf *conf)
 {
 	uint8_t bytes[9 * (DHCP_ROUTES_MAX + 1)];
 	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
-	const struct prefix all = {.addr = addr_from_v4(0), .length = 0};
+	const struct dhcp_value *routers = &options->values[DHCP_OPT_ROUTERS];
+	bool needs_default = routers->size >= 4;
 
 	if (conf->route_count == 0)
 		return 0;
-	for (size_t i = 0; i < conf->route_count; i++)
+	for (size_t i = 0; i < conf->route_count; i++) {
 		put_route(&w, &conf->routes[i].to, &conf->routes[i].via);
-	put_route(&w, &all, &conf->gateway);
+		needs_default = needs_default && conf->routes[i].to.length > 0;
+	}
+	if (needs_default) {
+		wire_put_u8(&w, 0);
+		wire_put_bytes(&w, routers->data, 4);
+	}
 	return dhcp_options_set(options, DHCP_OPT_ROUTES, bytes, wire_written(&w), false);
 }
 
@@ -118,6 +125,35 @@ static int set_names(struct dhcp_options *options, const struct dhcp_conf *conf)
 	return r;
 }
 
+/* What the header says too (RFC 2132, 9.4 and 9.5), for clients that read only options. */
+static int set_boot(struct dhcp_options *options, const struct dhcp_conf *conf)
+{
+	const struct addr *server = conf->boot_server.family ? &conf->boot_server : &conf->gateway;
+	char text[ADDR_TEXT_MAX];
+	int r;
+
+	if (!conf->boot_file)
+		return 0;
+	addr_format(server, text);
+	r = dhcp_options_set(options, DHCP_OPT_BOOT_SERVER, text, strlen(text), false);
+	if (r == 0)
+		r = dhcp_options_set(options, DHCP_OPT_BOOT_FILE, conf->boot_file,
+				     strlen(conf->boot_file), false);
+	return r;
+}
+
+static int set_extra(struct dhcp_options *options, const struct dhcp_extra *extra)
+{
+	struct dhcp_value *value = &options->values[extra->code];
+
+	if (!extra->omit)
+		return dhcp_options_set(options, extra->code, extra->data, extra->size,
+					extra->always);
+	free(value->data);
+	*value = (struct dhcp_value){0};
+	return 0;
+}
+
 int dhcp_options_from_conf(struct dhcp_options *options, const struct dhcp_conf *conf)
 {
 	int r = set_link(options, conf);
@@ -127,10 +163,11 @@ int dhcp_options_from_conf(struct dhcp_options *options, const struct dhcp_conf 
 	if (r == 0)
 		r = set_addresses(options, DHCP_OPT_NTP, conf->ntp, conf->ntp_count);
 	if (r == 0)
-		r = set_routes(options, conf);
+		r = set_boot(options, conf);
 	for (size_t i = 0; r == 0 && i < conf->extra_count; i++)
-		r = dhcp_options_set(options, conf->extras[i].code, conf->extras[i].data,
-				     conf->extras[i].size, conf->extras[i].always);
+		r = set_extra(options, &conf->extras[i]);
+	if (r == 0)
+		r = set_routes(options, conf);
 	return r;
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dhcp/dhcp_pool_private.h"
+
 void dhcp_pool_init(struct dhcp_pool *pool)
 {
 	*pool = (struct dhcp_pool){.key = hash_key_random()};
@@ -34,139 +36,13 @@ void dhcp_pool_destroy(struct dhcp_pool *pool)
 	hmap_destroy(&pool->statics);
 }
 
-/* Finding. */
-
-static uint64_t hash_address(const struct dhcp_pool *pool, uint32_t address)
-{
-	return hash_bytes(&pool->key, &address, sizeof(address));
-}
-
-static uint64_t hash_mac(const struct dhcp_pool *pool, const struct mac *mac)
-{
-	return hash_bytes(&pool->key, mac->bytes, MAC_SIZE);
-}
-
-static bool same_id(const struct dhcp_client *client, const uint8_t *id, size_t size)
-{
-	return client->id_size == size && memcmp(client->id, id, size) == 0;
-}
-
-bool dhcp_lease_is_of(const struct dhcp_lease *lease, const struct dhcp_client *client)
-{
-	return lease->owned && same_id(client, lease->client.id, lease->client.id_size) &&
-	       (lease->state == DHCP_LEASE_IDLE || mac_equal(&lease->client.mac, &client->mac));
-}
-
-struct dhcp_lease *dhcp_pool_by_address(const struct dhcp_pool *pool, uint32_t address)
-{
-	struct hmap_node *node = hmap_find(&pool->by_address, hash_address(pool, address));
-
-	for (; node; node = hmap_find_next(node)) {
-		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_address);
-
-		if (lease->address == address)
-			return lease;
-	}
-	return NULL;
-}
-
-struct dhcp_lease *dhcp_pool_by_hostname(const struct dhcp_pool *pool, const char *lower_case)
-{
-	uint64_t hash = hash_bytes(&pool->key, lower_case, strlen(lower_case));
-
-	for (struct hmap_node *node = hmap_find(&pool->by_name, hash); node;
-	     node = hmap_find_next(node)) {
-		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_name);
-
-		if (strcmp(lease->hostname, lower_case) == 0)
-			return lease;
-	}
-	return NULL;
-}
-
-/* The record that the client has or had: from this MAC, else an idle one with its identifier. */
-static struct dhcp_lease *find_owned(const struct dhcp_pool *pool, const struct dhcp_client *client)
-{
-	uint64_t hash = hash_bytes(&pool->key, client->id, client->id_size);
-	struct dhcp_lease *idle = NULL;
-
-	for (struct hmap_node *node = hmap_find(&pool->by_client, hash); node;
-	     node = hmap_find_next(node)) {
-		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_client);
-
-		if (!dhcp_lease_is_of(lease, client))
-			continue;
-		if (mac_equal(&lease->client.mac, &client->mac))
-			return lease;
-		idle = lease;
-	}
-	return idle;
-}
-
-static uint64_t hash_static(const struct dhcp_pool *pool, const struct dhcp_reservation *conf)
-{
-	return conf->by_mac ? hash_mac(pool, &conf->mac)
-			    : hash_bytes(&pool->key, conf->client_id, conf->client_id_size);
-}
-
-static bool static_matches(const struct dhcp_static *reserved, const struct dhcp_client *client)
-{
-	return reserved->conf.by_mac
-		       ? mac_equal(&reserved->conf.mac, &client->mac)
-		       : same_id(client, reserved->conf.client_id, reserved->conf.client_id_size);
-}
-
-static struct dhcp_static *find_static(const struct dhcp_pool *pool, bool by_mac,
-				       const struct dhcp_client *client)
-{
-	uint64_t hash = by_mac ? hash_mac(pool, &client->mac)
-			       : hash_bytes(&pool->key, client->id, client->id_size);
-
-	for (struct hmap_node *node = hmap_find(&pool->statics, hash); node;
-	     node = hmap_find_next(node)) {
-		struct dhcp_static *reserved = container_of(node, struct dhcp_static, by_key);
-
-		if (reserved->conf.by_mac == by_mac && static_matches(reserved, client))
-			return reserved;
-	}
-	return NULL;
-}
-
-/* A static lease that its identifier gets from another MAC is that client's while it lasts, as any
- * other is. */
-static bool may_have_static(const struct dhcp_lease *lease, const struct dhcp_client *client)
-{
-	return static_matches(lease->reserved, client) &&
-	       (lease->state != DHCP_LEASE_BOUND || mac_equal(&lease->client.mac, &client->mac));
-}
-
-/* The record of the client's static lease, by MAC or by identifier, if it can have it. */
-static struct dhcp_lease *find_reserved(const struct dhcp_pool *pool, bool by_mac,
-					const struct dhcp_client *client)
-{
-	struct dhcp_static *reserved = find_static(pool, by_mac, client);
-	struct dhcp_lease *lease = NULL;
-
-	if (reserved)
-		lease = dhcp_pool_by_address(pool, addr_v4(&reserved->conf.address));
-	return lease && may_have_static(lease, client) ? lease : NULL;
-}
-
-struct dhcp_lease *dhcp_pool_lookup(struct dhcp_pool *pool, const struct dhcp_client *client)
-{
-	struct dhcp_lease *lease = find_reserved(pool, false, client);
-
-	if (!lease)
-		lease = find_reserved(pool, true, client);
-	if (lease)
-		return lease;
-	lease = find_owned(pool, client);
-
-	/* It was had by way of a static lease that isn't this client's now. */
-	return lease && lease->reserved ? NULL : lease;
-}
-
 /* State changes. */
+
+/* Whether a lease in that state counts for its source. */
+static bool is_live(enum dhcp_lease_state state)
+{
+	return state == DHCP_LEASE_OFFERED || state == DHCP_LEASE_BOUND;
+}
 
 /* Moves a record to a list, which is kept in the order of expiry. The search from the end finds its
  * place at once, but after a restart with another lease time. */
@@ -177,6 +53,8 @@ static void enter(struct dhcp_pool *pool, struct dhcp_lease *lease, enum dhcp_le
 
 	pool->declined_count += state == DHCP_LEASE_DECLINED;
 	pool->declined_count -= lease->state == DHCP_LEASE_DECLINED;
+	pool->live[lease->client.source] += is_live(state);
+	pool->live[lease->client.source] -= is_live(lease->state);
 	list_remove(&lease->order);
 	lease->state = state;
 	lease->expires_ms = expires_ms;
@@ -234,7 +112,7 @@ static void limit_mac(struct dhcp_pool *pool, const struct mac *mac)
 	struct dhcp_lease *least = NULL;
 	size_t count = 0;
 
-	for (struct hmap_node *node = hmap_find(&pool->by_mac, hash_mac(pool, mac)); node;
+	for (struct hmap_node *node = hmap_find(&pool->by_mac, dhcp_pool_hash_mac(pool, mac)); node;
 	     node = hmap_find_next(node)) {
 		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_mac);
 
@@ -257,7 +135,7 @@ static void limit_mac(struct dhcp_pool *pool, const struct mac *mac)
  * identifier. */
 static bool limit_id(struct dhcp_pool *pool, const struct dhcp_client *client)
 {
-	uint64_t hash = hash_bytes(&pool->key, client->id, client->id_size);
+	uint64_t hash = dhcp_pool_hash_id(pool, client);
 	struct dhcp_lease *idle = NULL;
 	size_t count = 0;
 
@@ -265,7 +143,7 @@ static bool limit_id(struct dhcp_pool *pool, const struct dhcp_client *client)
 	     node = hmap_find_next(node)) {
 		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_client);
 
-		if (!same_id(client, lease->client.id, lease->client.id_size))
+		if (!dhcp_client_has_id(client, lease->client.id, lease->client.id_size))
 			continue;
 		count++;
 		if (lease->state == DHCP_LEASE_IDLE)
@@ -278,27 +156,76 @@ static bool limit_id(struct dhcp_pool *pool, const struct dhcp_client *client)
 	return idle;
 }
 
+/* The client asks from this source now. */
+static void move_to_source(struct dhcp_pool *pool, struct dhcp_lease *lease, unsigned source)
+{
+	if (is_live(lease->state)) {
+		pool->live[lease->client.source]--;
+		pool->live[source]++;
+	}
+	lease->client.source = source;
+}
+
+/* Whether the client's source may have this record, or with NULL one that it hasn't yet. */
+static bool within_limit(const struct dhcp_pool *pool, const struct dhcp_lease *lease,
+			 const struct dhcp_client *client)
+{
+	if (!pool->live_max || !client->source || (lease && lease->reserved))
+		return true;
+	if (lease && is_live(lease->state) && lease->client.source == client->source)
+		return true;
+	return pool->live[client->source] < pool->live_max;
+}
+
+/* Gives an owned record to another identifier of its MAC, as it stands. */
+static int rename_owner(struct dhcp_pool *pool, struct dhcp_lease *lease,
+			const struct dhcp_client *client)
+{
+	if (!limit_id(pool, client))
+		return -ENOSPC;
+	hmap_remove(&pool->by_client, &lease->by_client);
+	if (hmap_insert(&pool->by_client, &lease->by_client, dhcp_pool_hash_id(pool, client)) < 0) {
+		/* Nobody's, then; only memory can make this fail, and the map has just shrunk. */
+		hmap_remove(&pool->by_mac, &lease->by_mac);
+		lease->owned = false;
+		end(pool, lease, DHCP_LEASE_RELEASED);
+		return -ENOMEM;
+	}
+	move_to_source(pool, lease, client->source);
+	lease->client = *client;
+	return 0;
+}
+
 /* Makes the client the owner of a record that it may have. Its other record, if any, loses it. */
 static int own(struct dhcp_pool *pool, struct dhcp_lease *lease, const struct dhcp_client *client)
 {
-	struct dhcp_lease *other = find_owned(pool, client);
+	struct dhcp_lease *other = dhcp_pool_find_owned(pool, client);
 
-	if (other == lease && mac_equal(&lease->client.mac, &client->mac))
+	if (other == lease && mac_equal(&lease->client.mac, &client->mac)) {
+		move_to_source(pool, lease, client->source);
 		return 0;
+	}
+	if (!other && pool->one_per_mac && lease->owned &&
+	    mac_equal(&lease->client.mac, &client->mac))
+		return rename_owner(pool, lease, client);
 	if (other)
+		disown(pool, other);
+	other = pool->one_per_mac ? dhcp_pool_find_by_mac(pool, &client->mac) : NULL;
+	if (other && other != lease)
 		disown(pool, other);
 	disown(pool, lease);
 	lease->was_bound = false;
 	if (!limit_id(pool, client))
 		return -ENOSPC;
 	limit_mac(pool, &client->mac);
-	if (hmap_insert(&pool->by_client, &lease->by_client,
-			hash_bytes(&pool->key, client->id, client->id_size)) < 0)
+	if (hmap_insert(&pool->by_client, &lease->by_client, dhcp_pool_hash_id(pool, client)) < 0)
 		return -ENOMEM;
-	if (hmap_insert(&pool->by_mac, &lease->by_mac, hash_mac(pool, &client->mac)) < 0) {
+	if (hmap_insert(&pool->by_mac, &lease->by_mac, dhcp_pool_hash_mac(pool, &client->mac)) <
+	    0) {
 		hmap_remove(&pool->by_client, &lease->by_client);
 		return -ENOMEM;
 	}
+	move_to_source(pool, lease, client->source);
 	lease->client = *client;
 	lease->owned = true;
 	return 0;
@@ -322,7 +249,8 @@ static int new_record(struct dhcp_pool *pool, uint32_t address, struct dhcp_leas
 	if (!lease)
 		return -ENOMEM;
 	lease->address = address;
-	if (hmap_insert(&pool->by_address, &lease->by_address, hash_address(pool, address)) < 0) {
+	if (hmap_insert(&pool->by_address, &lease->by_address,
+			dhcp_pool_hash_address(pool, address)) < 0) {
 		free(lease);
 		return -ENOMEM;
 	}
@@ -343,12 +271,15 @@ static void free_record(struct dhcp_pool *pool, struct dhcp_lease *lease)
 }
 
 /* Whether the client may have this record's address now. */
-static bool may_have(const struct dhcp_lease *lease, const struct dhcp_client *client)
+static bool may_have(const struct dhcp_pool *pool, const struct dhcp_lease *lease,
+		     const struct dhcp_client *client)
 {
 	if (lease->reserved)
-		return may_have_static(lease, client);
-	return lease->state == DHCP_LEASE_IDLE ||
-	       (lease->state != DHCP_LEASE_DECLINED && dhcp_lease_is_of(lease, client));
+		return dhcp_lease_allows_static(lease, client);
+	if (lease->state == DHCP_LEASE_IDLE || lease->state == DHCP_LEASE_DECLINED)
+		return lease->state == DHCP_LEASE_IDLE;
+	return dhcp_lease_is_of(lease, client) ||
+	       (pool->one_per_mac && mac_equal(&lease->client.mac, &client->mac));
 }
 
 /* The record of an address asked for by number, made where there is none. */
@@ -357,7 +288,7 @@ static int find_wanted(struct dhcp_pool *pool, const struct dhcp_client *client,
 {
 	struct dhcp_lease *lease = dhcp_pool_by_address(pool, address);
 
-	if (lease ? !may_have(lease, client) : !is_dynamic(pool, address))
+	if (lease ? !may_have(pool, lease, client) : !is_dynamic(pool, address))
 		return -EADDRINUSE;
 	if (!lease && new_record(pool, address, &lease) == -ENOMEM)
 		return -ENOMEM;
@@ -421,6 +352,8 @@ int dhcp_pool_offer(struct dhcp_pool *pool, const struct dhcp_client *client, ui
 	struct dhcp_lease *lease = dhcp_pool_lookup(pool, client);
 	int r = 0;
 
+	if (!within_limit(pool, lease, client))
+		return -EDQUOT;
 	if (!lease && wanted)
 		r = find_wanted(pool, client, wanted, &lease);
 	if (!lease && r != -ENOMEM)
@@ -439,9 +372,12 @@ int dhcp_pool_offer(struct dhcp_pool *pool, const struct dhcp_client *client, ui
 int dhcp_pool_claim(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address,
 		    struct dhcp_lease **ret_lease)
 {
-	struct dhcp_lease *lease;
-	int r = find_wanted(pool, client, address, &lease);
+	struct dhcp_lease *lease = dhcp_pool_by_address(pool, address);
+	int r;
 
+	if (!within_limit(pool, lease, client))
+		return -EDQUOT;
+	r = find_wanted(pool, client, address, &lease);
 	if (r == 0)
 		r = own(pool, lease, client);
 	if (r < 0)
@@ -452,9 +388,12 @@ int dhcp_pool_claim(struct dhcp_pool *pool, const struct dhcp_client *client, ui
 
 int dhcp_pool_remember(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address)
 {
-	struct dhcp_lease *lease;
-	int r = dhcp_pool_claim(pool, client, address, &lease);
+	struct dhcp_lease *lease = dhcp_pool_lookup(pool, client);
+	int r;
 
+	if (lease && lease->address != address)
+		return -EADDRINUSE;
+	r = dhcp_pool_claim(pool, client, address, &lease);
 	if (r < 0)
 		return r;
 	lease->was_bound = true;
@@ -513,13 +452,24 @@ void dhcp_pool_release(struct dhcp_pool *pool, struct dhcp_lease *lease)
 	end(pool, lease, DHCP_LEASE_RELEASED);
 }
 
+/* How many addresses may be set aside: a guest that declines all that it is offered shall not leave
+ * the others without any. */
+static size_t declined_max(const struct dhcp_pool *pool)
+{
+	size_t quarter = (pool->last - pool->first + 1) / 4;
+
+	if (quarter < 1)
+		return 1;
+	return quarter < DHCP_DECLINED_MAX ? quarter : DHCP_DECLINED_MAX;
+}
+
 void dhcp_pool_decline(struct dhcp_pool *pool, struct dhcp_lease *lease, uint64_t now_ms)
 {
 	disown(pool, lease);
 	/* A static lease is what the user wants, conflict or not; the log has told. */
 	if (lease->reserved)
 		return;
-	if (pool->declined_count >= DHCP_DECLINED_MAX)
+	if (pool->declined_count >= declined_max(pool))
 		end(pool, head_of(pool, DHCP_LEASE_DECLINED), DHCP_LEASE_RELEASED);
 	lease->was_bound = true; /* so that it is the last to be tried again */
 	enter(pool, lease, DHCP_LEASE_DECLINED, now_ms + DHCP_DECLINE_HOLD_MS);
@@ -544,8 +494,8 @@ uint64_t dhcp_pool_expire(struct dhcp_pool *pool, uint64_t now_ms)
 
 static bool static_exists(const struct dhcp_pool *pool, const struct dhcp_reservation *conf)
 {
-	for (struct hmap_node *node = hmap_find(&pool->statics, hash_static(pool, conf)); node;
-	     node = hmap_find_next(node)) {
+	for (struct hmap_node *node = hmap_find(&pool->statics, dhcp_pool_hash_static(pool, conf));
+	     node; node = hmap_find_next(node)) {
 		struct dhcp_static *at = container_of(node, struct dhcp_static, by_key);
 
 		if (at->conf.by_mac != conf->by_mac)
@@ -564,7 +514,7 @@ static bool static_exists(const struct dhcp_pool *pool, const struct dhcp_reserv
 static void attach_static(struct dhcp_pool *pool, struct dhcp_lease *lease,
 			  struct dhcp_static *reserved)
 {
-	if (lease->owned && !static_matches(reserved, &lease->client))
+	if (lease->owned && !dhcp_static_matches(reserved, &lease->client))
 		disown(pool, lease);
 	if (lease->state == DHCP_LEASE_IDLE)
 		list_remove(&lease->order);
@@ -587,9 +537,10 @@ int dhcp_pool_reserve(struct dhcp_pool *pool, const struct dhcp_reservation *con
 	reserved->conf = *conf;
 	int r = -EADDRINUSE;
 
-	if (lease && lease->state == DHCP_LEASE_BOUND && !static_matches(reserved, &lease->client))
+	if (lease && lease->state == DHCP_LEASE_BOUND &&
+	    !dhcp_static_matches(reserved, &lease->client))
 		goto fail;
-	r = hmap_insert(&pool->statics, &reserved->by_key, hash_static(pool, conf));
+	r = hmap_insert(&pool->statics, &reserved->by_key, dhcp_pool_hash_static(pool, conf));
 	if (r < 0)
 		goto fail;
 	if (!lease)

@@ -15,6 +15,12 @@
  * A client is its identifier, as RFC 2131 wants it, from whatever MAC; but while a lease is live,
  * the same identifier from another MAC is another client: two MACs on a switch are two machines,
  * more often than not made from one disk image, and none may take the other's lease by its name.
+ * With `one_per_mac` the reverse holds too: another identifier from the same MAC is the same
+ * client, whose firmware, initramfs and system each have a name of their own for it. What one of
+ * them has, the next one takes over. Without it they get an address each.
+ *
+ * A source, the switch port that a guest is attached to, has at most `live_max` addresses offered
+ * or bound at a time, so that a guest that invents MACs leaves some for the others.
  *
  *	          offer            bind
  *	IDLE ----------> OFFERED --------> BOUND --+ bind (renew)
@@ -41,13 +47,14 @@
 #define DHCP_LEASES_PER_MAC_MAX 8
 #define DHCP_LEASES_PER_ID_MAX  64   /* machines that share an identifier */
 #define DHCP_LEASES_MAX         8192 /* records, static ones aside */
-#define DHCP_DECLINED_MAX       16
+#define DHCP_DECLINED_MAX       16   /* and of a small pool at most a quarter */
 #define DHCP_OFFER_HOLD_MS      30000
 #define DHCP_OFFER_GRACE_MS     3000
 #define DHCP_DECLINE_HOLD_MS    600000
 
 struct dhcp_client {
 	struct mac mac;
+	unsigned source; /* up to DHCP_SOURCES_MAX; 0: unknown, which isn't limited */
 	size_t id_size;
 	uint8_t id[DHCP_CLIENT_ID_MAX]; /* option 61, or hardware type 01 and the MAC */
 };
@@ -92,6 +99,9 @@ struct dhcp_pool {
 	struct list states[DHCP_LEASE_STATES];
 	struct list all;
 	size_t declined_count;
+	size_t live[DHCP_SOURCES_MAX + 1]; /* offered and bound, by source */
+	size_t live_max;                   /* of a source; 0: no limit */
+	bool one_per_mac;
 	uint32_t first, last; /* what is given to anybody */
 	uint32_t fresh;       /* no address below it is without a record, but for the kept */
 	uint32_t kept[2];     /* the gateway and the host alias: never leased; 0: none */
@@ -108,15 +118,16 @@ void dhcp_pool_destroy(struct dhcp_pool *pool);
 struct dhcp_lease *dhcp_pool_lookup(struct dhcp_pool *pool, const struct dhcp_client *client);
 struct dhcp_lease *dhcp_pool_by_address(const struct dhcp_pool *pool, uint32_t address);
 struct dhcp_lease *dhcp_pool_by_hostname(const struct dhcp_pool *pool, const char *lower_case);
-/* Whether the client has or had it. */
+/* Whether the client has or had it, under this identifier. */
 bool dhcp_lease_is_of(const struct dhcp_lease *lease, const struct dhcp_client *client);
 
 /* Finds an address for the client (`wanted` if that can be, 0 for any) and holds it for an answer;
- * a lease that is bound stays so. Returns 0, -ENOSPC or -ENOMEM. */
+ * a lease that is bound stays so. Returns 0, -ENOSPC, -EDQUOT when its source has as many as it may
+ * have, or -ENOMEM. */
 int dhcp_pool_offer(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t wanted,
 		    uint64_t now_ms, struct dhcp_lease **ret_lease);
 /* Makes this very address the client's, not yet bound. Returns 0, -EADDRINUSE when it isn't to be
- * had, or -ENOMEM. */
+ * had, -ENOSPC, -EDQUOT, or -ENOMEM. */
 int dhcp_pool_claim(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address,
 		    struct dhcp_lease **ret_lease);
 /* Grants or renews an owned lease until `expires_ms`; the host name is left out where it is empty
@@ -134,7 +145,8 @@ uint64_t dhcp_pool_expire(struct dhcp_pool *pool, uint64_t now_ms);
 int dhcp_pool_reserve(struct dhcp_pool *pool, const struct dhcp_reservation *conf);
 int dhcp_pool_unreserve(struct dhcp_pool *pool, uint32_t address);
 
-/* Remembers that the address was the client's. Returns like dhcp_pool_claim(). */
+/* Remembers that the address was the client's, unless it has another. Returns like
+ * dhcp_pool_claim(). */
 int dhcp_pool_remember(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address);
 
 #endif

@@ -132,7 +132,8 @@ static void address_reply(const struct dhcp_message *reply, struct dhcp_reply *r
 	ret->to.addr = addr_from_v4(to);
 }
 
-static struct dhcp_message make_header(const struct dhcp_message *m,
+static struct dhcp_message make_header(const struct dhcp_speaker *speaker,
+				       const struct dhcp_message *m,
 				       const struct dhcp_decision *decision)
 {
 	/* What a client says that its address is counts when it is the lease's, or in an INFORM,
@@ -147,7 +148,9 @@ static struct dhcp_message make_header(const struct dhcp_message *m,
 		.flags = m->flags & DHCP_FLAG_BROADCAST,
 		.ciaddr = may_answer_ciaddr ? m->ciaddr : 0,
 		.yiaddr = decision->lease ? decision->lease->address : 0,
+		.siaddr = decision->type == DHCP_NAK ? 0 : speaker->boot_server,
 		.giaddr = m->giaddr,
+		.file = decision->type == DHCP_NAK ? "" : speaker->boot_file,
 		.chaddr = m->chaddr,
 		.type = (uint8_t)decision->type,
 	};
@@ -163,7 +166,7 @@ void dhcp_reply_encode(const struct dhcp_speaker *speaker, const struct dhcp_exc
 {
 	const struct dhcp_message *m = exchange->message;
 	struct own_options own = {speaker, exchange, decision};
-	struct dhcp_message header = make_header(m, decision);
+	struct dhcp_message header = make_header(speaker, m, decision);
 	struct wire_writer w = wire_writer(ret->bytes, size_limit(speaker, m));
 	struct dhcp_option_writer to = {.w = &w, .reserve = 1};
 	uint8_t relay[DHCP_CLIENT_ID_MAX];

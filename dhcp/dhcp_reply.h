@@ -34,8 +34,10 @@ struct dhcp_decision {
 struct dhcp_speaker {
 	uint32_t server_id;
 	uint32_t lease_seconds;
-	uint16_t mtu;       /* 0: unknown */
-	const char *domain; /* or empty */
+	uint16_t mtu;          /* 0: unknown */
+	const char *domain;    /* or empty */
+	const char *boot_file; /* or empty */
+	uint32_t boot_server;  /* 0: none */
 	const struct dhcp_options *options;
 };
 

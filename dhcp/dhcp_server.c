@@ -24,6 +24,7 @@ struct dhcp_server {
 	struct dhcp_pool pool;
 	struct dhcp_options options;
 	char domain[DHCP_DOMAIN_MAX];
+	char boot_file[DHCP_BOOT_FILE_MAX];
 	struct dhcp_counters counters;
 };
 
@@ -81,26 +82,36 @@ static void take_conf(struct dhcp_server *server, const struct dhcp_conf *conf)
 	server->conf.routes = NULL;
 	server->conf.extras = NULL;
 	server->conf.reservations = NULL;
+	server->conf.boot_file = NULL;
 	if (conf->domain)
 		memcpy(server->domain, conf->domain, strlen(conf->domain) + 1);
+	if (conf->boot_file)
+		memcpy(server->boot_file, conf->boot_file, strlen(conf->boot_file) + 1);
 	dhcp_pool_init(&server->pool);
 	server->pool.on_event = on_event;
 	server->pool.on_event_arg = server;
+	server->pool.live_max = conf->leases_per_source_max;
+	server->pool.one_per_mac = conf->one_per_mac;
 	set_range(server);
 }
 
-static const char *why_not_reserved(int error)
+static const char *why_not_reserved(const struct dhcp_conf *conf,
+				    const struct dhcp_reservation *reservation, int error)
 {
-	switch (error) {
-	case -EINVAL:
-		return "it needs a host address of the subnet other than the gateway's and the host "
-		       "alias', a MAC or client identifier, and a host name of letters, digits and hyphens "
-		       "or none";
-	case -EEXIST:
+	const struct addr *address = &reservation->address;
+
+	if (error == -EEXIST)
 		return "the address or the client has another static lease";
-	default:
+	if (error != -EINVAL)
 		return strerror(-error);
-	}
+	if (addr_equal(address, &conf->gateway))
+		return "that is the gateway's address: choose another one";
+	if (addr_equal(address, &conf->host_alias))
+		return "that is the host alias' address: choose another one";
+	if (!dhcp_conf_leasable(conf, address))
+		return "it isn't a host address of the subnet";
+	return "it needs a MAC of one device or a client identifier of 2 bytes or more, and a host "
+	       "name of letters, digits and inner hyphens or none";
 }
 
 static int add_reservations(struct dhcp_server *server, const struct dhcp_conf *conf, char *error,
@@ -116,7 +127,7 @@ static int add_reservations(struct dhcp_server *server, const struct dhcp_conf *
 		if (reservation->address.family != AF_UNSPEC)
 			addr_format(&reservation->address, address);
 		snprintf(error, error_size, "static DHCP lease %zu (%s): %s", i + 1, address,
-			 why_not_reserved(r));
+			 why_not_reserved(conf, reservation, r));
 		return r == -ENOMEM ? -ENOMEM : -EINVAL;
 	}
 	return 0;
@@ -236,6 +247,17 @@ static void grant(struct dhcp_server *server, const struct dhcp_exchange *x,
 									 : now_ms + lease_ms);
 }
 
+static void note_limit(struct dhcp_server *server, const struct dhcp_exchange *x)
+{
+	char mac[MAC_TEXT_MAX];
+
+	server->counters.limited++;
+	log_limited(LOG_LEVEL_WARN,
+		    "no address for %s: the guest at port %u has %u, the most that one may have",
+		    mac_format(&x->client.mac, mac), x->client.source,
+		    server->conf.leases_per_source_max);
+}
+
 static int on_discover(struct dhcp_server *server, const struct dhcp_exchange *x, uint64_t now_ms,
 		       struct dhcp_decision *ret)
 {
@@ -249,6 +271,10 @@ static int on_discover(struct dhcp_server *server, const struct dhcp_exchange *x
 		server->counters.exhausted++;
 		log_limited(LOG_LEVEL_WARN, "no free address for %s: all of the pool is leased",
 			    mac_format(&x->client.mac, mac));
+		return 0;
+	}
+	if (r == -EDQUOT) {
+		note_limit(server, x);
 		return 0;
 	}
 	if (r < 0)
@@ -308,6 +334,10 @@ static int on_request(struct dhcp_server *server, const struct dhcp_exchange *x,
 
 	if (r == -EADDRINUSE || r == -ENOSPC)
 		return refuse(ret, "address isn't free");
+	if (r == -EDQUOT) {
+		note_limit(server, x);
+		return refuse(ret, "too many addresses");
+	}
 	if (r < 0)
 		return r;
 	grant(server, x, lease, now_ms);
@@ -390,6 +420,15 @@ static int decide(struct dhcp_server *server, const struct dhcp_exchange *x, uin
 	}
 }
 
+/* Where clients find the boot file, the header's "siaddr"; 0: no boot. */
+static uint32_t boot_server(const struct dhcp_server *server)
+{
+	if (!server->boot_file[0])
+		return 0;
+	return addr_v4(server->conf.boot_server.family ? &server->conf.boot_server
+						       : &server->conf.gateway);
+}
+
 static void count_reply(struct dhcp_counters *counters, enum dhcp_type type)
 {
 	counters->offers += type == DHCP_OFFER;
@@ -398,7 +437,7 @@ static void count_reply(struct dhcp_counters *counters, enum dhcp_type type)
 }
 
 int dhcp_server_handle(struct dhcp_server *server, const void *message, size_t size,
-		       uint64_t now_ms, struct dhcp_reply *ret_reply)
+		       unsigned source, uint64_t now_ms, struct dhcp_reply *ret_reply)
 {
 	struct dhcp_message m;
 	struct dhcp_exchange x = {0};
@@ -413,6 +452,7 @@ int dhcp_server_handle(struct dhcp_server *server, const void *message, size_t s
 		server->counters.ignored++;
 		return 0;
 	}
+	x.client.source = source <= DHCP_SOURCES_MAX ? source : 0;
 	int r = decide(server, &x, now_ms, &decision);
 
 	if (r < 0)
@@ -424,6 +464,8 @@ int dhcp_server_handle(struct dhcp_server *server, const void *message, size_t s
 		.lease_seconds = server->conf.lease_seconds,
 		.mtu = server->conf.mtu,
 		.domain = server->domain,
+		.boot_file = server->boot_file,
+		.boot_server = boot_server(server),
 		.options = &server->options,
 	};
 

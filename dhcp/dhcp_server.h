@@ -4,9 +4,10 @@
  * reply out, the time as an argument. It does no I/O: the caller takes UDP datagrams for port 67
  * off the network, and sends replies where the reply says.
  *
- * Guests are told apart by client identifier, and by MAC where they send none. The caller should
- * pass on only messages whose link-layer source is the client hardware address within, or a guest
- * could take leases in its neighbours' names.
+ * Guests are told apart by client identifier, and by MAC where they send none; conf.one_per_mac
+ * says what becomes of one MAC with several identifiers. The caller should pass on only messages
+ * whose link-layer source is the client hardware address within, or a guest could take leases in
+ * its neighbours' names.
  */
 #ifndef DHCP_DHCP_SERVER_H
 #define DHCP_DHCP_SERVER_H
@@ -24,9 +25,11 @@
 #define DHCP_ROUTES_MAX        32   /* classless static routes */
 #define DHCP_EXTRA_MAX         32   /* options given by number */
 #define DHCP_RESERVATIONS_MAX  1024 /* static leases */
+#define DHCP_SOURCES_MAX       256  /* switch ports */
 #define DHCP_LEASE_SECONDS_MIN 4
 #define DHCP_LEASE_INFINITE    UINT32_MAX
 #define DHCP_MTU_MIN           576
+#define DHCP_BOOT_FILE_MAX     128 /* the header's field, with its NUL */
 
 /* A static lease: who gets it, and what. A client identifier goes before a MAC. */
 struct dhcp_reservation {
@@ -49,6 +52,7 @@ struct dhcp_extra {
 	const void *data; /* borrowed */
 	size_t size;      /* up to DHCP_OPTION_SIZE_MAX */
 	bool always;      /* send it to clients that don't ask for it */
+	bool omit;        /* instead: never send it, not even ours */
 };
 
 /* A granted lease as others see it. */
@@ -86,14 +90,20 @@ struct dhcp_conf {
 	size_t ntp_count;
 	const char *domain;              /* NULL: none */
 	const char *const *search;       /* NULL-terminated, or NULL */
-	const struct dhcp_route *routes; /* besides the default route through the gateway */
+	const struct dhcp_route *routes; /* besides the default route */
 	size_t route_count;
 	const struct dhcp_extra *extras;
 	size_t extra_count;
 	const struct dhcp_reservation *reservations;
 	size_t reservation_count;
-	uint32_t lease_seconds; /* DHCP_LEASE_INFINITE: for ever */
-	uint16_t mtu;           /* 0: don't tell */
+	uint32_t lease_seconds;  /* DHCP_LEASE_INFINITE: for ever */
+	uint16_t mtu;            /* 0: don't tell */
+	const char *boot_file;   /* for network boot; NULL: none, else below DHCP_BOOT_FILE_MAX */
+	struct addr boot_server; /* where it is; AF_UNSPEC: the gateway */
+	unsigned leases_per_source_max; /* addresses that one source holds; 0: no limit */
+	/* Whether a MAC that asks under another identifier is the same client, and keeps its
+	 * address: firmware, initramfs and system of one machine. Else each identifier gets one. */
+	bool one_per_mac;
 	/* Whether no other server shares this network, so that a client with a lease unknown to us
 	 * (from before a restart) is confirmed or refused at once. Otherwise RFC 2131 wants
 	 * silence, and the client waits. */
@@ -124,6 +134,7 @@ struct dhcp_counters {
 	uint64_t malformed;                                        /* not DHCP */
 	uint64_t ignored;   /* DHCP, but not for us to answer */
 	uint64_t exhausted; /* no free address */
+	uint64_t limited;   /* the source had as many as it may have */
 };
 
 struct dhcp_server;
@@ -135,10 +146,11 @@ int dhcp_server_new(const struct dhcp_conf *conf, char *error, size_t error_size
 /* Makes no events. NULL is fine. */
 void dhcp_server_free(struct dhcp_server *server);
 
-/* Takes a UDP payload. Returns 1 with *ret_reply to be sent, 0 when there is nothing to say,
- * -EBADMSG when it is no DHCP message, or -ENOMEM. */
+/* Takes a UDP payload. `source` is where it came from, a number up to DHCP_SOURCES_MAX, or 0 for an
+ * unknown place, which isn't limited. Returns 1 with *ret_reply to be sent, 0 when there is nothing
+ * to say, -EBADMSG when it is no DHCP message, or -ENOMEM. */
 int dhcp_server_handle(struct dhcp_server *server, const void *message, size_t size,
-		       uint64_t now_ms, struct dhcp_reply *ret_reply);
+		       unsigned source, uint64_t now_ms, struct dhcp_reply *ret_reply);
 
 /* Ends what has run out (handle does so too) and makes the events. Returns when to call it next:
  * UINT64_MAX when nothing can run out. */

@@ -3,6 +3,7 @@
 #include "dhcp/dhcp_wire.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define CHADDR_FIELD_SIZE 16
 #define SNAME_FIELD_SIZE  64
@@ -161,6 +162,8 @@ int dhcp_message_decode(const void *data, size_t size, struct dhcp_message *ret)
 
 void dhcp_put_header(struct wire_writer *w, const struct dhcp_message *message)
 {
+	size_t file_size = message->file ? strnlen(message->file, FILE_FIELD_SIZE - 1) : 0;
+
 	wire_put_u8(w, message->op);
 	wire_put_u8(w, message->htype);
 	wire_put_u8(w, message->hlen);
@@ -173,7 +176,9 @@ void dhcp_put_header(struct wire_writer *w, const struct dhcp_message *message)
 	wire_put_be32(w, message->siaddr);
 	wire_put_be32(w, message->giaddr);
 	wire_put_bytes(w, message->chaddr.bytes, MAC_SIZE);
-	wire_put_zeros(w, CHADDR_FIELD_SIZE - MAC_SIZE + SNAME_FIELD_SIZE + FILE_FIELD_SIZE);
+	wire_put_zeros(w, CHADDR_FIELD_SIZE - MAC_SIZE + SNAME_FIELD_SIZE);
+	wire_put_bytes(w, message->file, file_size);
+	wire_put_zeros(w, FILE_FIELD_SIZE - file_size);
 	wire_put_be32(w, MAGIC_COOKIE);
 }
 

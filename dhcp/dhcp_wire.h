@@ -66,6 +66,8 @@ enum dhcp_option {
 	DHCP_OPT_T1 = 58,
 	DHCP_OPT_T2 = 59,
 	DHCP_OPT_CLIENT_ID = 61,
+	DHCP_OPT_BOOT_SERVER = 66,
+	DHCP_OPT_BOOT_FILE = 67,
 	DHCP_OPT_RAPID_COMMIT = 80,
 	DHCP_OPT_FQDN = 81,
 	DHCP_OPT_RELAY = 82,
@@ -87,6 +89,7 @@ struct dhcp_message {
 	uint32_t siaddr;
 	uint32_t giaddr;
 	struct mac chaddr; /* the first six bytes of the field */
+	const char *file;  /* to be written: text that fits the field, or NULL; not decoded */
 
 	uint8_t type;       /* enum dhcp_type */
 	uint32_t requested; /* option 50, or 0 */

@@ -81,7 +81,7 @@ static void on_dhcp(void *arg, const struct stack_datagram *datagram)
 			    "a guest sent a DHCP message in the name of another MAC: ignored");
 		return;
 	}
-	if (dhcp_server_handle(services->dhcp, datagram->payload, datagram->size,
+	if (dhcp_server_handle(services->dhcp, datagram->payload, datagram->size, datagram->port,
 			       loop_now_ms(services->loop), &reply) == 1)
 		stack_send_udp(forwarder_stack(services->forwarder), &from, &reply.to,
 			       reply.destination == DHCP_TO_CHADDR ? &reply.chaddr : NULL,

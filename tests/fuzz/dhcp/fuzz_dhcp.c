@@ -34,12 +34,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct dhcp_server *open_server(void)
+static struct dhcp_server *open_server(bool one_per_mac)
 {
 	const struct dhcp_reservation reservations[] = {
 		{.by_mac = true, .mac = {{2, 0, 0, 0, 0, 1}}, .address = addr_from_v4(SUBNET + 5)},
 		{.client_id = {9, 9}, .client_id_size = 2, .address = addr_from_v4(SUBNET + 200)},
 	};
+	const struct dhcp_extra extras[] = {
+		{.code = 3, .omit = true},
+		{.code = 43, .data = "vendor", .size = 6, .always = true},
+	};
+	const struct dhcp_route route = {.to = {.addr = addr_from_v4(0x0a000000), .length = 8},
+					 .via = addr_from_v4(SUBNET + 9)};
 	const struct dhcp_conf conf = {
 		.subnet = {.addr = addr_from_v4(SUBNET), .length = 24},
 		.gateway = addr_from_v4(GATEWAY),
@@ -50,6 +56,13 @@ static struct dhcp_server *open_server(void)
 		.reservation_count = 2,
 		.lease_seconds = 60,
 		.mtu = 1500,
+		.extras = extras,
+		.extra_count = 2,
+		.routes = &route,
+		.route_count = 1,
+		.boot_file = "pxelinux.0",
+		.leases_per_source_max = 3,
+		.one_per_mac = one_per_mac,
 		.authoritative = true,
 		.rapid_commit = true,
 	};
@@ -134,19 +147,21 @@ static void check_lease(void *arg, const struct dhcp_lease_info *lease)
 	seen->address[address & 0xff] = true;
 }
 
-static void take(struct dhcp_server *server, const void *message, size_t size, uint64_t now_ms)
+static void take(struct dhcp_server *server, const void *message, size_t size, unsigned source,
+		 uint64_t now_ms)
 {
 	struct dhcp_reply reply;
 	struct seen seen = {0};
 
-	if (dhcp_server_handle(server, message, size, now_ms, &reply) == 1)
+	if (dhcp_server_handle(server, message, size, source, now_ms, &reply) == 1)
 		check_reply(&reply);
 	dhcp_server_for_each(server, check_lease, &seen);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct dhcp_server *server = open_server();
+	/* An even number of bytes: one address for a MAC, whatever it calls itself. */
+	struct dhcp_server *server = open_server(size % 2 == 0);
 	struct wire_reader r = wire_reader(data, size);
 	uint64_t now_ms = 1000;
 
@@ -157,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			size_t raw_size = wire_be16(&r);
 
 			raw_size = raw_size < wire_left(&r) ? raw_size : wire_left(&r);
-			take(server, wire_bytes(&r, raw_size), raw_size, now_ms);
+			take(server, wire_bytes(&r, raw_size), raw_size, 1, now_ms);
 			continue;
 		}
 		uint8_t client = wire_u8(&r), last = wire_u8(&r), fields = wire_u8(&r);
@@ -167,7 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t built = build(kind & 0x0f, client, SUBNET + last, fields, message,
 				     sizeof(message));
 
-		take(server, message, built, now_ms);
+		take(server, message, built, 1 + (client >> 6), now_ms);
 	}
 	dhcp_server_free(server);
 	return 0;

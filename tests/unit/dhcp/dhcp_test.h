@@ -29,6 +29,7 @@ struct draft {
 struct net {
 	struct dhcp_server *server;
 	uint64_t now_ms;
+	unsigned source; /* where messages come from */
 	struct dhcp_reply reply;
 	struct dhcp_message answer; /* the reply, decoded */
 	unsigned events[4];
@@ -123,7 +124,8 @@ static inline void draft_close(struct draft *d)
 static inline int send_draft(struct net *net, struct draft *d)
 {
 	draft_close(d);
-	int r = dhcp_server_handle(net->server, d->bytes, d->size, net->now_ms, &net->reply);
+	int r = dhcp_server_handle(net->server, d->bytes, d->size, net->source, net->now_ms,
+				   &net->reply);
 
 	ck_assert_int_ge(r, 0);
 	if (r == 0)

@@ -161,7 +161,7 @@ START_TEST(an_endless_client_identifier)
 	draft_open(&d, DHCP_DISCOVER, 1);
 	dhcp_put_option(&d.w, 0, DHCP_OPT_CLIENT_ID, id, 256);
 	draft_close(&d);
-	ck_assert_int_eq(dhcp_server_handle(net.server, d.bytes, d.size, net.now_ms, &net.reply),
+	ck_assert_int_eq(dhcp_server_handle(net.server, d.bytes, d.size, 0, net.now_ms, &net.reply),
 			 -EBADMSG);
 	ck_assert_uint_eq(dhcp_server_counters(net.server)->malformed, 1);
 	net_close(&net);
@@ -296,6 +296,67 @@ START_TEST(replies_fit_a_frame)
 	ck_assert_int_eq(send_draft(&net, &d), DHCP_OFFER);
 	ck_assert_uint_le(net.reply.size, 600 - DHCP_IP_UDP_SIZE);
 	ck_assert(!has_option(&net, 200));
+	net_close(&net);
+}
+END_TEST
+
+START_TEST(network_boot)
+{
+	static const char file[] = "boot/ipxe.efi";
+	struct dhcp_conf conf = basic_conf();
+
+	conf.boot_file = file;
+	net_open(&net, &conf);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	ck_assert_uint_eq(net.answer.siaddr, GATEWAY);
+	ck_assert_mem_eq(net.reply.bytes + 108, file, sizeof(file));
+	check_option(&net, DHCP_OPT_BOOT_SERVER, "192.168.65.1", 12);
+	check_option(&net, DHCP_OPT_BOOT_FILE, file, strlen(file));
+	ck_assert_int_eq(reboot(&net, 1, 0x0a000001), DHCP_NAK);
+	ck_assert_uint_eq(net.answer.siaddr, 0);
+	ck_assert_uint_eq(net.reply.bytes[108], 0);
+	net_close(&net);
+	conf.boot_server = addr_from_v4(0x0a000007);
+	net_open(&net, &conf);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	ck_assert_uint_eq(net.answer.siaddr, 0x0a000007);
+	check_option(&net, DHCP_OPT_BOOT_SERVER, "10.0.0.7", 8);
+	net_close(&net);
+}
+END_TEST
+
+/* Option 121 says what option 3 says, since a client reads only one of them (RFC 3442). */
+START_TEST(default_route_of_classless_routes)
+{
+	static const uint8_t other[] = {192, 168, 65, 9};
+	const uint8_t route[] = {8, 10, 192, 168, 65, 5};
+	const uint8_t with_other[] = {8, 10, 192, 168, 65, 5, 0, 192, 168, 65, 9};
+	const uint8_t own_default[] = {0, 192, 168, 65, 5};
+	struct dhcp_route routes[] = {{.to = {.addr = addr_from_v4(0x0a000000), .length = 8},
+				       .via = addr_from_v4(IP(5))}};
+	struct dhcp_extra extra = {.code = DHCP_OPT_ROUTERS, .data = other, .size = 4};
+	struct dhcp_conf conf = basic_conf();
+
+	conf.routes = routes;
+	conf.route_count = 1;
+	conf.extras = &extra;
+	conf.extra_count = 1;
+	net_open(&net, &conf);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	check_option(&net, DHCP_OPT_ROUTERS, other, 4);
+	check_option(&net, DHCP_OPT_ROUTES, with_other, sizeof(with_other));
+	net_close(&net);
+	extra = (struct dhcp_extra){.code = DHCP_OPT_ROUTERS, .omit = true};
+	net_open(&net, &conf);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	ck_assert(!has_option(&net, DHCP_OPT_ROUTERS));
+	check_option(&net, DHCP_OPT_ROUTES, route, sizeof(route));
+	net_close(&net);
+	routes[0].to = (struct prefix){.addr = addr_from_v4(0), .length = 0};
+	conf.extra_count = 0;
+	net_open(&net, &conf);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	check_option(&net, DHCP_OPT_ROUTES, own_default, sizeof(own_default));
 	net_close(&net);
 }
 END_TEST
@@ -472,6 +533,8 @@ int main(void)
 		through_a_relay,
 		size_limits,
 		replies_fit_a_frame,
+		network_boot,
+		default_route_of_classless_routes,
 		hostnames,
 		a_name_is_one_guests_only,
 		fqdn,
