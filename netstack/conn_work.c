@@ -20,6 +20,30 @@ static void split_for_window(struct conn *conn)
 		tcp_output(pcb);
 }
 
+/* Whether our FIN is due: its owner wants it, and lwIP has everything before it. */
+static bool fin_wanted(const struct conn *conn)
+{
+	return conn->tx_fin && !conn->tx_fin_sent && conn->tx_queued == conn->tx_bytes;
+}
+
+static void send_fin(struct conn *conn)
+{
+	if (tcp_shutdown(conn->active, 0, 1) == ERR_OK)
+		conn->tx_fin_sent = true;
+}
+
+/*
+ * Whether our FIN may ride on the last bytes. lwIP would let a FIN on a segment that it splits go
+ * too early, so it may only where there is nothing to split: one small segment, within the window.
+ */
+static bool fin_may_ride(const struct conn *conn, const struct tcp_pcb *pcb)
+{
+	const struct tcp_seg *last = pcb->unsent;
+
+	return last && !last->next && !pcb->unacked && last->len <= conn->guest_mss &&
+	       lwip_ntohl(last->tcphdr->seqno) - pcb->lastack + last->len + 1 <= pcb->snd_wnd;
+}
+
 /* Sends what the owner queued, and one ACK or window update for what was received in this round. */
 static void conn_transmit(struct conn *conn)
 {
@@ -35,15 +59,14 @@ static void conn_transmit(struct conn *conn)
 		if (conn_rx_announce(conn) || conn->ack_owed || (pcb->flags & TF_ACK_DELAY))
 			tcp_ack_now(pcb);
 		conn->ack_owed = false;
+		if (fin_wanted(conn) && fin_may_ride(conn, pcb))
+			send_fin(conn);
 	}
 	if (pcb->unsent || (pcb->flags & TF_ACK_NOW))
 		tcp_output(pcb);
 	split_for_window(conn);
-	/* lwIP would let a FIN on a segment that it splits go too early, so it waits until all is
-	 * sent. */
-	if (conn->tx_fin && !conn->tx_fin_sent && conn->tx_queued == conn->tx_bytes &&
-	    !pcb->unsent && tcp_shutdown(pcb, 0, 1) == ERR_OK)
-		conn->tx_fin_sent = true;
+	if (fin_wanted(conn) && !pcb->unsent)
+		send_fin(conn);
 	conn_leave(conn);
 }
 

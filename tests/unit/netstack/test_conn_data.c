@@ -56,6 +56,30 @@ START_TEST(super_frames)
 }
 END_TEST
 
+/* What a server says and closes is one segment for the guest; one that doesn't fit the window is
+ * cut, and the FIN stays behind all of it. */
+START_TEST(fin_rides_on_the_last_bytes)
+{
+	uint32_t window = _i ? 600 : 65535;
+	struct session s;
+	uint64_t before;
+
+	session_start(&s, &session_offload);
+	s.tcp.window = window;
+	session_open(&s);
+	session_pass(&s, 100, NULL);
+	before = s.tcp.frames;
+	s.to_send = 1000;
+	s.to_close = true;
+	session_pass(&s, 1000, &s.tcp.fin_received);
+	ck_assert(s.tcp.fin_received);
+	ck_assert_uint_eq(s.tcp.received, 1000);
+	if (_i == 0)
+		ck_assert_uint_eq(s.tcp.frames - before, 1);
+	session_stop(&s);
+}
+END_TEST
+
 START_TEST(small_pieces)
 {
 	struct session s;
@@ -422,6 +446,7 @@ int main(void)
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, segments);
 	tcase_add_test(tcase, super_frames);
+	tcase_add_loop_test(tcase, fin_rides_on_the_last_bytes, 0, 2);
 	tcase_add_test(tcase, small_pieces);
 	tcase_add_loop_test(tcase, bad_wire_of_segments, 0, 12);
 	tcase_add_loop_test(tcase, bad_wire_of_super_frames, 0, 12);
