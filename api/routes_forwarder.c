@@ -187,7 +187,7 @@ static void fail_add(const struct api_call *call, const struct publish_spec *spe
 void route_forwarder_expose(const struct api_call *call)
 {
 	char error[FORWARD_REQUEST_ERROR_MAX];
-	const struct publish_spec *holder = NULL;
+	struct publish_failure failure;
 	struct publish_spec spec;
 	int r = forward_request_decode(call->request->body, call->request->body_size, &spec, error);
 
@@ -198,9 +198,9 @@ void route_forwarder_expose(const struct api_call *call)
 	if (!resolve_remote(call, &spec))
 		return;
 	spec.owner = owner_of(call->door);
-	r = publish_add(call->backend->publish, &spec, NULL, &holder);
+	r = publish_add(call->backend->publish, &spec, 1, 0, &failure);
 	if (r < 0)
-		fail_add(call, &spec, holder, -r);
+		fail_add(call, &spec, failure.holder, -r);
 }
 
 /* ---- Removing ---- */

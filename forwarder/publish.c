@@ -1,51 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Published ports: the table of forwards, and their TCP listeners; see publish.h. UDP is in
- * publish_udp.c. */
+/* Published ports: the table of forwards, who may change it, and who hears of it; see publish.h.
+ * The sockets are in publish_tcp.c and publish_udp.c. */
 #include "forwarder/publish.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "base/hmap.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/sock.h"
 #include "forwarder/forwarder_private.h"
-#include "forwarder/publish_source.h"
+#include "forwarder/publish_private.h"
+#include "forwarder/publish_spec.h"
 #include "forwarder/publish_udp.h"
 
 LOG_MODULE("publish");
-
-#define LISTEN_BACKLOG 1024
-#define ACCEPTS_MAX    64 /* from one listener before others get their turn */
-#define PORT_ATTEMPTS  16
-/* How long a listener rests when the host has no more fds. */
-#define ACCEPT_PAUSE_MS 100
-
-struct forward {
-	struct hmap_node node; /* by (local_text, protocol) */
-	struct publish *publish;
-	struct publish_spec spec;
-	struct endpoint bound;
-	int listen_fd;
-	struct loop_fd *watch;
-	struct loop_timer *pause;
-	struct publish_udp_port *udp;
-	uint64_t connections;
-	uint64_t refused;
-	struct flow_tcp_traffic traffic;
-	unsigned refs; /* the table, and each TCP connection made through it */
-};
-
-struct publish {
-	struct loop *loop;
-	struct forwarder *forwarder;
-	struct publish_udp *udp;
-	struct hmap forwards;
-	struct hash_key key;
-};
 
 static uint64_t text_hash(const struct publish *publish, const char *text,
 			  enum publish_protocol protocol)
@@ -68,123 +38,98 @@ static struct forward *find(struct publish *publish, const char *text,
 	return NULL;
 }
 
-static bool same_owner(const struct publish_owner *a, const struct publish_owner *b)
+static struct publish_info info_of(const struct forward *forward)
 {
-	return a->kind == b->kind && a->id == b->id;
+	return (struct publish_info){
+		.spec = &forward->spec,
+		.bound = forward->bound,
+		.connections = forward->connections,
+		.refused = forward->refused,
+		.active = forward->active,
+		.bytes_to_guest = forward->traffic.to_guest,
+		.bytes_to_host = forward->traffic.to_host,
+	};
 }
 
-static void forward_unref(struct forward *forward)
+void forward_unref(struct forward *forward)
 {
 	if (--forward->refs == 0)
 		free(forward);
 }
 
-/* Stops listening; the memory lives until the last connection attempt was answered. */
+/* Stops listening; the memory lives until the last connection is over. */
 static void forward_end(struct forward *forward)
 {
 	hmap_remove(&forward->publish->forwards, &forward->node);
 	forward->publish = NULL;
-	loop_fd_free(forward->watch);
-	loop_timer_free(forward->pause);
-	forward->watch = NULL;
-	forward->pause = NULL;
-	fd_close(&forward->listen_fd);
+	forward_unlisten(forward);
 	publish_udp_port_free(forward->udp);
 	forward->udp = NULL;
 	forward_unref(forward);
 }
 
-/* ---- TCP ---- */
-
-static void on_opened(void *arg, bool accepted)
+int forward_resolve(const struct forward *forward, sa_family_t family, struct endpoint *ret_guest)
 {
-	struct forward *forward = arg;
+	const struct publish *publish = forward->publish;
+	struct endpoint guest = forward->spec.remote;
 
-	if (!accepted)
-		forward->refused++;
+	if (forward->spec.guest[0] &&
+	    (!publish->resolve ||
+	     publish->resolve(publish->resolve_arg, forward->spec.guest, family, &guest.addr) < 0))
+		return -ENOENT;
+	*ret_guest = guest;
+	return 0;
 }
 
-static void on_closed(void *arg)
+/* ---- Watchers ---- */
+
+static void tell(struct publish *publish, const struct forward *forward, bool added)
 {
-	forward_unref(arg);
-}
+	struct publish_info info = info_of(forward);
 
-static void serve_client(struct forward *forward, int fd, const struct endpoint *client)
-{
-	struct publish *publish = forward->publish;
-	struct stack *stack = forwarder_stack(publish->forwarder);
-	struct endpoint from = publish_source(stack_conf(stack), client);
-	int r = -EADDRINUSE;
+	list_for_each_safe (node, &publish->watchers) {
+		struct publish_watcher *watcher = container_of(node, struct publish_watcher, link);
 
-	forward->connections++;
-	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
-		forward->refs++;
-		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack,
-				&(struct flow_tcp_inbound){
-					.fd = fd,
-					.from = &from,
-					.guest = &forward->spec.remote,
-					.traffic = &forward->traffic,
-					.opened = on_opened,
-					.closed = on_closed,
-					.arg = forward,
-				});
-		if (r == 0)
-			return;
-		forward_unref(forward);
-		/* Another client with this port is known to the guest as the gateway, too. */
-		from.port = publish_random_port();
-	}
-	forward->refused++;
-	log_limited(LOG_LEVEL_WARN, "a client of the published port %s was turned away: %s",
-		    forward->spec.local_text, strerror(-r));
-	fd_close(&fd);
-}
-
-static void on_pause_over(void *arg)
-{
-	struct forward *forward = arg;
-
-	loop_fd_set(forward->watch, LOOP_READ);
-}
-
-static void on_listener(void *arg, int fd, unsigned ready)
-{
-	struct forward *forward = arg;
-
-	(void)ready;
-	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		struct endpoint client;
-		int client_fd;
-		int r = sock_accept(fd, &client_fd, &client);
-
-		if (r == -EAGAIN)
-			return;
-		if (r < 0) {
-			log_limited(LOG_LEVEL_ERROR, "published port %s can't accept: %s",
-				    forward->spec.local_text, strerror(-r));
-			loop_fd_set(forward->watch, 0);
-			loop_timer_set(forward->pause, ACCEPT_PAUSE_MS);
-			return;
-		}
-		serve_client(forward, client_fd, &client);
+		watcher->fn(watcher->arg, &info, added);
 	}
 }
 
-/* ---- Adding and removing ---- */
-
-static int listen_tcp(struct forward *forward)
+void publish_watch(struct publish *publish, struct publish_watcher *watcher)
 {
-	struct loop *loop = forward->publish->loop;
-	int r = sock_listen_tcp(&forward->spec.local, LISTEN_BACKLOG, &forward->listen_fd,
-				&forward->bound);
+	list_add_tail(&publish->watchers, &watcher->link);
+}
 
-	if (r == 0)
-		r = loop_timer_new(loop, on_pause_over, forward, &forward->pause);
-	if (r == 0)
-		r = loop_fd_new(loop, forward->listen_fd, LOOP_READ, on_listener, forward,
-				&forward->watch);
-	return r;
+void publish_unwatch(struct publish_watcher *watcher)
+{
+	list_remove(&watcher->link);
+}
+
+/* ---- Adding ---- */
+
+static unsigned owner_count(struct publish *publish, const struct publish_owner *owner)
+{
+	struct publish_owner guest = {.kind = owner->kind, .id = owner->id};
+	unsigned count = 0;
+
+	hmap_for_each (node, &publish->forwards) {
+		if (publish_owner_matches(&container_of(node, struct forward, node)->spec.owner,
+					  &guest))
+			count++;
+	}
+	return count;
+}
+
+static int check_limits(struct publish *publish, const struct publish_owner *owner, unsigned count)
+{
+	size_t there = publish->forwards.count;
+
+	if (count > PUBLISH_RANGE_MAX || there + count > PUBLISH_FORWARDS_MAX)
+		return -ENOSPC;
+	/* Counting costs a walk: only where it can matter. */
+	if (owner->kind == PUBLISH_OWNER_GUEST && there + count > PUBLISH_OWNER_MAX &&
+	    owner_count(publish, owner) + count > PUBLISH_OWNER_MAX)
+		return -ENOSPC;
+	return 0;
 }
 
 static int listen_udp(struct forward *forward)
@@ -194,101 +139,171 @@ static int listen_udp(struct forward *forward)
 
 	if (r < 0)
 		return r;
-	return publish_udp_port_new(forward->publish->udp, fd, &forward->spec.remote,
-				    &forward->connections, &forward->udp);
+	return publish_udp_port_new(forward->publish->udp, fd, forward, &forward->udp);
 }
 
-static bool is_guest_address(const struct publish *publish, const struct addr *addr)
+static bool asks_for_any_port(const struct publish_spec *spec)
 {
-	const struct stack_conf *conf = stack_conf(forwarder_stack(publish->forwarder));
-
-	return prefix_contains(&conf->subnet, addr) && !addr_equal(addr, &conf->gateway) &&
-	       !addr_equal(addr, &conf->alias);
+	return spec->protocol != PUBLISH_UNIX && !spec->local.port;
 }
 
-static unsigned owner_count(struct publish *publish, const struct publish_owner *owner)
+/* Whether the text ends in ":0", and so would stand for each that is given a port. */
+static bool is_named_by_port(const struct publish_spec *spec)
 {
-	unsigned count = 0;
+	const char *colon = strrchr(spec->local_text, ':');
 
-	hmap_for_each (node, &publish->forwards) {
-		if (same_owner(&container_of(node, struct forward, node)->spec.owner, owner))
-			count++;
-	}
-	return count;
+	return colon && strcmp(colon, ":0") == 0;
 }
 
-static int check_limits(struct publish *publish, const struct publish_owner *owner)
+static int forward_new(struct publish *publish, const struct publish_spec *spec,
+		       struct forward **ret_forward)
 {
-	if (publish->forwards.count >= PUBLISH_FORWARDS_MAX)
-		return -ENOSPC;
-	/* Counting costs a walk: only where it can matter. */
-	if (owner->kind == PUBLISH_OWNER_GUEST && publish->forwards.count >= PUBLISH_OWNER_MAX &&
-	    owner_count(publish, owner) >= PUBLISH_OWNER_MAX)
-		return -ENOSPC;
-	return 0;
-}
-
-static int forward_start(struct publish *publish, struct forward *forward)
-{
+	struct forward *forward = calloc(1, sizeof(*forward));
 	int r;
 
+	if (!forward)
+		return -ENOMEM;
+	forward->spec = *spec;
 	forward->publish = publish;
 	forward->listen_fd = -1;
 	forward->refs = 1;
-	r = hmap_insert(&publish->forwards, &forward->node,
+	r = spec->protocol == PUBLISH_UDP ? listen_udp(forward) : forward_listen(forward);
+	if (r == 0 && asks_for_any_port(spec)) {
+		/* From here on it is known by the port that was picked. */
+		forward->spec.local.port = forward->bound.port;
+		if (is_named_by_port(spec))
+			endpoint_format(&forward->spec.local, forward->spec.local_text);
+	}
+	if (r == 0)
+		r = hmap_insert(
+			&publish->forwards, &forward->node,
 			text_hash(publish, forward->spec.local_text, forward->spec.protocol));
 	if (r < 0) {
+		forward_unlisten(forward);
+		publish_udp_port_free(forward->udp);
 		free(forward);
 		return r;
 	}
-	r = forward->spec.protocol == PUBLISH_TCP ? listen_tcp(forward) : listen_udp(forward);
+	*ret_forward = forward;
+	return 0;
+}
+
+/* The forward that has what this one asks for, by another name. */
+static const struct publish_spec *find_holder(struct publish *publish,
+					      const struct publish_spec *spec)
+{
+	hmap_for_each (node, &publish->forwards) {
+		struct forward *forward = container_of(node, struct forward, node);
+
+		if (publish_spec_overlaps(spec, &forward->spec, &forward->bound))
+			return &forward->spec;
+	}
+	return NULL;
+}
+
+/* Adds one. Returns 1 when it is there already, as it may be. */
+static int add_one(struct publish *publish, struct publish_spec *spec, unsigned flags,
+		   struct publish_failure *failure)
+{
+	const struct stack_conf *conf = stack_conf(forwarder_stack(publish->forwarder));
+	struct forward *forward;
+	int r;
+
+	publish_spec_fill_texts(spec);
+	r = publish_spec_check(spec, conf, failure->why);
+	if (r == 0 && spec->owner.kind == PUBLISH_OWNER_GUEST && publish->guest_rules_set)
+		r = publish_rules_check(publish->guest_rules, publish->guest_rule_count, spec,
+					failure->why);
+	else if (r == 0 && spec->owner.kind == PUBLISH_OWNER_GUEST)
+		r = publish_rules_check(&(struct publish_rule){.last = UINT16_MAX}, 1, spec,
+					failure->why);
 	if (r < 0)
-		forward_end(forward);
-	return r;
+		return r;
+	forward = find(publish, spec->local_text, spec->protocol);
+	if (forward && (flags & PUBLISH_AGAIN_OK) && publish_spec_equal(&forward->spec, spec)) {
+		*spec = forward->spec;
+		return 1;
+	}
+	if (forward) {
+		failure->holder = &forward->spec;
+		return -EEXIST;
+	}
+	r = forward_new(publish, spec, &forward);
+	if (r == -EADDRINUSE)
+		failure->holder = find_holder(publish, spec);
+	if (r < 0)
+		return r;
+	*spec = forward->spec;
+	return 0;
 }
 
 static void log_published(const struct forward *forward)
 {
-	char bound[ENDPOINT_TEXT_MAX], remote[ENDPOINT_TEXT_MAX];
+	char bound[ENDPOINT_TEXT_MAX], owner[PUBLISH_OWNER_WORDS_MAX];
+	const struct publish_spec *spec = &forward->spec;
 
-	log_info("published %s %s -> %s", forward->spec.protocol == PUBLISH_TCP ? "tcp" : "udp",
-		 endpoint_format(&forward->bound, bound),
-		 endpoint_format(&forward->spec.remote, remote));
+	log_info("published %s %s -> %s by %s", publish_protocol_text(spec->protocol),
+		 spec->protocol == PUBLISH_UNIX ? spec->local_text
+						: endpoint_format(&forward->bound, bound),
+		 spec->remote_text, publish_owner_words(&spec->owner, owner));
 }
 
-int publish_add(struct publish *publish, const struct publish_spec *spec,
-		struct endpoint *ret_bound, const struct publish_spec **ret_holder)
+/* Ends those that were new, of the first `count`: nobody has heard of them yet. */
+static void roll_back(struct publish *publish, const struct publish_spec *specs, unsigned count,
+		      const uint8_t *is_new)
 {
-	struct forward *forward;
-	int r;
-
-	if (!is_guest_address(publish, &spec->remote.addr))
-		return -EHOSTUNREACH;
-	r = check_limits(publish, &spec->owner);
-	if (r < 0)
-		return r;
-	forward = calloc(1, sizeof(*forward));
-	if (!forward)
-		return -ENOMEM;
-	forward->spec = *spec;
-	if (!forward->spec.local_text[0])
-		endpoint_format(&spec->local, forward->spec.local_text);
-	if (!forward->spec.remote_text[0])
-		endpoint_format(&spec->remote, forward->spec.remote_text);
-	if (find(publish, forward->spec.local_text, spec->protocol)) {
-		if (ret_holder)
-			*ret_holder = &find(publish, forward->spec.local_text, spec->protocol)
-					       ->spec;
-		free(forward);
-		return -EEXIST;
+	for (unsigned i = 0; i < count; i++) {
+		if (is_new[i])
+			forward_end(find(publish, specs[i].local_text, specs[i].protocol));
 	}
-	r = forward_start(publish, forward);
-	if (r < 0)
+}
+
+int publish_add(struct publish *publish, struct publish_spec *specs, unsigned count, unsigned flags,
+		struct publish_failure *ret_failure)
+{
+	struct publish_failure failure = {0};
+	uint8_t is_new[PUBLISH_RANGE_MAX];
+	int r = count ? check_limits(publish, &specs[0].owner, count) : 0;
+
+	for (unsigned i = 0; r == 0 && i < count; i++) {
+		failure.index = i;
+		r = add_one(publish, &specs[i], flags, &failure);
+		is_new[i] = r == 0;
+		if (r < 0)
+			roll_back(publish, specs, i, is_new);
+		else
+			r = 0;
+	}
+	if (r < 0) {
+		if (ret_failure)
+			*ret_failure = failure;
 		return r;
-	log_published(forward);
-	if (ret_bound)
-		*ret_bound = forward->bound;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct forward *forward = find(publish, specs[i].local_text, specs[i].protocol);
+
+		if (!is_new[i])
+			continue;
+		log_published(forward);
+		tell(publish, forward, true);
+	}
 	return 0;
+}
+
+/* ---- Removing ---- */
+
+static void unpublish(struct publish *publish, struct forward *forward)
+{
+	log_info("unpublished %s %s", publish_protocol_text(forward->spec.protocol),
+		 forward->spec.local_text);
+	tell(publish, forward, false);
+	forward_end(forward);
+}
+
+static bool may_end(const struct publish_owner *by, const struct publish_spec *spec)
+{
+	return by->kind != PUBLISH_OWNER_GUEST ||
+	       (spec->owner.kind == PUBLISH_OWNER_GUEST && spec->owner.id == by->id);
 }
 
 int publish_remove(struct publish *publish, const char *local_text, enum publish_protocol protocol,
@@ -298,14 +313,17 @@ int publish_remove(struct publish *publish, const char *local_text, enum publish
 
 	if (!forward)
 		return -ENOENT;
-	if (by->kind == PUBLISH_OWNER_GUEST && !same_owner(&forward->spec.owner, by))
+	if (!may_end(by, &forward->spec))
 		return -EPERM;
-	log_info("unpublished %s %s", protocol == PUBLISH_TCP ? "tcp" : "udp", local_text);
-	forward_end(forward);
+	unpublish(publish, forward);
 	return 0;
 }
 
-unsigned publish_remove_owner(struct publish *publish, const struct publish_owner *owner)
+typedef bool match_fn(const struct publish_spec *spec, const void *what,
+		      const struct publish_owner *by);
+
+static unsigned remove_matching(struct publish *publish, match_fn *fn, const void *what,
+				const struct publish_owner *by)
 {
 	struct hmap_node *node = hmap_next(&publish->forwards, NULL);
 	unsigned count = 0;
@@ -314,12 +332,48 @@ unsigned publish_remove_owner(struct publish *publish, const struct publish_owne
 		struct forward *forward = container_of(node, struct forward, node);
 
 		node = hmap_next(&publish->forwards, node);
-		if (!same_owner(&forward->spec.owner, owner))
+		if (!fn(&forward->spec, what, by))
 			continue;
-		forward_end(forward);
+		unpublish(publish, forward);
 		count++;
 	}
 	return count;
+}
+
+static bool has_owner(const struct publish_spec *spec, const void *what,
+		      const struct publish_owner *by)
+{
+	(void)what;
+	return publish_owner_matches(&spec->owner, by);
+}
+
+static bool is_of_guest_at(const struct publish_spec *spec, const void *what,
+			   const struct publish_owner *by)
+{
+	(void)by;
+	return spec->owner.kind == PUBLISH_OWNER_GUEST && addr_equal(&spec->remote.addr, what);
+}
+
+static bool has_name(const struct publish_spec *spec, const void *what,
+		     const struct publish_owner *by)
+{
+	return strcmp(spec->name, what) == 0 && may_end(by, spec);
+}
+
+unsigned publish_remove_owner(struct publish *publish, const struct publish_owner *owner)
+{
+	return remove_matching(publish, has_owner, NULL, owner);
+}
+
+unsigned publish_remove_guest_address(struct publish *publish, const struct addr *addr)
+{
+	return remove_matching(publish, is_of_guest_at, addr, NULL);
+}
+
+unsigned publish_remove_name(struct publish *publish, const char *name,
+			     const struct publish_owner *by)
+{
+	return name[0] ? remove_matching(publish, has_name, name, by) : 0;
 }
 
 /* ---- Listing ---- */
@@ -344,21 +398,51 @@ void publish_for_each(struct publish *publish, publish_visit_fn *fn, void *arg)
 		sorted[count++] = container_of(node, struct forward, node);
 	qsort(sorted, count, sizeof(struct forward *), compare);
 	for (size_t i = 0; i < count; i++) {
-		struct publish_info info = {
-			.spec = &sorted[i]->spec,
-			.bound = sorted[i]->bound,
-			.connections = sorted[i]->connections,
-			.refused = sorted[i]->refused,
-		};
+		struct publish_info info = info_of(sorted[i]);
 
 		fn(arg, &info);
 	}
 	free(sorted);
 }
 
+int publish_find(struct publish *publish, const char *local_text, enum publish_protocol protocol,
+		 struct publish_info *ret_info)
+{
+	const struct forward *forward = find(publish, local_text, protocol);
+
+	if (!forward)
+		return -ENOENT;
+	*ret_info = info_of(forward);
+	return 0;
+}
+
 size_t publish_count(const struct publish *publish)
 {
 	return publish->forwards.count;
+}
+
+/* ---- Life ---- */
+
+void publish_set_resolver(struct publish *publish, publish_resolve_fn *fn, void *arg)
+{
+	publish->resolve = fn;
+	publish->resolve_arg = arg;
+}
+
+int publish_set_guest_rules(struct publish *publish, const struct publish_rule *rules,
+			    unsigned count)
+{
+	struct publish_rule *copy = calloc(count + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++)
+		copy[i] = rules[i];
+	free(publish->guest_rules);
+	publish->guest_rules = copy;
+	publish->guest_rule_count = count;
+	publish->guest_rules_set = true;
+	return 0;
 }
 
 int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish **ret_publish)
@@ -372,6 +456,7 @@ int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish *
 	publish->forwarder = forwarder;
 	publish->key = hash_key_random();
 	hmap_init(&publish->forwards);
+	list_init(&publish->watchers);
 	r = publish_udp_new(loop, forwarder, &publish->udp);
 	if (r < 0) {
 		free(publish);
@@ -391,5 +476,6 @@ void publish_free(struct publish *publish)
 		forward_end(container_of(node, struct forward, node));
 	publish_udp_free(publish->udp);
 	hmap_destroy(&publish->forwards);
+	free(publish->guest_rules);
 	free(publish);
 }

@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "base/hmap.h"
@@ -18,6 +17,8 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "forwarder/forwarder_private.h"
+#include "forwarder/proxy_header.h"
+#include "forwarder/publish_private.h"
 #include "forwarder/publish_source.h"
 
 LOG_MODULE("publish");
@@ -30,15 +31,17 @@ LOG_MODULE("publish");
 
 struct client {
 	struct hmap_node by_client; /* in udp.clients: (port, client) */
-	struct hmap_node by_guest;  /* in udp.guests: (remote, seen) */
+	struct hmap_node by_guest;  /* in udp.guests: (guest, seen) */
 	struct list link;           /* in udp.by_use, the oldest first */
 	struct publish_udp_port *port;
 	struct sockaddr_storage client;
 	socklen_t client_size;
 	struct endpoint client_endpoint;
+	struct endpoint guest;
 	struct endpoint seen; /* the client as the guest sees it */
 	uint64_t active_ms;
-	uint8_t control[CONTROL_SIZE]; /* which of our addresses it talks to */
+	_Alignas(struct cmsghdr)
+		uint8_t control[CONTROL_SIZE]; /* which of our addresses it talks to */
 	size_t control_size;
 };
 
@@ -46,8 +49,7 @@ struct publish_udp_port {
 	struct publish_udp *udp;
 	int fd;
 	struct loop_fd *watch;
-	struct endpoint remote;
-	uint64_t *clients;
+	struct forward *forward; /* whose port it is */
 };
 
 struct publish_udp {
@@ -58,7 +60,7 @@ struct publish_udp {
 	struct list by_use;
 	struct hash_key key;
 	struct loop_timer *timer;
-	uint8_t buffer[DATAGRAM_MAX];
+	uint8_t buffer[PROXY_HEADER_MAX + DATAGRAM_MAX]; /* a datagram, with room in front */
 };
 
 struct key {
@@ -115,8 +117,7 @@ static struct client *find_by_guest(struct publish_udp *udp, const struct endpoi
 	for (; node; node = hmap_find_next(node)) {
 		struct client *client = container_of(node, struct client, by_guest);
 
-		if (endpoint_equal(&client->port->remote, guest) &&
-		    endpoint_equal(&client->seen, seen))
+		if (endpoint_equal(&client->guest, guest) && endpoint_equal(&client->seen, seen))
 			return client;
 	}
 	return NULL;
@@ -129,6 +130,7 @@ static void client_free(struct client *client)
 	hmap_remove(&udp->clients, &client->by_client);
 	hmap_remove(&udp->guests, &client->by_guest);
 	list_remove(&client->link);
+	client->port->forward->active--;
 	free(client);
 }
 
@@ -164,15 +166,16 @@ static void on_timer(void *arg)
 
 /* Chooses how the guest will see the client: as itself where that is possible and free, else with
  * another port. */
-static int choose_seen(struct publish_udp_port *port, const struct endpoint *client,
-		       struct endpoint *ret_seen)
+static int choose_seen(struct client *client)
 {
-	const struct stack_conf *conf = stack_conf(forwarder_stack(port->udp->forwarder));
-	struct endpoint seen = publish_source(conf, client);
+	struct publish_udp *udp = client->port->udp;
+	const struct stack_conf *conf = stack_conf(forwarder_stack(udp->forwarder));
+	struct endpoint seen = publish_source(conf, client->port->forward->spec.source,
+					      client->guest.addr.family, &client->client_endpoint);
 
 	for (int i = 0; i < PORT_ATTEMPTS; i++) {
-		if (seen.port && !find_by_guest(port->udp, &port->remote, &seen)) {
-			*ret_seen = seen;
+		if (seen.port && !find_by_guest(udp, &client->guest, &seen)) {
+			client->seen = seen;
 			return 0;
 		}
 		seen.port = publish_random_port();
@@ -180,10 +183,27 @@ static int choose_seen(struct publish_udp_port *port, const struct endpoint *cli
 	return -EADDRINUSE;
 }
 
+static int client_insert(struct client *client)
+{
+	struct publish_udp *udp = client->port->udp;
+	int r = hmap_insert(&udp->clients, &client->by_client,
+			    client_hash(client->port, &client->client_endpoint));
+
+	if (r < 0)
+		return r;
+	r = hmap_insert(&udp->guests, &client->by_guest,
+			guest_hash(udp, &client->guest, &client->seen));
+	if (r < 0)
+		hmap_remove(&udp->clients, &client->by_client);
+	return r;
+}
+
 static struct client *client_new(struct publish_udp_port *port, const struct endpoint *from)
 {
 	struct publish_udp *udp = port->udp;
+	struct forward *forward = port->forward;
 	struct client *client;
+	int r;
 
 	if (udp->clients.count >= PUBLISH_UDP_CLIENTS_MAX)
 		client_free(container_of(list_first(&udp->by_use), struct client, link));
@@ -193,18 +213,18 @@ static struct client *client_new(struct publish_udp_port *port, const struct end
 	client->port = port;
 	client->client_endpoint = *from;
 	list_init(&client->link);
-	if (choose_seen(port, from, &client->seen) < 0 ||
-	    hmap_insert(&udp->clients, &client->by_client, client_hash(port, from)) < 0) {
+	forward->connections++;
+	r = forward_resolve(forward, from->addr.family, &client->guest);
+	if (r == 0)
+		r = choose_seen(client);
+	if (r == 0)
+		r = client_insert(client);
+	if (r < 0) {
+		forward->refused++;
 		free(client);
 		return NULL;
 	}
-	if (hmap_insert(&udp->guests, &client->by_guest,
-			guest_hash(udp, &port->remote, &client->seen)) < 0) {
-		hmap_remove(&udp->clients, &client->by_client);
-		free(client);
-		return NULL;
-	}
-	++*port->clients;
+	forward->active++;
 	return client;
 }
 
@@ -227,9 +247,56 @@ static void keep_local_address(struct client *client, struct msghdr *msg)
 	}
 }
 
+/* Which of our addresses a datagram was sent to; AF_UNSPEC when the kernel didn't say. */
+static struct endpoint sent_to(const struct client *client)
+{
+	struct endpoint at = {.port = client->port->forward->bound.port};
+	/* Its control message was kept as it came. */
+	const struct cmsghdr *c = (const struct cmsghdr *)(const void *)client->control;
+
+	if (!client->control_size)
+		return at;
+	if (c->cmsg_level == IPPROTO_IP) {
+		struct in_pktinfo info;
+
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		at.addr = addr_from_in(info.ipi_addr);
+	} else {
+		struct sockaddr_in6 sa = {.sin6_family = AF_INET6};
+		struct in6_pktinfo info;
+
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		sa.sin6_addr = info.ipi6_addr;
+		sa.sin6_port = htons(at.port);
+		/* Makes IPv4 of what is only disguised. */
+		(void)endpoint_from_sockaddr((const struct sockaddr *)&sa, &at);
+	}
+	return at;
+}
+
+/* Sends the datagram in the buffer on, with a header in front where the forward wants one. */
+static void send_to_guest(struct client *client, size_t size)
+{
+	struct publish_udp *udp = client->port->udp;
+	uint8_t *payload = udp->buffer + PROXY_HEADER_MAX;
+	uint8_t header[PROXY_HEADER_MAX];
+
+	client->port->forward->traffic.to_guest += size;
+	if (client->port->forward->spec.proxy_v2) {
+		struct endpoint at = sent_to(client);
+		size_t header_size = proxy_header_write(&client->client_endpoint, &at, true,
+							header);
+
+		payload -= header_size;
+		size += header_size;
+		memcpy(payload, header, header_size);
+	}
+	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &client->guest, NULL,
+		       DEFAULT_TTL, 0, payload, size);
+}
+
 static void input_from_client(struct publish_udp_port *port, struct msghdr *msg, size_t size)
 {
-	struct publish_udp *udp = port->udp;
 	struct endpoint from;
 	struct client *client;
 
@@ -244,8 +311,7 @@ static void input_from_client(struct publish_udp_port *port, struct msghdr *msg,
 	client->client_size = msg->msg_namelen;
 	keep_local_address(client, msg);
 	client_active(client);
-	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &port->remote, NULL,
-		       DEFAULT_TTL, 0, udp->buffer, size);
+	send_to_guest(client, size);
 }
 
 static void on_socket(void *arg, int fd, unsigned ready)
@@ -256,7 +322,8 @@ static void on_socket(void *arg, int fd, unsigned ready)
 	for (int i = 0; i < DATAGRAMS_MAX; i++) {
 		struct sockaddr_storage from;
 		uint8_t control[256];
-		struct iovec iov = {.iov_base = port->udp->buffer, .iov_len = DATAGRAM_MAX};
+		struct iovec iov = {.iov_base = port->udp->buffer + PROXY_HEADER_MAX,
+				    .iov_len = DATAGRAM_MAX};
 		struct msghdr msg = {
 			.msg_name = &from,
 			.msg_namelen = sizeof(from),
@@ -297,6 +364,7 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 		msg.msg_control = client->control;
 		msg.msg_controllen = client->control_size;
 	}
+	client->port->forward->traffic.to_host += datagram->size;
 	if (sendmsg(client->port->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		log_debug("answer to a client of a published port: %s", strerror(errno));
 	return true;
@@ -304,8 +372,8 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 
 /* ---- Life ---- */
 
-int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint *remote,
-			 uint64_t *clients, struct publish_udp_port **ret_port)
+int publish_udp_port_new(struct publish_udp *udp, int fd, struct forward *forward,
+			 struct publish_udp_port **ret_port)
 {
 	struct publish_udp_port *port = calloc(1, sizeof(*port));
 	int on = 1;
@@ -317,8 +385,7 @@ int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint 
 	}
 	port->udp = udp;
 	port->fd = fd;
-	port->remote = *remote;
-	port->clients = clients;
+	port->forward = forward;
 	/* One of the two, or both on a dual-stack socket. */
 	setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));

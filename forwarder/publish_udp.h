@@ -20,10 +20,12 @@ struct publish_udp_port; /* one published port */
 int publish_udp_new(struct loop *loop, struct forwarder *forwarder, struct publish_udp **ret_udp);
 void publish_udp_free(struct publish_udp *udp);
 
-/* Serves a bound UDP socket, which is taken over, also on failure. `clients` counts up for each new
- * client; borrowed for the port's life. */
-int publish_udp_port_new(struct publish_udp *udp, int fd, const struct endpoint *remote,
-			 uint64_t *clients, struct publish_udp_port **ret_port);
+struct forward;
+
+/* Serves the bound UDP socket of a forward, which it borrows; the socket is taken over, also on
+ * failure. */
+int publish_udp_port_new(struct publish_udp *udp, int fd, struct forward *forward,
+			 struct publish_udp_port **ret_port);
 /* Ends its flows too. */
 void publish_udp_port_free(struct publish_udp_port *port);
 

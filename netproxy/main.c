@@ -199,7 +199,7 @@ static int publish_one(struct netproxy *np, const struct publish_option *option,
 		.owner = {.kind = PUBLISH_OWNER_CONFIG},
 	};
 	char local[ENDPOINT_TEXT_MAX];
-	int r = publish_add(np->publish, &spec, NULL, NULL);
+	int r = publish_add(np->publish, &spec, 1, 0, NULL);
 
 	if (r < 0)
 		snprintf(

@@ -255,24 +255,27 @@ START_TEST(default_guest)
 }
 END_TEST
 
+/* A port that was picked is what the forward is known by. */
 START_TEST(picked_port)
 {
 	struct json_object *list, *entry;
 	struct endpoint bound;
 
 	check(host_path, "POST", EXPOSE, body_for(0, ":80", "tcp"), 200, "");
+	check(host_path, "POST", EXPOSE, body_for(0, ":80", "tcp"), 200, "");
 	ck_assert_int_eq(request(host_path, "GET", "/v1/forwards", NULL), 200);
 	list = json_tokener_parse(answer_body);
+	ck_assert_uint_eq(json_object_array_length(list), 2);
 	entry = json_object_array_get_idx(list, 0);
-	ck_assert_str_eq(json_object_get_string(json_object_object_get(entry, "local")),
-			 "127.0.0.1:0");
 	ck_assert_str_eq(json_object_get_string(json_object_object_get(entry, "owner")), "host");
 	ck_assert_int_eq(
 		endpoint_parse(json_object_get_string(json_object_object_get(entry, "bound")),
 			       false, &bound),
 		0);
+	ck_assert_str_eq(json_object_get_string(json_object_object_get(entry, "local")),
+			 json_object_get_string(json_object_object_get(entry, "bound")));
 	json_object_put(list);
-	check(host_path, "POST", UNEXPOSE, body_for(0, "", "tcp"), 200, "");
+	check(host_path, "POST", UNEXPOSE, body_for(bound.port, "", "tcp"), 200, "");
 }
 END_TEST
 
@@ -333,13 +336,15 @@ START_TEST(guests)
 
 	check(other_path, "POST", UNEXPOSE, body_for(port, "", "tcp"), 500, "proxy not found\n");
 	check(other_path, "POST", EXPOSE, body_for(port, ":80", "tcp"), 500,
-	      "(published by the guest)");
+	      "proxy already running");
 	check(host_path, "POST", EXPOSE, body_for(port, ":80", "udp"), 200, "");
 	check(guest_path, "POST", UNEXPOSE, body_for(port, "", "udp"), 500, "proxy not found\n");
 	check_list(guest_path, expected);
 
 	ck_assert_uint_eq(
-		publish_remove_owner(publish, &(struct publish_owner){PUBLISH_OWNER_GUEST, 1}), 1);
+		publish_remove_owner(publish,
+				     &(struct publish_owner){.kind = PUBLISH_OWNER_GUEST, .id = 1}),
+		1);
 	check_list(guest_path, "[]\n");
 	ck_assert_uint_eq(publish_count(publish), 1);
 	/* The host may remove whatever there is. */
@@ -551,6 +556,7 @@ END_TEST
 
 START_TEST(a_thousand_forwards)
 {
+	uint16_t port = free_port();
 	struct rlimit limit;
 	char body[128];
 
@@ -559,13 +565,14 @@ START_TEST(a_thousand_forwards)
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
 	for (int i = 0; i < 1000; i++) {
-		snprintf(body, sizeof(body), "{\"local\":\"127.0.%d.%d:0\",\"remote\":\":80\"}",
-			 i / 250, 1 + i % 250);
+		snprintf(body, sizeof(body), "{\"local\":\"127.0.%d.%d:%u\",\"remote\":\":80\"}",
+			 i / 250, 1 + i % 250, port);
 		check(guest_path, "POST", EXPOSE, body, 200, "");
 	}
 	ck_assert_uint_eq(publish_count(publish), 1000);
 	for (int i = 0; i < 1000; i++) {
-		snprintf(body, sizeof(body), "{\"local\":\"127.0.%d.%d:0\"}", i / 250, 1 + i % 250);
+		snprintf(body, sizeof(body), "{\"local\":\"127.0.%d.%d:%u\"}", i / 250, 1 + i % 250,
+			 port);
 		check(guest_path, "POST", UNEXPOSE, body, 200, "");
 	}
 	ck_assert_uint_eq(publish_count(publish), 0);
