@@ -123,7 +123,7 @@ static void conn_learn_mss(struct conn *conn)
 	unsigned mss = conn->active->mss;
 
 	if (conn->guest.addr.family == AF_INET6)
-		headers += 20;
+		headers = IP6_HEADER_SIZE + TCP_HEADER_SIZE;
 	if (mss > conn->stack->conf.mtu - headers)
 		mss = conn->stack->conf.mtu - headers;
 	if (mss < GUEST_MSS_MIN)
@@ -384,7 +384,12 @@ void conn_free(struct conn *conn)
 
 void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst)
 {
+	/* lwIP asks whether there is one, and looks at nothing in it. */
+	static struct ip6_hdr some_ip6_header;
+
 	memset(&ip_data, 0, sizeof(ip_data));
+	if (src->family == AF_INET6)
+		ip_data.current_ip6_header = &some_ip6_header;
 	ip_data.current_netif = &stack->netif;
 	ip_data.current_input_netif = &stack->netif;
 	ip_data.current_iphdr_src = to_lwip(src);
@@ -394,12 +399,11 @@ void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct
 /* A pbuf with a copy of the TCP segment in a held packet. */
 static struct pbuf *held_segment(const struct conn *conn)
 {
-	unsigned header_size = (((const uint8_t *)conn->held_syn)[0] & 0x0f) * 4;
-	uint16_t size = (uint16_t)(conn->held_size - header_size);
+	uint16_t size = (uint16_t)(conn->held_size - conn->held_transport);
 	struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
 
 	if (p)
-		memcpy(p->payload, (const uint8_t *)conn->held_syn + header_size, size);
+		memcpy(p->payload, (const uint8_t *)conn->held_syn + conn->held_transport, size);
 	return p;
 }
 
@@ -492,9 +496,12 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 	err_t err;
 	int r;
 
-	if (!prefix_contains(&stack->conf.subnet, &guest->addr) ||
-	    addr_equal(&guest->addr, &stack->conf.gateway) ||
-	    addr_equal(&guest->addr, &stack->conf.alias) || switch_ports(stack->sw, NULL, 0) == 0)
+	if (from->addr.family != guest->addr.family)
+		return -EAFNOSUPPORT;
+	/* Link-local addresses are for the guests' own affairs. */
+	if (!stack_on_link(stack, &guest->addr) || stack_is_ours(stack, &guest->addr) ||
+	    (guest->addr.family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&guest->addr.v6)) ||
+	    switch_ports(stack->sw, NULL, 0) == 0)
 		return -EHOSTUNREACH;
 	if (conn_find(tcp, guest, from, conn_hash(tcp, guest, from)))
 		return -EADDRINUSE;

@@ -76,7 +76,8 @@ void conn_accept(struct conn *conn);
 void conn_refuse(struct conn *conn, enum conn_refusal how);
 /* Opens a connection to a guest, from an address that it will see as its peer. Returns 0 with an
  * owned, opening connection, -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many),
- * -EHOSTUNREACH (not a guest's address, or no guest is attached). */
+ * -EHOSTUNREACH (not a guest's address, a link-local one, or no guest is attached), -EAFNOSUPPORT
+ * (two families). */
 int conn_connect(struct stack *stack, const struct endpoint *from, const struct endpoint *guest,
 		 const struct conn_ops *ops, void *arg, struct conn **ret_conn);
 

@@ -197,6 +197,7 @@ static int hold_syn(struct conn *conn, const struct frame *frame,
 	free(conn->held_syn);
 	conn->held_syn = copy;
 	conn->held_size = size;
+	conn->held_transport = (uint16_t)(headers->transport_offset - headers->ip_offset);
 	return 0;
 }
 
@@ -275,7 +276,7 @@ static bool read_header(struct wire_reader *r, struct tcp_header *ret)
 	return wire_ok(r) && ret->src_port && ret->dst_port && options_ok(r);
 }
 
-void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+void conn_input(struct stack *stack, unsigned port, const struct addr *src, const struct addr *dst,
 		const struct frame *frame, const struct frame_headers *headers)
 {
 	struct wire_reader r = wire_reader((const uint8_t *)frame->iov[0].iov_base +
@@ -289,8 +290,8 @@ void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *pac
 		stack->counters.rx_invalid++;
 		return;
 	}
-	guest = (struct endpoint){.addr = packet->src, .port = tcp.src_port};
-	far = (struct endpoint){.addr = packet->dst, .port = tcp.dst_port};
+	guest = (struct endpoint){.addr = *src, .port = tcp.src_port};
+	far = (struct endpoint){.addr = *dst, .port = tcp.dst_port};
 	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
 	if (conn && supersedes(conn, &tcp)) {
 		conn_destroy(conn);
@@ -307,6 +308,6 @@ void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *pac
 		struct pbuf *p = chain_copy(frame, headers->transport_offset, headers->ip_end);
 
 		if (p)
-			conn_input_stray(stack, p, &packet->src, &packet->dst);
+			conn_input_stray(stack, p, src, dst);
 	}
 }

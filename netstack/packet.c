@@ -2,7 +2,7 @@
 /*
  * Packets from the gateway to guests: lwIP's TCP segments, UDP datagrams (fragmented where they
  * must be), ICMP and ARP. Finds the guest's MAC, puts the Ethernet header in front and hands the
- * frame to the switch.
+ * frame to the switch. What is IPv6's own is in ip6_output.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +16,8 @@
 #define ARP_SIZE       28
 #define IP4_MORE_FRAGS 0x2000
 
+#define ICMP_ECHO_REPLY   0
+#define ICMP_UNREACHABLE  3
 #define ICMP_ECHO_REQUEST 8
 #define ICMP_ERROR_TOS    0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
 
@@ -24,7 +26,7 @@
 #define TCP_OPTION_MSS_SIZE 4
 
 /* Room for an Ethernet, an IPv4 and an ICMP or UDP header. */
-#define HEADERS_SIZE 48
+#define HEADERS_SIZE (ETH_HEADER_SIZE + IP4_HEADER_SIZE + TRANSPORT_SIZE_MAX)
 
 static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *src,
 			 uint16_t ethertype)
@@ -59,11 +61,22 @@ void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *d
 
 bool stack_is_broadcast(const struct stack *stack, const struct addr *dst)
 {
-	uint32_t ip = addr_v4(dst);
+	uint32_t ip;
 
+	if (dst->family != AF_INET)
+		return false;
+	ip = addr_v4(dst);
 	return ip == INADDR_BROADCAST ||
 	       (prefix_contains(&stack->conf.subnet, dst) &&
 		ip == (addr_v4(&stack->conf.subnet.addr) | ~prefix_mask4(&stack->conf.subnet)));
+}
+
+bool stack_on_link(const struct stack *stack, const struct addr *addr)
+{
+	if (addr->family == AF_INET)
+		return prefix_contains(&stack->conf.subnet, addr);
+	return IN6_IS_ADDR_LINKLOCAL(&addr->v6) ||
+	       (stack->conf.prefix6.length && prefix_contains(&stack->conf.prefix6, addr));
 }
 
 /* Completes the transport checksum of a frame in memory that is to be kept. */
@@ -79,7 +92,7 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 
 /* Keeps a packet while its guest is asked for its MAC. A GSO frame never gets here first: there is
  * a handshake before. */
-static void hold_for_arp(struct stack *stack, const struct addr *dst, const struct frame *frame)
+static void hold(struct stack *stack, const struct addr *dst, const struct frame *frame)
 {
 	static const struct mac nobody;
 	uint8_t *flat = stack->tx_scratch;
@@ -92,16 +105,36 @@ static void hold_for_arp(struct stack *stack, const struct addr *dst, const stru
 	complete_checksum(frame, flat);
 	if (size > ETH_HEADER_SIZE + NEIGH_HELD_SIZE_MAX)
 		stack->counters.tx_no_neighbour++;
-	if (neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE,
-		       loop_now_ms(stack->loop)))
+	if (!neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE,
+			loop_now_ms(stack->loop)))
+		return;
+	if (dst->family == AF_INET)
 		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody,
 			       dst);
+	else
+		nd_solicit(stack, dst);
+}
+
+/* The MAC of a broadcast or multicast address. Returns false when it is neither. */
+static bool group_mac(const struct stack *stack, const struct addr *dst, struct mac *ret_mac)
+{
+	if (stack_is_broadcast(stack, dst)) {
+		*ret_mac = mac_broadcast;
+		return true;
+	}
+	if (dst->family != AF_INET6 || !addr_is_multicast(dst))
+		return false;
+	/* RFC 2464, section 7. */
+	ret_mac->bytes[0] = ret_mac->bytes[1] = 0x33;
+	memcpy(ret_mac->bytes + 2, dst->v6.s6_addr + 12, 4);
+	return true;
 }
 
 int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
 		 struct frame *frame, struct iovec *iov, unsigned iov_count)
 {
 	const struct neigh *neigh;
+	struct mac group;
 
 	frame->size = 0;
 	iov[0].iov_base = (uint8_t *)iov[0].iov_base - ETH_HEADER_SIZE;
@@ -111,20 +144,21 @@ int stack_output(struct stack *stack, const struct addr *dst, const struct mac *
 	frame->iov = iov;
 	frame->iov_count = (uint16_t)iov_count;
 
-	if (!dst_mac && stack_is_broadcast(stack, dst))
-		dst_mac = &mac_broadcast;
+	if (!dst_mac && group_mac(stack, dst, &group))
+		dst_mac = &group;
 	if (!dst_mac) {
 		neigh = neigh_lookup(stack->neighbours, dst);
 		if (!neigh) {
-			if (prefix_contains(&stack->conf.subnet, dst))
-				hold_for_arp(stack, dst, frame);
+			if (stack_on_link(stack, dst))
+				hold(stack, dst, frame);
 			else
 				stack->counters.tx_no_neighbour++;
 			return 0;
 		}
 		dst_mac = &neigh->mac;
 	}
-	put_ethernet(iov[0].iov_base, dst_mac, &stack->conf.mac, ETHERTYPE_IPV4);
+	put_ethernet(iov[0].iov_base, dst_mac, &stack->conf.mac,
+		     dst->family == AF_INET ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
 	return switch_send(stack->sw, frame);
 }
 
@@ -143,9 +177,8 @@ void stack_output_held(struct stack *stack, const struct addr *dst, void *packet
 
 /* lwIP announces the largest segment that it can take; the guest must hear of the largest that its
  * link can carry. */
-static void rewrite_mss(const struct stack *stack, uint8_t *tcp, size_t header_size)
+static void rewrite_mss(uint8_t *tcp, size_t header_size, uint16_t mss)
 {
-	uint16_t mss = (uint16_t)(stack->conf.mtu - IP4_HEADER_SIZE - TCP_HEADER_SIZE);
 	size_t at = TCP_HEADER_SIZE;
 
 	while (at + 1 < header_size && tcp[at] != 0) {
@@ -172,75 +205,87 @@ static void set_partial_checksum(uint8_t *tcp, const struct addr *src, const str
 	memcpy(tcp + 16, &sum, sizeof(sum));
 }
 
-err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst_ip)
+/* The segment's pieces, behind room for an Ethernet header; returns their number. Many small writes
+ * behind each other are flattened, and lwIP's chain stays as it is. */
+static unsigned segment_pieces(struct stack *stack, const struct pbuf *p,
+			       struct iovec iov[static FRAME_IOV_MAX])
 {
-	struct stack *stack = netif->state;
-	struct conn *conn = stack->tcp.current;
-	uint8_t *ip = p->payload;
-	uint8_t *tcp = ip + IP4_HEADER_SIZE;
-	size_t tcp_header_size = (size_t)(tcp[12] >> 4) * 4;
-	size_t payload = p->tot_len - IP4_HEADER_SIZE - tcp_header_size;
-	struct frame frame = {
-		.csum = FRAME_CSUM_PARTIAL,
-		.csum_start = ETH_HEADER_SIZE + IP4_HEADER_SIZE,
-		.csum_offset = 16,
-	};
-	struct addr dst = addr_from_in((struct in_addr){ip4_addr_get_u32(dst_ip)});
-	struct addr src = {.family = AF_INET};
-	struct iovec iov[FRAME_IOV_MAX];
 	unsigned count = 0;
-	size_t segment_max;
 
-	memcpy(&src.v4, ip + 12, 4);
-	if (tcp[13] & TCP_FLAG_SYN)
-		rewrite_mss(stack, tcp, tcp_header_size);
-	set_partial_checksum(tcp, &src, &dst, p->tot_len - IP4_HEADER_SIZE);
-
-	if (conn && conn->guest_mss) {
-		segment_max = conn->guest_mss - (tcp_header_size - TCP_HEADER_SIZE);
-		if (payload > segment_max) {
-			frame.gso = FRAME_GSO_TCP4;
-			frame.gso_size = (uint16_t)segment_max;
-			frame.header_size = (uint16_t)(ETH_HEADER_SIZE + IP4_HEADER_SIZE +
-						       tcp_header_size);
-		}
-	}
-	for (struct pbuf *q = p; q; q = q->next) {
+	for (const struct pbuf *q = p; q; q = q->next) {
 		if (!q->len)
 			continue;
 		if (count == FRAME_IOV_MAX)
 			break;
 		iov[count++] = (struct iovec){.iov_base = q->payload, .iov_len = q->len};
 	}
-	if (count == FRAME_IOV_MAX) {
-		/* Many small writes behind each other: flatten them. lwIP's chain stays as it is.
-		 */
-		memcpy(stack->tx_scratch, ip - ETH_HEADER_SIZE, ETH_HEADER_SIZE);
-		pbuf_copy_partial(p, stack->tx_scratch + ETH_HEADER_SIZE, p->tot_len, 0);
-		iov[0] = (struct iovec){.iov_base = stack->tx_scratch + ETH_HEADER_SIZE,
-					.iov_len = p->tot_len};
-		count = 1;
+	if (count < FRAME_IOV_MAX)
+		return count;
+	pbuf_copy_partial(p, stack->tx_scratch + ETH_HEADER_SIZE, p->tot_len, 0);
+	iov[0] = (struct iovec){.iov_base = stack->tx_scratch + ETH_HEADER_SIZE,
+				.iov_len = p->tot_len};
+	return 1;
+}
+
+/* Sends a segment of lwIP's that begins with an IP header of `ip_size` bytes. */
+static err_t output_segment(struct stack *stack, struct pbuf *p, const struct addr *src,
+			    const struct addr *dst, size_t ip_size)
+{
+	struct conn *conn = stack->tcp.current;
+	uint8_t *tcp = (uint8_t *)p->payload + ip_size;
+	size_t tcp_header_size = (size_t)(tcp[12] >> 4) * 4;
+	size_t payload = p->tot_len - ip_size - tcp_header_size;
+	struct frame frame = {
+		.csum = FRAME_CSUM_PARTIAL,
+		.csum_start = (uint16_t)(ETH_HEADER_SIZE + ip_size),
+		.csum_offset = 16,
+	};
+	struct iovec iov[FRAME_IOV_MAX];
+	size_t segment_max;
+
+	if (tcp[13] & TCP_FLAG_SYN)
+		rewrite_mss(tcp, tcp_header_size,
+			    (uint16_t)(stack->conf.mtu - ip_size - TCP_HEADER_SIZE));
+	set_partial_checksum(tcp, src, dst, p->tot_len - ip_size);
+
+	if (conn && conn->guest_mss) {
+		segment_max = conn->guest_mss - (tcp_header_size - TCP_HEADER_SIZE);
+		if (payload > segment_max) {
+			frame.gso = dst->family == AF_INET ? FRAME_GSO_TCP4 : FRAME_GSO_TCP6;
+			frame.gso_size = (uint16_t)segment_max;
+			frame.header_size = (uint16_t)(ETH_HEADER_SIZE + ip_size + tcp_header_size);
+		}
 	}
-	if (stack_output(stack, &dst, NULL, &frame, iov, count) == -EAGAIN) {
+	if (stack_output(stack, dst, NULL, &frame, iov, segment_pieces(stack, p, iov)) == -EAGAIN) {
 		stack->tcp.output_blocked = true;
 		return ERR_WOULDBLOCK;
 	}
 	return ERR_OK;
 }
 
+err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst_ip)
+{
+	struct addr dst = addr_from_in((struct in_addr){ip4_addr_get_u32(dst_ip)});
+	struct addr src = {.family = AF_INET};
+
+	memcpy(&src.v4, (uint8_t *)p->payload + 12, sizeof(src.v4));
+	return output_segment(netif->state, p, &src, &dst, IP4_HEADER_SIZE);
+}
+
+err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *dst_ip)
+{
+	struct addr dst = {.family = AF_INET6};
+	struct addr src = {.family = AF_INET6};
+
+	memcpy(&dst.v6, dst_ip->addr, sizeof(dst.v6));
+	memcpy(&src.v6, (uint8_t *)p->payload + 8, sizeof(src.v6));
+	return output_segment(netif->state, p, &src, &dst, IP6_HEADER_SIZE);
+}
+
 /* ---- UDP and ICMP ---- */
 
-struct ip4_fields {
-	const struct addr *src;
-	const struct addr *dst;
-	uint8_t protocol;
-	uint8_t ttl;
-	uint8_t tos;
-	uint16_t id;
-	uint16_t fragment; /* flags and offset */
-};
-
-static void put_ip4(uint8_t *to, const struct ip4_fields *ip, size_t payload_size)
+static void put_ip4(uint8_t *to, const struct ip_fields *ip, uint16_t id, uint16_t fragment,
+		    size_t payload_size)
 {
 	struct wire_writer w = wire_writer(to, IP4_HEADER_SIZE);
 	uint16_t csum;
@@ -248,8 +293,8 @@ static void put_ip4(uint8_t *to, const struct ip4_fields *ip, size_t payload_siz
 	wire_put_u8(&w, 0x45);
 	wire_put_u8(&w, ip->tos);
 	wire_put_be16(&w, (uint16_t)(IP4_HEADER_SIZE + payload_size));
-	wire_put_be16(&w, ip->id);
-	wire_put_be16(&w, ip->fragment);
+	wire_put_be16(&w, id);
+	wire_put_be16(&w, fragment); /* flags and offset */
 	wire_put_u8(&w, ip->ttl);
 	wire_put_u8(&w, ip->protocol);
 	wire_put_be16(&w, 0);
@@ -259,35 +304,36 @@ static void put_ip4(uint8_t *to, const struct ip4_fields *ip, size_t payload_siz
 	memcpy(to + 10, &csum, sizeof(csum));
 }
 
-/* Sends a transport header (in headers[], behind room for Ethernet and IP) and payload, whole or as
- * fragments. The transport checksum is complete. */
-static int send_packet(struct stack *stack, struct ip4_fields *ip, const struct mac *dst_mac,
-		       uint8_t headers[static HEADERS_SIZE], size_t transport_size,
-		       const void *payload, size_t size)
+/* Sends a transport header and payload, whole or as fragments; its checksum is complete. */
+static int send_ip4(struct stack *stack, const struct ip_fields *ip, const struct mac *dst_mac,
+		    const uint8_t *transport, size_t transport_size, const void *payload,
+		    size_t size)
 {
+	uint8_t headers[HEADERS_SIZE];
 	size_t fragment_max = (stack->conf.mtu - IP4_HEADER_SIZE) & ~(size_t)7;
 	bool whole = transport_size + size + IP4_HEADER_SIZE <= stack->conf.mtu;
 	struct frame frame = {.csum = FRAME_CSUM_VALID};
+	uint16_t id = stack->ip_id++;
 	size_t at = 0; /* of the payload */
 	size_t offset = 0;
 	int r = 0;
 
-	ip->id = stack->ip_id++;
+	memcpy(headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE, transport, transport_size);
 	do {
 		size_t part = size - at;
 		struct iovec iov[2] = {
 			{.iov_base = headers + ETH_HEADER_SIZE,
 			 .iov_len = IP4_HEADER_SIZE + transport_size},
 		};
+		uint16_t fragment = (uint16_t)(offset / 8);
 
 		if (!whole && transport_size + part > fragment_max)
 			part = fragment_max - transport_size;
 		iov[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)payload + at,
 					.iov_len = part};
-		ip->fragment = (uint16_t)(offset / 8);
 		if (at + part < size)
-			ip->fragment |= IP4_MORE_FRAGS;
-		put_ip4(headers + ETH_HEADER_SIZE, ip, transport_size + part);
+			fragment |= IP4_MORE_FRAGS;
+		put_ip4(headers + ETH_HEADER_SIZE, ip, id, fragment, transport_size + part);
 		r = stack_output(stack, ip->dst, dst_mac, &frame, iov, part ? 2 : 1);
 		if (r == -EAGAIN) {
 			stack->counters.tx_full++;
@@ -300,13 +346,18 @@ static int send_packet(struct stack *stack, struct ip4_fields *ip, const struct 
 	return r;
 }
 
+/* Most bytes behind a UDP or ICMP header. IPv6 doesn't count its own in the size. */
+static size_t payload_max(const struct addr *dst)
+{
+	return 65535 - TRANSPORT_SIZE_MAX - (dst->family == AF_INET ? IP4_HEADER_SIZE : 0);
+}
+
 int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
 		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
 		   size_t size)
 {
-	uint8_t headers[HEADERS_SIZE];
-	uint8_t *udp = headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE;
-	struct ip4_fields ip = {
+	uint8_t udp[UDP_HEADER_SIZE];
+	struct ip_fields ip = {
 		.src = &src->addr,
 		.dst = &dst->addr,
 		.protocol = IPPROTO_UDP,
@@ -317,9 +368,9 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 	uint32_t sum;
 	uint16_t csum;
 
-	if (src->addr.family != AF_INET || dst->addr.family != AF_INET)
+	if (src->addr.family != dst->addr.family || src->addr.family == AF_UNSPEC)
 		return -EINVAL;
-	if (size > 65535 - IP4_HEADER_SIZE - UDP_HEADER_SIZE)
+	if (size > payload_max(&dst->addr))
 		return -EMSGSIZE;
 	wire_put_be16(&w, src->port);
 	wire_put_be16(&w, dst->port);
@@ -332,43 +383,54 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 	if (csum == 0)
 		csum = 0xffff; /* RFC 768: zero means "no checksum" */
 	memcpy(udp + 6, &csum, sizeof(csum));
-	return send_packet(stack, &ip, dst_mac, headers, UDP_HEADER_SIZE, payload, size);
+	if (dst->addr.family == AF_INET)
+		return send_ip4(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
+	return stack_send_ip6(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
 }
 
-static int send_icmp(struct stack *stack, const struct addr *src, const struct addr *dst,
-		     uint8_t ttl, uint8_t tos, uint8_t type, uint8_t code, uint32_t rest,
-		     const void *payload, size_t size)
+static int send_icmp4(struct stack *stack, const struct ip_fields *ip,
+		      const struct icmp_fields *icmp, const void *payload, size_t size)
 {
-	uint8_t headers[HEADERS_SIZE];
-	uint8_t *icmp = headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE;
-	struct ip4_fields ip = {
-		.src = src, .dst = dst, .protocol = IPPROTO_ICMP, .ttl = ttl, .tos = tos};
-	struct wire_writer w = wire_writer(icmp, ICMP_HEADER_SIZE);
+	uint8_t header[ICMP_HEADER_SIZE];
+	struct wire_writer w = wire_writer(header, sizeof(header));
 	uint16_t csum;
 
-	wire_put_u8(&w, type);
-	wire_put_u8(&w, code);
+	wire_put_u8(&w, icmp->type);
+	wire_put_u8(&w, icmp->code);
 	wire_put_be16(&w, 0);
-	wire_put_be32(&w, rest);
-	csum = csum_fold(csum_add(csum_add(0, icmp, ICMP_HEADER_SIZE), payload, size));
-	memcpy(icmp + 2, &csum, sizeof(csum));
-	return send_packet(stack, &ip, NULL, headers, ICMP_HEADER_SIZE, payload, size);
+	wire_put_be32(&w, icmp->rest);
+	csum = csum_fold(csum_add(csum_add(0, header, sizeof(header)), payload, size));
+	memcpy(header + 2, &csum, sizeof(csum));
+	return send_ip4(stack, ip, NULL, header, sizeof(header), payload, size);
 }
 
 int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
 			  uint16_t id, uint16_t sequence, uint8_t ttl, uint8_t tos,
 			  const void *payload, size_t size)
 {
-	if (src->family != AF_INET || dst->family != AF_INET)
+	bool v4 = dst->family == AF_INET;
+	struct icmp_fields icmp = {
+		.type = v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY,
+		.rest = (uint32_t)id << 16 | sequence,
+	};
+	struct ip_fields ip = {
+		.src = src,
+		.dst = dst,
+		.protocol = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6,
+		.ttl = ttl,
+		.tos = tos,
+	};
+
+	if (src->family != dst->family || src->family == AF_UNSPEC)
 		return -EINVAL;
-	if (size > 65535 - IP4_HEADER_SIZE - ICMP_HEADER_SIZE)
+	if (size > payload_max(dst))
 		return -EMSGSIZE;
-	return send_icmp(stack, src, dst, ttl, tos, 0, 0, (uint32_t)id << 16 | sequence, payload,
-			 size);
+	if (v4)
+		return send_icmp4(stack, &ip, &icmp, payload, size);
+	return stack_send_icmp6_body(stack, NULL, &ip, &icmp, payload, size);
 }
 
-/* Takes a token of the ICMP error limit. */
-static bool icmp_error_allowed(struct stack *stack)
+bool stack_icmp_error_allowed(struct stack *stack)
 {
 	uint64_t now = loop_now_ms(stack->loop);
 
@@ -399,7 +461,8 @@ static bool icmp_error_proper(const struct stack *stack, const uint8_t *ip, size
 		return false;
 	if (ip[9] != IPPROTO_ICMP)
 		return true;
-	return size > header_size && (ip[header_size] == ICMP_ECHO_REQUEST || ip[header_size] == 0);
+	return size > header_size &&
+	       (ip[header_size] == ICMP_ECHO_REQUEST || ip[header_size] == ICMP_ECHO_REPLY);
 }
 
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
@@ -408,20 +471,51 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 	/* RFC 1812, 4.3.2.3: as much of the packet as fits 576 bytes. */
 	size_t quoted = 576 - IP4_HEADER_SIZE - ICMP_HEADER_SIZE;
 	struct addr dst = {.family = AF_INET};
+	struct icmp_fields icmp = {.type = type, .code = code, .rest = mtu};
+	struct ip_fields fields = {
+		.src = from ? from : &stack->conf.gateway,
+		.dst = &dst,
+		.protocol = IPPROTO_ICMP,
+		.ttl = STACK_TTL,
+		.tos = ICMP_ERROR_TOS,
+	};
 
+	if (ip_size && ip[0] >> 4 == 6) {
+		stack_send_icmp6_error(stack, from, type, code, mtu, ip, ip_size);
+		return;
+	}
 	if (ip_size < IP4_HEADER_SIZE || ip[0] >> 4 != 4)
 		return;
-	if (!icmp_error_proper(stack, ip, ip_size) || !icmp_error_allowed(stack))
+	if (!icmp_error_proper(stack, ip, ip_size) || !stack_icmp_error_allowed(stack))
 		return;
 	memcpy(&dst.v4, ip + 12, 4);
 	if (quoted > ip_size)
 		quoted = ip_size;
-	send_icmp(stack, from ? from : &stack->conf.gateway, &dst, 64, ICMP_ERROR_TOS, type, code,
-		  mtu, ip, quoted);
+	send_icmp4(stack, &fields, &icmp, ip, quoted);
+}
+
+/* The same in ICMPv6's words. */
+static void send_unreachable6(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
+			      size_t ip_size)
+{
+	static const uint8_t codes[] = {
+		[STACK_UNREACH_NET] = ICMP6_NO_ROUTE,
+		[STACK_UNREACH_HOST] = ICMP6_ADDRESS,
+		[STACK_UNREACH_PORT] = ICMP6_PORT,
+		[STACK_UNREACH_ADMIN] = ICMP6_ADMIN,
+	};
+
+	if (code == STACK_UNREACH_FRAG_NEEDED)
+		stack_send_icmp6_error(stack, NULL, ICMP6_TOO_BIG, 0, stack->conf.mtu, ip, ip_size);
+	else
+		stack_send_icmp6_error(stack, NULL, ICMP6_UNREACHABLE, codes[code], 0, ip, ip_size);
 }
 
 void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
 			    size_t ip_size)
 {
-	stack_send_icmp_error(stack, NULL, 3, (uint8_t)code, 0, ip, ip_size);
+	if (ip_size && ip[0] >> 4 == 6)
+		send_unreachable6(stack, code, ip, ip_size);
+	else
+		stack_send_icmp_error(stack, NULL, ICMP_UNREACHABLE, (uint8_t)code, 0, ip, ip_size);
 }

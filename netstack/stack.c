@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's IP stack: what frames from guests are, and who gets them. See stack.h; packets to
- * guests are in packet.c, TCP is in conn.c.
+ * The gateway's IP stack: what frames from guests are, and who gets them; IPv4 and ARP. See
+ * stack.h. IPv6 is in ip6_input.c, packets to guests are in packet.c, TCP is in conn.c.
  */
 #include "netstack/stack.h"
 
@@ -15,6 +15,7 @@
 #include "base/csum.h"
 #include "base/log.h"
 #include "base/wire.h"
+#include "netstack/reass6.h"
 #include "netstack/router_adv.h"
 #include "netstack/stack_private.h"
 
@@ -36,20 +37,24 @@ static bool stack_exists;
 
 /* ---- ARP, RFC 826 ---- */
 
-static bool is_ours(const struct stack *stack, const struct addr *addr)
+bool stack_is_ours(const struct stack *stack, const struct addr *addr)
 {
-	return addr_equal(addr, &stack->conf.gateway) || addr_equal(addr, &stack->conf.alias);
+	if (addr->family == AF_INET)
+		return addr_equal(addr, &stack->conf.gateway) ||
+		       addr_equal(addr, &stack->conf.alias);
+	if (addr_equal(addr, &stack->link_local))
+		return true;
+	return stack->conf.prefix6.length &&
+	       (addr_equal(addr, &stack->conf.gateway6) || addr_equal(addr, &stack->conf.alias6));
 }
 
-/* Notes where a guest's address is. Nobody else's: neither ours nor one outside of the network. */
-static void learn(struct stack *stack, const struct addr *addr, const struct mac *mac,
-		  unsigned port)
+void stack_note_neighbour(struct stack *stack, const struct addr *addr, const struct mac *mac,
+			  unsigned port)
 {
 	size_t size = 0;
 	void *held;
 
-	if (is_ours(stack, addr) || mac_is_group(mac) ||
-	    !prefix_contains(&stack->conf.subnet, addr))
+	if (stack_is_ours(stack, addr) || mac_is_group(mac) || !stack_on_link(stack, addr))
 		return;
 	held = neigh_learn(stack->neighbours, addr, mac, port, &size);
 	if (held)
@@ -80,15 +85,15 @@ static void input_arp(struct stack *stack, unsigned port, const struct frame *fr
 		stack->counters.rx_invalid++;
 		return;
 	}
-	if (is_ours(stack, &sender)) {
+	if (stack_is_ours(stack, &sender)) {
 		stack->counters.rx_spoofed++;
 		log_limited(LOG_LEVEL_WARN,
 			    "a guest claims the gateway's or the host's address by ARP");
 		return;
 	}
 	/* A probe (sender 0.0.0.0, RFC 5227) is answered, not learned. */
-	learn(stack, &sender, &sender_mac, port);
-	if (operation == ARP_REQUEST && is_ours(stack, &target))
+	stack_note_neighbour(stack, &sender, &sender_mac, port);
+	if (operation == ARP_REQUEST && stack_is_ours(stack, &target))
 		stack_send_arp(stack, ARP_REPLY, &sender_mac, &target, &sender_mac, &sender);
 }
 
@@ -142,8 +147,8 @@ static void input_echo(struct stack *stack, unsigned port, const struct ip4_pack
 	echo.payload = icmp + ICMP_HEADER_SIZE;
 	echo.size = size - ICMP_HEADER_SIZE;
 	if (addr_equal(&packet->dst, &stack->conf.gateway))
-		stack_send_echo_reply(stack, &packet->dst, &packet->src, echo.id, echo.sequence, 64,
-				      packet->tos, echo.payload, echo.size);
+		stack_send_echo_reply(stack, &packet->dst, &packet->src, echo.id, echo.sequence,
+				      STACK_TTL, packet->tos, echo.payload, echo.size);
 	else
 		stack->handler->echo(stack->handler_arg, &echo);
 }
@@ -179,47 +184,8 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 	stack->handler->datagram(stack->handler_arg, &datagram);
 }
 
-/* A router lets no packet live on whose time is up (RFC 1812, 5.3.1). Services of our own are at
- * the last hop. */
-static bool expires_here(struct stack *stack, const struct ip4_packet *packet, const uint8_t *ip)
-{
-	if (packet->ttl > 1 || is_ours(stack, &packet->dst) || addr_is_multicast(&packet->dst) ||
-	    addr_v4(&packet->dst) == INADDR_BROADCAST)
-		return false;
-	stack_send_icmp_error(stack, NULL, ICMP_TIME_EXCEEDED, 0, 0, ip, packet->total_size);
-	return true;
-}
-
-/* Whether a guest may send from this address to that one through the gateway. */
-static bool admissible(struct stack *stack, const struct ip4_packet *packet, const uint8_t *ip)
-{
-	/* Who has no address yet asks the gateway or everybody (DHCP). */
-	bool dhcp = addr_is_any(&packet->src) && packet->protocol == IPPROTO_UDP &&
-		    (is_ours(stack, &packet->dst) || stack_is_broadcast(stack, &packet->dst));
-
-	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src)) ||
-	    is_ours(stack, &packet->src) || stack_is_broadcast(stack, &packet->src) ||
-	    addr_equal(&packet->src, &stack->conf.subnet.addr)) {
-		stack->counters.rx_spoofed++;
-		return false;
-	}
-	if (prefix_contains(&stack->conf.subnet, &packet->dst) && !is_ours(stack, &packet->dst) &&
-	    packet->protocol != IPPROTO_UDP) {
-		/* Guests reach each other through the switch, not through the gateway. */
-		stack->counters.rx_unroutable++;
-		stack_send_unreachable(stack, STACK_UNREACH_HOST, ip, packet->total_size);
-		return false;
-	}
-	if (addr_is_multicast(&packet->dst)) {
-		stack->counters.rx_unroutable++;
-		return false;
-	}
-	return true;
-}
-
-/* The whole packet in one piece of memory: where it is, or a copy in the scratch space. */
-static const uint8_t *flatten(struct stack *stack, const struct frame *frame,
-			      const struct frame_headers *headers)
+const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
+			     const struct frame_headers *headers)
 {
 	size_t at = 0;
 
@@ -234,6 +200,48 @@ static const uint8_t *flatten(struct stack *stack, const struct frame *frame,
 		at += piece;
 	}
 	return stack->rx_scratch + headers->ip_offset;
+}
+
+/* A router lets no packet live on whose time is up (RFC 1812, 5.3.1). Services of our own are at
+ * the last hop. */
+static bool expires_here(struct stack *stack, const struct ip4_packet *packet,
+			 const struct frame *frame, const struct frame_headers *headers)
+{
+	if (packet->ttl > 1 || stack_is_ours(stack, &packet->dst) ||
+	    addr_is_multicast(&packet->dst) || addr_v4(&packet->dst) == INADDR_BROADCAST)
+		return false;
+	stack_send_icmp_error(stack, NULL, ICMP_TIME_EXCEEDED, 0, 0,
+			      stack_flatten(stack, frame, headers), packet->total_size);
+	return true;
+}
+
+/* Whether a guest may send from this address to that one through the gateway. */
+static bool admissible(struct stack *stack, const struct ip4_packet *packet,
+		       const struct frame *frame, const struct frame_headers *headers)
+{
+	/* Who has no address yet asks the gateway or everybody (DHCP). */
+	bool dhcp = addr_is_any(&packet->src) && packet->protocol == IPPROTO_UDP &&
+		    (stack_is_ours(stack, &packet->dst) || stack_is_broadcast(stack, &packet->dst));
+
+	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src)) ||
+	    stack_is_ours(stack, &packet->src) || stack_is_broadcast(stack, &packet->src) ||
+	    addr_equal(&packet->src, &stack->conf.subnet.addr)) {
+		stack->counters.rx_spoofed++;
+		return false;
+	}
+	if (prefix_contains(&stack->conf.subnet, &packet->dst) &&
+	    !stack_is_ours(stack, &packet->dst) && packet->protocol != IPPROTO_UDP) {
+		/* Guests reach each other through the switch, not through the gateway. */
+		stack->counters.rx_unroutable++;
+		stack_send_unreachable(stack, STACK_UNREACH_HOST,
+				       stack_flatten(stack, frame, headers), packet->total_size);
+		return false;
+	}
+	if (addr_is_multicast(&packet->dst)) {
+		stack->counters.rx_unroutable++;
+		return false;
+	}
+	return true;
 }
 
 static void input_ip4(struct stack *stack, unsigned port, const struct frame *frame,
@@ -252,7 +260,7 @@ static void on_reass_tick(void *arg)
 static void input_fragment(struct stack *stack, unsigned port, const struct frame *frame,
 			   const struct frame_headers *headers)
 {
-	const uint8_t *ip = flatten(stack, frame, headers);
+	const uint8_t *ip = stack_flatten(stack, frame, headers);
 	uint16_t size = (uint16_t)(headers->ip_end - headers->ip_offset);
 	struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
 	struct iovec iov;
@@ -294,23 +302,23 @@ static void input_ip4(struct stack *stack, unsigned port, const struct frame *fr
 	struct mac src_mac;
 
 	decode_ip4(ip, &packet);
-	if (!admissible(stack, &packet, ip))
+	if (!admissible(stack, &packet, frame, headers))
 		return;
 	memcpy(src_mac.bytes, eth + MAC_SIZE, MAC_SIZE);
 	if (!addr_is_any(&packet.src))
-		learn(stack, &packet.src, &src_mac, port);
+		stack_note_neighbour(stack, &packet.src, &src_mac, port);
 	if (packet.fragment & IP4_FRAGMENT_MASK) {
 		input_fragment(stack, port, frame, headers);
 		return;
 	}
 	if (packet.protocol == IPPROTO_TCP) {
-		if (!expires_here(stack, &packet, ip))
-			conn_input(stack, port, &packet, frame, headers);
+		if (!expires_here(stack, &packet, frame, headers))
+			conn_input(stack, port, &packet.src, &packet.dst, frame, headers);
 		return;
 	}
-	ip = flatten(stack, frame, headers);
-	if (expires_here(stack, &packet, ip))
+	if (expires_here(stack, &packet, frame, headers))
 		return;
+	ip = stack_flatten(stack, frame, headers);
 	if (packet.protocol == IPPROTO_UDP)
 		input_udp(stack, port, &src_mac, &packet, ip);
 	else if (packet.protocol == IPPROTO_ICMP)
@@ -336,14 +344,12 @@ static void on_receive(void *arg, unsigned port, const struct frame *frame)
 		return;
 	}
 	stack->counters.rx_packets++;
-	if (r < 0 || !offload_csum_ok(frame, &headers)) {
-		stack->counters.rx_invalid++;
-		return;
-	}
-	if (headers.ip_version == 4)
+	if (r == 0 && headers.ip_version == 6)
+		stack_input_ip6(stack, port, frame, &headers);
+	else if (r == 0 && offload_csum_ok(frame, &headers))
 		input_ip4(stack, port, frame, &headers);
 	else
-		stack_input_ip6(stack, frame, &headers);
+		stack->counters.rx_invalid++;
 }
 
 static void on_writable(void *arg)
@@ -357,6 +363,7 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 
 	if (!attached) {
 		neigh_forget_port(stack->neighbours, port);
+		reass6_forget_port(stack->reass6, port);
 		conn_port_gone(stack, port);
 		if (stack->handler->port_gone)
 			stack->handler->port_gone(stack->handler_arg, port);
@@ -376,6 +383,7 @@ static err_t netif_init_ours(struct netif *netif)
 	netif->name[1] = 'p';
 	netif->mtu = (u16_t)stack->conf.mtu;
 	netif->output = stack_lwip_output;
+	netif->output_ip6 = stack_lwip_output6;
 	return ERR_OK;
 }
 
@@ -402,7 +410,23 @@ static int conf_check(const struct stack_conf *conf)
 	    !prefix_contains(&conf->subnet, &conf->alias) ||
 	    addr_equal(&conf->gateway, &conf->alias))
 		return -EINVAL;
+	if (conf->prefix6.length &&
+	    (conf->mtu < IP6_MTU_MIN || conf->prefix6.addr.family != AF_INET6 ||
+	     !prefix_contains(&conf->prefix6, &conf->gateway6) ||
+	     !prefix_contains(&conf->prefix6, &conf->alias6) ||
+	     addr_equal(&conf->gateway6, &conf->alias6)))
+		return -EINVAL;
 	return 0;
+}
+
+/* Made of the MAC: the modified EUI-64 of RFC 4291, appendix A. */
+static struct addr link_local_of(const struct mac *mac)
+{
+	const uint8_t *b = mac->bytes;
+	struct in6_addr ip = {.s6_addr = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, b[0] ^ 0x02, b[1], b[2],
+					  0xff, 0xfe, b[3], b[4], b[5]}};
+
+	return addr_from_in6(&ip);
 }
 
 int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler,
@@ -427,6 +451,8 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	stack->conf = *conf;
 	stack->handler = handler;
 	stack->handler_arg = arg;
+	stack->link_local = link_local_of(&conf->mac);
+	stack->ip6_id = (uint32_t)random();
 	stack_exists = true;
 	if (!lwip_ready) {
 		lwip_init();
@@ -437,6 +463,10 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 		r = switch_new(loop, &conf->mac, &local, stack, &stack->sw);
 	if (r == 0)
 		r = loop_timer_new(loop, on_reass_tick, stack, &stack->reass_timer);
+	if (r == 0)
+		r = reass6_new(&stack->reass6);
+	if (r == 0)
+		r = loop_timer_new(loop, stack_expire_ip6, stack, &stack->reass6_timer);
 	if (r == 0)
 		r = conn_table_init(stack);
 	if (r == 0)
@@ -462,6 +492,8 @@ void stack_free(struct stack *stack)
 	for (int i = 0; i <= IP_REASS_MAXAGE; i++)
 		ip_reass_tmr();
 	loop_timer_free(stack->reass_timer);
+	loop_timer_free(stack->reass6_timer);
+	reass6_free(stack->reass6);
 	switch_free(stack->sw);
 	neigh_table_free(stack->neighbours);
 	stack_exists = false;
@@ -490,7 +522,7 @@ struct stack_counters stack_counters(const struct stack *stack)
 
 void stack_learn(struct stack *stack, const struct addr *addr, const struct mac *mac)
 {
-	learn(stack, addr, mac, 0);
+	stack_note_neighbour(stack, addr, mac, 0);
 }
 
 bool stack_neighbour(struct stack *stack, const struct addr *addr, struct mac *ret_mac)

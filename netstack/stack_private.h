@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the stack share and nobody else includes: stack.c (frames in, and what they
- * are), packet.c (packets out), conn.c (TCP in lwIP) and conn_data.c (a connection's buffers).
+ * What the files of the stack share and nobody else includes: stack.c (frames in, and IPv4),
+ * ip6_input.c and nd.c (IPv6), packet.c and ip6_output.c (packets out), conn.c (TCP in lwIP) and
+ * conn_data.c (a connection's buffers).
  */
 #ifndef NETSTACK_STACK_PRIVATE_H
 #define NETSTACK_STACK_PRIVATE_H
@@ -24,6 +25,8 @@
 #define ETHERTYPE_IPV6 0x86dd
 
 #define IP4_HEADER_SIZE  20
+#define IP6_HEADER_SIZE  40
+#define IP6_MTU_MIN      1280 /* RFC 8200, section 5 */
 #define UDP_HEADER_SIZE  8
 #define ICMP_HEADER_SIZE 8
 #define TCP_HEADER_SIZE  20
@@ -31,9 +34,37 @@
 /* At most this many ICMP errors a second, with as many at once (RFC 1812, 4.3.2.8). */
 #define ICMP_ERRORS_PER_SECOND 200
 
+/* The TTL, or hop limit, of what the stack sends for itself. */
+#define STACK_TTL 64
+
+/* ICMPv6, RFC 4443 and RFC 4861. */
+#define ICMP6_UNREACHABLE   1
+#define ICMP6_TOO_BIG       2
+#define ICMP6_TIME_EXCEEDED 3
+#define ICMP6_PARAMETER     4
+#define ICMP6_INFORMATIONAL 128 /* types from here on are no errors */
+#define ICMP6_ECHO_REQUEST  128
+#define ICMP6_ECHO_REPLY    129
+#define ICMP6_RS            133
+#define ICMP6_NS            135
+#define ICMP6_NA            136
+#define ICMP6_REDIRECT      137
+
+/* Destination unreachable. */
+#define ICMP6_NO_ROUTE 0
+#define ICMP6_ADMIN    1
+#define ICMP6_SCOPE    2 /* beyond the scope of the source address */
+#define ICMP6_ADDRESS  3
+#define ICMP6_PORT     4
+/* Parameter problem. */
+#define ICMP6_BAD_FIELD   0
+#define ICMP6_NEXT_HEADER 1
+#define ICMP6_BAD_OPTION  2
+
 /* How long after a burst of connections, or of traffic, its memory goes back to the host. */
 #define CONN_TRIM_MS 5000
 
+struct reass6;
 struct router_adv;
 struct tx_chunk;
 
@@ -73,7 +104,11 @@ struct stack {
 	struct conn_table tcp;
 	struct loop_timer *reass_timer; /* runs for IP_REASS_MAXAGE after the last fragment */
 	unsigned reass_ticks_left;
+	struct reass6 *reass6;           /* IPv6 fragments */
+	struct loop_timer *reass6_timer; /* runs while some wait */
+	struct addr link_local;          /* the gateway's, made of its MAC */
 	uint16_t ip_id;
+	uint32_t ip6_id;
 	unsigned icmp_tokens; /* errors that may be sent now */
 	uint64_t icmp_refill_ms;
 	struct stack_counters counters;
@@ -96,34 +131,107 @@ struct ip4_packet {
 	uint16_t total_size;
 };
 
-/* ip6.c */
+/* An address that the gateway answers for: its own, and the host alias. */
+bool stack_is_ours(const struct stack *stack, const struct addr *addr);
+/* Notes where a guest's address is. Nobody else's: neither ours nor one outside of the network. */
+void stack_note_neighbour(struct stack *stack, const struct addr *addr, const struct mac *mac,
+			  unsigned port);
+/* The whole packet in one piece of memory, from its IP header on: where it is, or a copy in
+ * rx_scratch. */
+const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
+			     const struct frame_headers *headers);
 
-void stack_input_ip6(struct stack *stack, const struct frame *frame,
+/* ip6_input.c */
+
+void stack_input_ip6(struct stack *stack, unsigned port, const struct frame *frame,
 		     const struct frame_headers *headers);
-/* The gateway's link-local address. */
+/* The gateway's link-local address (RFC 4291, appendix A). */
 struct addr stack_link_local(const struct stack *stack);
-/* Sends an ICMPv6 message, from its type on, to whom `to` says; its checksum is filled in. It must
- * fit the MTU. */
-void stack_send_icmp6(struct stack *stack, const struct mac *to, const struct addr *src,
-		      const struct addr *dst, uint8_t hop_limit, const void *message, size_t size);
+/* The reassembly timer's callback; `arg` is the stack. */
+void stack_expire_ip6(void *arg);
+
+/* nd.c */
+
+/* A message of neighbour discovery that came in; the packet wasn't fragmented, and its checksum is
+ * right. */
+struct nd_message {
+	unsigned port;
+	struct mac from;
+	struct addr src;
+	struct addr dst;
+	uint8_t hop_limit;
+	const uint8_t *icmp;
+	size_t size;
+};
+
+void nd_input(struct stack *stack, const struct nd_message *message);
+/* Asks who has a guest's address. */
+void nd_solicit(struct stack *stack, const struct addr *target);
+/* The multicast address that whoever has `addr` listens to. */
+struct addr nd_solicited_node(const struct addr *addr);
 
 /* packet.c: packets to guests. */
 
 /* 255.255.255.255, or the guests' network's own. */
 bool stack_is_broadcast(const struct stack *stack, const struct addr *dst);
-/* Sends an IPv4 packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes
+/* Whether an address is, or could be, a guest's: one of the network, or a link-local one. */
+bool stack_on_link(const struct stack *stack, const struct addr *addr);
+/* Takes a token of the limit of ICMP errors. */
+bool stack_icmp_error_allowed(struct stack *stack);
+
+struct ip_fields {
+	const struct addr *src;
+	const struct addr *dst;
+	uint8_t protocol;
+	uint8_t ttl;
+	uint8_t tos;
+};
+
+/* Most bytes of a transport header that is given apart from its payload. */
+#define TRANSPORT_SIZE_MAX 8
+
+/* Sends an IP packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes
  * before it) to `dst`. `frame` holds the offload state; offsets in it count from the Ethernet
- * header; iov and size are filled here. Returns 0, also when it was held for ARP or dropped, or
- * -EAGAIN. */
+ * header; iov and size are filled here. Returns 0, also when it was held for its neighbour or
+ * dropped, or -EAGAIN. */
 int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
 		 struct frame *frame, struct iovec *iov, unsigned iov_count);
-/* Sends a flat packet that was held for ARP, from its IP header on, with complete checksums. */
+/* Sends a flat packet that was held for its neighbour, from its IP header on, with complete
+ * checksums. */
 void stack_output_held(struct stack *stack, const struct addr *dst, void *packet, size_t size);
 void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
 		    const struct addr *sender, const struct mac *target_mac,
 		    const struct addr *target);
-/* lwIP's netif->output. */
+/* lwIP's netif->output and output_ip6. */
 err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst);
+err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *dst);
+
+/* ip6_output.c: packets of IPv6 to guests. */
+
+/* Sends a transport header and payload, with complete checksums, in one packet or as fragments.
+ * Returns as stack_send_udp(). */
+int stack_send_ip6(struct stack *stack, const struct ip_fields *ip, const struct mac *dst_mac,
+		   const uint8_t *transport, size_t transport_size, const void *payload,
+		   size_t size);
+
+/* Sends an ICMPv6 message of at least 8 bytes, from its type on; its checksum is filled in. `to`,
+ * where not NULL, is used instead of the neighbour table. Fragmented where it exceeds the MTU.
+ * Returns as stack_send_udp(). */
+int stack_send_icmp6(struct stack *stack, const struct mac *to, const struct addr *src,
+		     const struct addr *dst, uint8_t hop_limit, const void *message, size_t size);
+struct icmp_fields {
+	uint8_t type;
+	uint8_t code;
+	uint32_t rest; /* what follows the checksum */
+};
+
+/* The same for a message that isn't in one piece. */
+int stack_send_icmp6_body(struct stack *stack, const struct mac *to, const struct ip_fields *ip,
+			  const struct icmp_fields *icmp, const void *body, size_t size);
+/* An ICMPv6 error about a packet of a guest's, as stack_send_icmp_error(); `rest` is what follows
+ * the checksum: an MTU, or a pointer. */
+void stack_send_icmp6_error(struct stack *stack, const struct addr *from, uint8_t type,
+			    uint8_t code, uint32_t rest, const uint8_t *ip, size_t ip_size);
 
 /* conn.c */
 
@@ -131,7 +239,7 @@ int conn_table_init(struct stack *stack);
 void conn_table_destroy(struct stack *stack);
 /* A TCP segment from a guest, its checksum verified; the TCP header starts at `transport` bytes of
  * the frame. */
-void conn_input(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+void conn_input(struct stack *stack, unsigned port, const struct addr *src, const struct addr *dst,
 		const struct frame *frame, const struct frame_headers *headers);
 void conn_port_gone(struct stack *stack, unsigned port);
 /* A link has room again: those that it held up go on. */
@@ -152,8 +260,9 @@ struct conn {
 	struct tcp_pcb *pcb; /* that one; NULL once lwIP has freed it */
 	void *held_syn;      /* IP packet with the SYN, while held */
 	uint16_t held_size;
-	uint16_t guest_mss;    /* largest segment on the wire */
-	uint16_t segment_size; /* a multiple: what lwIP takes for the MSS */
+	uint16_t held_transport; /* where its TCP header stands */
+	uint16_t guest_mss;      /* largest segment on the wire */
+	uint16_t segment_size;   /* a multiple: what lwIP takes for the MSS */
 	unsigned port;
 	uint64_t time_wait_until_ms;
 

@@ -41,6 +41,8 @@
 #define LWIP_IPV6_FRAG                0
 #define LWIP_IPV6_REASS               0
 #define LWIP_ND6_QUEUEING             0
+/* Neighbours are ours. */
+#define LWIP_ND6_TCP_REACHABILITY_HINTS 0
 
 /* Reassembly of guests' fragments; all guests together hold at most this many fragments. */
 #define IP_REASSEMBLY        1
