@@ -298,7 +298,7 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 	file_rule_count = ret_options->rule_count;
 	result = apply_flags(ret_options, argc, argv, table, error);
 	if (result == OPTIONS_RUN &&
-	    (finish(ret_options, error) < 0 ||
+	    (finish(ret_options, error) < 0 || options_finish_dns(ret_options, error) < 0 ||
 	     options_finish_policy(ret_options, file_rule_count, error) < 0))
 		return OPTIONS_BAD;
 	return result;
@@ -311,6 +311,7 @@ void options_free(struct options *options)
 	free(options->apis);
 	free(options->publish);
 	free(options->rules);
+	options_free_dns(options);
 	options->links = NULL;
 	options->vsocks = NULL;
 	options->apis = NULL;

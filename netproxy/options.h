@@ -12,13 +12,16 @@
 
 #include "base/addr.h"
 #include "base/sock.h"
+#include "dns/dns_pattern.h"
+#include "dns/dns_resolvconf.h"
+#include "dns/dns_server.h"
+#include "dns/dns_wire.h"
 #include "forwarder/policy.h"
 
 #define OPTIONS_LINKS_MAX   64
 #define OPTIONS_VSOCKS_MAX  64
 #define OPTIONS_APIS_MAX    16
 #define OPTIONS_PUBLISH_MAX 1024
-#define OPTIONS_DNS_MAX     8
 #define OPTIONS_NAME_MAX    64
 #define OPTIONS_PATH_MAX    4096
 #define OPTIONS_ERROR_MAX   512
@@ -55,6 +58,24 @@ struct publish_option {
 	bool udp;
 };
 
+/* Names within a domain go to resolvers of their own. */
+struct dns_route_option {
+	struct dns_name suffix;
+	unsigned resolver_count;
+	struct dns_resolver resolvers[DNS_RESOLVERS_MAX];
+};
+
+struct dns_zone_option {
+	struct dns_name name;
+	struct addr default_ip; /* of names without a record; AF_UNSPEC: none */
+};
+
+struct dns_record_option {
+	struct dns_name name;                  /* with a regexp: its zone, one of the dns_zones */
+	char regexp[DNS_PATTERN_SIZE_MAX + 1]; /* "": none */
+	struct addr ip;
+};
+
 struct options {
 	struct link_option *links; /* up to OPTIONS_LINKS_MAX; owned, as the other arrays */
 	unsigned link_count;
@@ -84,9 +105,21 @@ struct options {
 	unsigned udp_flows_max;
 	uint32_t lease_seconds;
 
-	struct endpoint dns[OPTIONS_DNS_MAX]; /* none: those of resolv_conf */
+	struct dns_resolver dns[DNS_RESOLVERS_MAX]; /* none: those of resolv_conf */
 	unsigned dns_count;
-	char resolv_conf[OPTIONS_PATH_MAX];
+	struct dns_route_option *dns_routes;
+	unsigned dns_route_count;
+	struct dns_zone_option *dns_zones;
+	unsigned dns_zone_count;
+	struct dns_record_option *dns_records;
+	unsigned dns_record_count;
+	struct dns_name *dns_search; /* besides `domain`, instead of the host's */
+	unsigned dns_search_count;
+	bool dns_search_given;
+	char resolv_conf[OPTIONS_PATH_MAX]; /* "": /etc/resolv.conf */
+	bool no_resolv_conf;
+	char hosts_file[OPTIONS_PATH_MAX]; /* "": /etc/hosts */
+	bool no_hosts_file;
 	char domain[OPTIONS_NAME_MAX];
 
 	char pid_file[OPTIONS_PATH_MAX];
@@ -120,5 +153,17 @@ int options_parse_api(const char *text, struct api_option *ret,
 		      char error[static OPTIONS_ERROR_MAX]);
 int options_parse_publish(const char *text, struct publish_option *ret,
 			  char error[static OPTIONS_ERROR_MAX]);
+
+/* The zones that --dns-zone and --dns-record make, for the DNS server. */
+struct options_zones {
+	struct dns_zone_conf *zones;
+	size_t count;
+	struct dns_record_conf *records; /* of all of them */
+	size_t record_count;
+};
+
+/* Returns 0 with owned zones that borrow from `options`, or -ENOMEM. */
+int options_zones_make(const struct options *options, struct options_zones *ret_zones);
+void options_zones_free(struct options_zones *zones);
 
 #endif

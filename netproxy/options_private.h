@@ -44,6 +44,14 @@ int options_number(const char *value, unsigned long min, unsigned long max, unsi
 /* Copies a text of 1 to `room` - 1 characters. Returns 0, or -EINVAL with a message. */
 int options_set_text(char *to, size_t room, const char *value,
 		     char error[static OPTIONS_ERROR_MAX]);
+/* options_dns.c */
+option_apply_fn options_apply_dns, options_apply_dns_route, options_apply_dns_zone,
+	options_apply_dns_record, options_apply_dns_search, options_apply_resolv_conf,
+	options_apply_hosts_file;
+/* Checks that the records' zones are there. Returns 0, or -EINVAL with a message. */
+int options_finish_dns(const struct options *options, char error[static OPTIONS_ERROR_MAX]);
+void options_free_dns(struct options *options);
+
 /* options_policy.c */
 option_apply_fn options_apply_allow, options_apply_deny, options_apply_rule, options_apply_egress,
 	options_apply_no_guard, options_apply_isolate;

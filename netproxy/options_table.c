@@ -231,32 +231,6 @@ static int apply_lease(struct options *options, const char *value,
 	return r;
 }
 
-static int apply_dns(struct options *options, const char *value,
-		     char error[static OPTIONS_ERROR_MAX])
-{
-	struct endpoint dns = {.port = 53};
-
-	if (options->dns_count == OPTIONS_DNS_MAX) {
-		snprintf(error, OPTIONS_ERROR_MAX, "given more than %d times, the most allowed",
-			 OPTIONS_DNS_MAX);
-		return -ENOSPC;
-	}
-	if (addr_parse(value, &dns.addr) < 0 && endpoint_parse(value, false, &dns) < 0)
-		return options_complain(
-			error, value,
-			"an address, with a port if it isn't 53, such as 10.0.0.2 or 10.0.0.2:5353");
-	if (dns.addr.family == AF_UNSPEC)
-		return options_complain(error, value, "an address in front of the port");
-	options->dns[options->dns_count++] = dns;
-	return 0;
-}
-
-static int apply_resolv_conf(struct options *options, const char *value,
-			     char error[static OPTIONS_ERROR_MAX])
-{
-	return options_set_text(options->resolv_conf, sizeof(options->resolv_conf), value, error);
-}
-
 static int apply_domain(struct options *options, const char *value,
 			char error[static OPTIONS_ERROR_MAX])
 {
@@ -355,12 +329,24 @@ const struct option_def option_defs[] = {
 	{"mtu", "BYTES", apply_mtu, "The links' MTU, 576 to 65520 (default 1500).", false},
 	{"lease-time", "SECONDS", apply_lease, "How long DHCP leases last (default 3600).", false},
 	{"domain", "NAME", apply_domain, "The domain that DHCP tells guests (default vm.internal).", false},
-	{"dns", "ADDRESS[:PORT]", apply_dns,
-	 "Ask this resolver (many) instead of those of resolv.conf.", false},
-	{"resolv-conf", "FILE", apply_resolv_conf,
+	{"dns", "ADDRESS[:PORT]", options_apply_dns,
+	 "Ask this resolver (up to 4) instead of those of resolv.conf.", false},
+	{"resolv-conf", "FILE|none", options_apply_resolv_conf,
 	 "Where the host's resolvers are listed (default /etc/resolv.conf).", false},
+	{"hosts-file", "FILE|none", options_apply_hosts_file,
+	 "Names of the host's that guests know too (default /etc/hosts).", false},
+	{"dns-route", "DOMAIN=RESOLVER[,RESOLVER...]", options_apply_dns_route,
+	 "Ask these resolvers for names in this domain (many); the longest domain counts.", false},
+	{"dns-zone", "NAME[=ADDRESS]", options_apply_dns_zone,
+	 "A domain of our own (many): what isn't in it doesn't exist, or is at ADDRESS.", false},
+	{"dns-record", "NAME=ADDRESS[,ADDRESS...]", options_apply_dns_record,
+	 "Answer this name with these addresses, and them with this name (many). For a whole lot of\n"
+	 "names, NAME is /REGEXP/ZONE, with ZONE one of a --dns-zone.", false},
+	{"dns-search", "DOMAIN|none", options_apply_dns_search,
+	 "Tell guests to search this domain (many) besides their own, instead of those that the\n"
+	 "host searches.", false},
 	{"max-connections", "N", apply_connections, "Most TCP connections of a guest at a time (default 65536).", false},
-	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows at a time (default 4096).", false},
+	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows of a guest at a time (default 4096).", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
 	{"state", "FILE", apply_state,
 	 "Keep there what shall survive a restart, such as DHCP leases; each netproxy needs a file\n"

@@ -6,16 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/log.h"
-#include "base/sock.h"
 #include "base/wire.h"
+#include "netproxy/dns_service.h"
 
 LOG_MODULE("services");
 
 #define DHCP_SERVER_PORT 67
-#define DNS_PORT         53
 #define SERVICE_TTL      64
 
 /* Where a DHCP message says whose it is (RFC 2131, section 2). */
@@ -26,13 +24,7 @@ struct services {
 	struct forwarder *forwarder;
 	struct dhcp_server *dhcp;
 	struct loop_timer *expiry;
-	struct dns_server *dns;
-};
-
-/* A DNS query over UDP on its way. */
-struct dns_question {
-	struct services *services;
-	struct endpoint client;
+	struct dns_service *dns;
 };
 
 /* ---- DHCP ---- */
@@ -118,8 +110,7 @@ static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_l
 		 lease->hostname);
 }
 
-/* The domains that DHCP tells guests to search: the guests' own first, then the host's, so that a
- * short name means to a guest what it means to its host. */
+/* The domains that DHCP tells guests to search, as texts. */
 struct search_list {
 	char texts[DHCP_SEARCH_MAX][DNS_NAME_TEXT_MAX];
 	const char *domains[DHCP_SEARCH_MAX + 1]; /* NULL-terminated */
@@ -128,16 +119,13 @@ struct search_list {
 static void fill_search_list(struct services *services, const struct options *options,
 			     struct search_list *ret)
 {
-	const struct dns_resolvconf *host = dns_server_resolvconf(services->dns);
-	size_t count = 0;
+	struct dns_service_search search;
+	size_t i;
 
-	ret->domains[count++] = options->domain;
-	for (size_t i = 0; i < host->search_count && count < DHCP_SEARCH_MAX; i++) {
-		dns_name_format(&host->search[i], ret->texts[count]);
-		ret->domains[count] = ret->texts[count];
-		count++;
-	}
-	ret->domains[count] = NULL;
+	dns_service_fill_search(services->dns, options, &search);
+	for (i = 0; i < search.count && i < DHCP_SEARCH_MAX; i++)
+		ret->domains[i] = dns_name_format(&search.names[i], ret->texts[i]);
+	ret->domains[i] = NULL;
 }
 
 static int start_dhcp(struct services *services, const struct options *options,
@@ -168,49 +156,7 @@ static int start_dhcp(struct services *services, const struct options *options,
 	return r;
 }
 
-/* ---- DNS ---- */
-
-static void on_dns_reply(void *arg, const void *reply, size_t size)
-{
-	struct dns_question *question = arg;
-	struct services *services = question->services;
-	struct endpoint from = gateway_port(services, DNS_PORT);
-
-	if (reply)
-		stack_send_udp(forwarder_stack(services->forwarder), &from, &question->client, NULL,
-			       SERVICE_TTL, 0, reply, size);
-	free(question);
-}
-
-static void on_dns_datagram(void *arg, const struct stack_datagram *datagram)
-{
-	struct services *services = arg;
-	struct dns_question *question = malloc(sizeof(*question));
-
-	if (!question)
-		return;
-	*question = (struct dns_question){.services = services, .client = datagram->src};
-	if (dns_server_query(services->dns, DNS_UDP, &datagram->src, datagram->payload,
-			     datagram->size, on_dns_reply, question) < 0)
-		free(question);
-}
-
-static int on_dns_connection(void *arg, const struct endpoint *guest, int *ret_fd)
-{
-	struct services *services = arg;
-	int fds[2];
-	int r;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
-	r = dns_server_serve_stream(services->dns, fds[0], guest);
-	if (r < 0) {
-		fd_close(&fds[1]);
-		return r;
-	}
-	*ret_fd = fds[1];
-	return 0;
-}
+/* ---- Names of guests ---- */
 
 static int guest_addr_of(void *arg, const char *name, sa_family_t family, struct addr *ret)
 {
@@ -234,40 +180,14 @@ static int guest_name_of(void *arg, const struct addr *addr, char to[static DNS_
 	return 0;
 }
 
-static int start_dns(struct services *services, const struct options *options,
-		     char error[static OPTIONS_ERROR_MAX])
-{
-	struct dns_resolver resolvers[OPTIONS_DNS_MAX] = {0};
-	uint32_t first = addr_v4(&options->subnet.addr) + 1;
-	struct dns_conf conf = {
-		.gateway4 = options->gateway,
-		.host4 = options->host_access ? options->host_alias : (struct addr){0},
-		.vm4 = addr_from_v4(addr_v4(&options->gateway) == first ? first + 1 : first),
-		.subnet4 = options->subnet,
-		.guest_domain = options->domain,
-		.guests = {.addr_of = guest_addr_of, .name_of = guest_name_of, .arg = services},
-		.resolvers = resolvers,
-		.resolver_count = options->dns_count,
-		.resolv_conf_path = options->resolv_conf[0] ? options->resolv_conf : NULL,
-	};
-	int r;
-
-	for (unsigned i = 0; i < options->dns_count; i++)
-		resolvers[i].endpoint = options->dns[i];
-	r = dns_server_new(services->loop, &conf, error, OPTIONS_ERROR_MAX, &services->dns);
-	if (r == 0)
-		r = forwarder_serve_udp(services->forwarder, DNS_PORT, on_dns_datagram, services);
-	if (r == 0)
-		r = forwarder_serve_tcp(services->forwarder, DNS_PORT, on_dns_connection, services);
-	return r;
-}
-
 /* ---- Life ---- */
 
 int services_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		 char error[static OPTIONS_ERROR_MAX], struct services **ret_services)
 {
 	struct services *services = calloc(1, sizeof(*services));
+	const struct dns_guest_lookup guests = {
+		.addr_of = guest_addr_of, .name_of = guest_name_of, .arg = services};
 	int r;
 
 	if (!services)
@@ -276,7 +196,7 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 	services->forwarder = forwarder;
 	error[0] = '\0';
 	/* DNS first: it knows the host's search domains, which DHCP hands out. */
-	r = start_dns(services, options, error);
+	r = dns_service_new(loop, options, forwarder, &guests, error, &services->dns);
 	if (r == 0)
 		r = start_dhcp(services, options, error);
 	if (r < 0) {
@@ -294,7 +214,7 @@ void services_free(struct services *services)
 {
 	if (!services)
 		return;
-	dns_server_free(services->dns);
+	dns_service_free(services->dns);
 	loop_timer_free(services->expiry);
 	dhcp_server_free(services->dhcp);
 	free(services);
@@ -307,5 +227,5 @@ struct dhcp_server *services_dhcp(struct services *services)
 
 struct dns_server *services_dns(struct services *services)
 {
-	return services->dns;
+	return dns_service_server(services->dns);
 }

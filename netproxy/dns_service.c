@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The DNS server's place in the network; see dns_service.h. */
+#include "netproxy/dns_service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/sock.h"
+
+#define SERVICE_TTL 64
+
+struct dns_service {
+	struct forwarder *forwarder;
+	struct dns_server *server;
+};
+
+/* A query over UDP on its way. */
+struct question {
+	struct dns_service *service;
+	struct endpoint client;
+	struct endpoint asked; /* the address of ours that it came to, and the reply comes from */
+};
+
+static void on_reply(void *arg, const void *reply, size_t size)
+{
+	struct question *question = arg;
+
+	if (reply)
+		stack_send_udp(forwarder_stack(question->service->forwarder), &question->asked,
+			       &question->client, NULL, SERVICE_TTL, 0, reply, size);
+	free(question);
+}
+
+/* Of those that all guests hear nobody but the gateway may be the sender. */
+static struct endpoint reply_source(const struct dns_service *service, const struct endpoint *asked)
+{
+	const struct stack_conf *conf = stack_conf(forwarder_stack(service->forwarder));
+	struct endpoint from = *asked;
+
+	if (asked->addr.family == AF_INET)
+		from.addr = conf->gateway;
+	else if (addr_is_multicast(&asked->addr))
+		from.addr = conf->gateway6;
+	return from;
+}
+
+static void on_datagram(void *arg, const struct stack_datagram *datagram)
+{
+	struct dns_service *service = arg;
+	struct question *question = malloc(sizeof(*question));
+
+	if (!question)
+		return;
+	*question = (struct question){
+		.service = service,
+		.client = datagram->src,
+		.asked = reply_source(service, &datagram->dst),
+	};
+	if (dns_server_query(service->server, DNS_UDP, &datagram->src, datagram->payload,
+			     datagram->size, on_reply, question) < 0)
+		free(question);
+}
+
+static int on_connection(void *arg, const struct endpoint *guest, int *ret_fd)
+{
+	struct dns_service *service = arg;
+	int fds[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	r = dns_server_serve_stream(service->server, fds[0], guest);
+	if (r < 0) {
+		fd_close(&fds[1]);
+		return r;
+	}
+	*ret_fd = fds[1];
+	return 0;
+}
+
+static const char *file_path(const char *path, bool is_none)
+{
+	if (is_none)
+		return "";
+	return path[0] ? path : NULL;
+}
+
+static int start_server(struct dns_service *service, struct loop *loop,
+			const struct options *options, const struct dns_guest_lookup *guests,
+			char error[static OPTIONS_ERROR_MAX])
+{
+	const struct addr none = {.family = AF_UNSPEC};
+	uint32_t first = addr_v4(&options->subnet.addr) + 1;
+	bool has_v6 = options->prefix6.length > 0;
+	struct dns_route_conf routes[DNS_ROUTES_MAX];
+	char suffixes[DNS_ROUTES_MAX][DNS_NAME_TEXT_MAX];
+	struct options_zones zones;
+	struct dns_conf conf = {
+		.gateway4 = options->gateway,
+		.gateway6 = has_v6 ? options->gateway6 : none,
+		.host4 = options->host_access ? options->host_alias : none,
+		.host6 = options->host_access && has_v6 ? options->host_alias6 : none,
+		.vm4 = addr_from_v4(addr_v4(&options->gateway) == first ? first + 1 : first),
+		.subnet4 = options->subnet,
+		.subnet6 = options->prefix6,
+		.guest_domain = options->domain,
+		.guests = *guests,
+		.resolvers = options->dns,
+		.resolver_count = options->dns_count,
+		.routes = routes,
+		.route_count = options->dns_route_count,
+		.resolv_conf_path = file_path(options->resolv_conf, options->no_resolv_conf),
+		.hosts_path = file_path(options->hosts_file, options->no_hosts_file),
+	};
+	int r = options_zones_make(options, &zones);
+
+	if (r < 0)
+		return r;
+	conf.zones = zones.zones;
+	conf.zone_count = zones.count;
+	for (unsigned i = 0; i < options->dns_route_count; i++) {
+		const struct dns_route_option *route = &options->dns_routes[i];
+
+		routes[i] = (struct dns_route_conf){
+			.suffix = dns_name_format(&route->suffix, suffixes[i]),
+			.resolvers = route->resolvers,
+			.resolver_count = route->resolver_count,
+		};
+	}
+	r = dns_server_new(loop, &conf, error, OPTIONS_ERROR_MAX, &service->server);
+	options_zones_free(&zones);
+	return r;
+}
+
+int dns_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
+		    const struct dns_guest_lookup *guests, char error[static OPTIONS_ERROR_MAX],
+		    struct dns_service **ret_service)
+{
+	struct dns_service *service = calloc(1, sizeof(*service));
+	int r;
+
+	if (!service)
+		return -ENOMEM;
+	service->forwarder = forwarder;
+	r = start_server(service, loop, options, guests, error);
+	if (r == 0)
+		r = forwarder_serve_udp(forwarder, DNS_PORT, on_datagram, service);
+	if (r == 0)
+		r = forwarder_serve_tcp(forwarder, DNS_PORT, on_connection, service);
+	if (r < 0) {
+		dns_service_free(service);
+		return r;
+	}
+	*ret_service = service;
+	return 0;
+}
+
+void dns_service_free(struct dns_service *service)
+{
+	if (!service)
+		return;
+	dns_server_free(service->server);
+	free(service);
+}
+
+struct dns_server *dns_service_server(struct dns_service *service)
+{
+	return service->server;
+}
+
+static void add_search(struct dns_service_search *search, const struct dns_name *name)
+{
+	for (size_t i = 0; i < search->count; i++) {
+		if (dns_name_equal(&search->names[i], name))
+			return;
+	}
+	if (search->count < DNS_SERVICE_SEARCH_MAX)
+		search->names[search->count++] = *name;
+}
+
+void dns_service_fill_search(struct dns_service *service, const struct options *options,
+			     struct dns_service_search *ret)
+{
+	const struct dns_resolvconf *host = dns_server_resolvconf(service->server);
+	struct dns_name own;
+
+	ret->count = 0;
+	if (dns_name_parse(options->domain, &own) == 0 && own.size > 1)
+		add_search(ret, &own);
+	for (size_t i = 0; options->dns_search_given && i < options->dns_search_count; i++)
+		add_search(ret, &options->dns_search[i]);
+	for (size_t i = 0; !options->dns_search_given && i < host->search_count; i++)
+		add_search(ret, &host->search[i]);
+}
