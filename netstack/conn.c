@@ -194,6 +194,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 		return ERR_OK;
 	conn->connected = true;
 	conn->connected_pending = true;
+	conn_keepalive_start(conn);
 	return ERR_OK;
 }
 
@@ -205,6 +206,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 		return ERR_OK;
 	conn->connected = true;
 	conn->connected_pending = true;
+	conn_keepalive_start(conn);
 	/* The SYN announced at most 64 KiB; lwIP opens fully when it learns of window scaling. */
 	pcb->rcv_wnd = pcb->rcv_ann_wnd = conn->rx_window;
 	return ERR_OK;
@@ -307,6 +309,7 @@ int conn_new(struct stack *stack, const struct endpoint *guest, const struct end
 	conn->far = *far;
 	list_init(&conn->work_link);
 	list_init(&conn->timer_link);
+	list_init(&conn->keep_link);
 	conn_data_init(conn);
 	if (hmap_insert(&tcp->conns, &conn->node, conn_hash(tcp, guest, far)) < 0) {
 		free(conn);
@@ -340,6 +343,7 @@ void conn_destroy(struct conn *conn)
 	free(conn->held_syn);
 	list_remove(&conn->work_link);
 	list_remove(&conn->timer_link);
+	list_remove(&conn->keep_link);
 	conn_unlist(conn);
 	tcp->count_by_port[conn->port]--;
 	tcp->count--;
@@ -568,11 +572,15 @@ int conn_table_init(struct stack *stack)
 	list_init(&tcp->blocked);
 	list_init(&tcp->timed);
 	list_init(&tcp->time_wait);
+	list_init(&tcp->keep_idle);
+	list_init(&tcp->keep_probing);
 	list_init(&tcp->chunk_pool);
 	tcp->task = (struct loop_task){.fn = conn_work_task, .arg = stack};
 	r = loop_timer_new(stack->loop, conn_timer_tick, stack, &tcp->tick);
 	if (r == 0)
 		r = loop_timer_new(stack->loop, conn_timer_trim, stack, &tcp->trim);
+	if (r == 0)
+		r = loop_timer_new(stack->loop, conn_keepalive_tick, stack, &tcp->keep_timer);
 	if (r < 0)
 		return r;
 	/* One listener of any address and port, linked in only while conn_accept() injects a SYN.
@@ -602,6 +610,7 @@ void conn_table_destroy(struct stack *stack)
 	loop_task_cancel(stack->loop, &tcp->task);
 	loop_timer_free(tcp->tick);
 	loop_timer_free(tcp->trim);
+	loop_timer_free(tcp->keep_timer);
 	if (tcp->listener)
 		memp_free(MEMP_TCP_PCB_LISTEN, tcp->listener);
 	conn_chunk_pool_drain(stack);

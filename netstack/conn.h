@@ -13,6 +13,9 @@
  * finds it at once; ours are found by a hash of the 4-tuple. Timers run only for connections that
  * have something to time.
  *
+ * A connection may be idle for any length of time; only its guest is asked now and then whether it
+ * still lives (conn_keepalive.c).
+ *
  * Nothing happens to the owner inside lwIP's callbacks: a connection that something happened to is
  * put on the work list, and its owner's `work` is called once at the end of the loop's round. All
  * functions here may be called from `work` and from event callbacks.
@@ -74,6 +77,9 @@ void conn_own(struct conn *conn, const struct conn_ops *ops, void *arg);
 void conn_accept(struct conn *conn);
 /* Answers a held SYN so, and frees the connection. */
 void conn_refuse(struct conn *conn, enum conn_refusal how);
+/* When the guest last sent the SYN that is held, on the loop's clock, and how long after the one
+ * before it (0: it is the first): one that no longer repeats it has given up. */
+void conn_held_syn(const struct conn *conn, uint64_t *ret_last_ms, uint64_t *ret_gap_ms);
 /* Opens a connection to a guest, from an address that it will see as its peer. Returns 0 with an
  * owned, opening connection, -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many),
  * -EHOSTUNREACH (not a guest's address, a link-local one, or no guest is attached), -EAFNOSUPPORT
@@ -85,6 +91,10 @@ const struct endpoint *conn_guest(const struct conn *conn);
 const struct endpoint *conn_far(const struct conn *conn);
 /* Switch port of the guest, 0 when not known. */
 unsigned conn_port(const struct conn *conn);
+
+/* After how many seconds of silence the guest sends keepalive probes; 0: it hasn't sent any. They
+ * are answered here, and seen by `work`. */
+unsigned conn_guest_keepalive_s(const struct conn *conn);
 
 /* Puts the connection on the work list, so that `work` is called at the end of the round. */
 void conn_schedule(struct conn *conn);

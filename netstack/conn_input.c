@@ -189,16 +189,26 @@ static int hold_syn(struct conn *conn, const struct frame *frame,
 		    const struct frame_headers *headers)
 {
 	uint16_t size = (uint16_t)(headers->payload_offset - headers->ip_offset);
+	uint64_t now_ms = loop_now_ms(conn->stack->loop);
 	void *copy = malloc(size);
 
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
+	if (conn->held_syn)
+		conn->syn_gap_ms = now_ms - conn->syn_last_ms;
+	conn->syn_last_ms = now_ms;
 	free(conn->held_syn);
 	conn->held_syn = copy;
 	conn->held_size = size;
 	conn->held_transport = (uint16_t)(headers->transport_offset - headers->ip_offset);
 	return 0;
+}
+
+void conn_held_syn(const struct conn *conn, uint64_t *ret_last_ms, uint64_t *ret_gap_ms)
+{
+	*ret_last_ms = conn->syn_last_ms;
+	*ret_gap_ms = conn->syn_gap_ms;
 }
 
 static void input_held(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
@@ -242,6 +252,21 @@ static bool supersedes(const struct conn *conn, const struct tcp_header *tcp)
 {
 	return conn->tw && !conn->ops && (tcp->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
 	       TCP_SEQ_GT(tcp->seq, conn->tw->rcv_nxt);
+}
+
+/* Whether a RST ends a connection in TIME_WAIT: that of a guest that has rebooted, doesn't know of
+ * it, and got an ACK for its SYN. Exactly where the connection ended, as Linux has it (RFC 1337
+ * would wait). */
+static bool ends_time_wait(const struct conn *conn, const struct tcp_header *tcp)
+{
+	return conn->tw && !conn->ops && (tcp->flags & TCP_RST) && tcp->seq == conn->tw->rcv_nxt;
+}
+
+/* RFC 9293, 3.8.4: the byte before the next one, or none where it would be. */
+static bool is_keepalive(const struct conn *conn, const struct tcp_header *tcp, size_t payload)
+{
+	return conn->active && tcp->seq + 1 == conn->active->rcv_nxt && payload <= 1 &&
+	       !(tcp->flags & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
 /* Whether each option ends before the options do (RFC 9293, 3.1). lwIP looks for an option's length
@@ -297,10 +322,16 @@ void conn_input(struct stack *stack, unsigned port, const struct addr *src, cons
 		conn_destroy(conn);
 		conn = NULL;
 	}
+	if (conn && ends_time_wait(conn, &tcp)) {
+		conn_destroy(conn);
+		return;
+	}
 	if (conn && conn->held_syn) {
 		input_held(conn, &tcp, frame, headers);
 	} else if (conn && conn->pcb) {
 		conn_set_port(conn, port);
+		if (is_keepalive(conn, &tcp, headers->ip_end - headers->payload_offset))
+			conn_keepalive_observe(conn);
 		input_segment(conn, &tcp, frame, headers);
 	} else if (!conn && (tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
 		input_syn(stack, port, &guest, &far, frame, headers);

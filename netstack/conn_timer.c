@@ -9,7 +9,10 @@
 
 #include "netstack/stack_private.h"
 
-static bool needs_tick(const struct tcp_pcb *pcb)
+/* How long a guest may be silent that owes us an acknowledgement. Linux takes about as long. */
+#define PATIENCE_MS (13 * 60 * 1000)
+
+bool conn_timer_needed(const struct tcp_pcb *pcb)
 {
 	return pcb->unacked || pcb->unsent || pcb->ooseq || pcb->persist_backoff ||
 	       (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT && pcb->state != FIN_WAIT_2);
@@ -45,7 +48,8 @@ void conn_timer_update(struct conn *conn)
 		list_remove(&conn->timer_link);
 		list_add_tail(&tcp->time_wait, &conn->timer_link);
 		start = !loop_timer_pending(tcp->tick);
-	} else if (conn->active && list_empty(&conn->timer_link) && needs_tick(conn->active)) {
+	} else if (conn->active && list_empty(&conn->timer_link) &&
+		   conn_timer_needed(conn->active)) {
 		list_add_tail(&tcp->timed, &conn->timer_link);
 	} else {
 		return;
@@ -62,21 +66,45 @@ void tcp_timer_needed(void)
 /* Mirror of lwIP's own, which outlives a stack. */
 static uint8_t timer_counter;
 
+/*
+ * A guest may be stopped for minutes, to be saved or looked at, and must find its connections alive
+ * and the ends of its streams. lwIP would repeat a segment, or a probe of a closed window, 12 times
+ * (which can be over in a minute), and forget a connection in LAST_ACK a few seconds after the
+ * guest's last word.
+ */
+static void be_patient(struct tcp_pcb *pcb)
+{
+	if (pcb->state < ESTABLISHED ||
+	    (uint32_t)(tcp_ticks - pcb->tmr) > PATIENCE_MS / TCP_SLOW_INTERVAL)
+		return;
+	if (pcb->nrtx >= TCP_MAXRTX)
+		pcb->nrtx = TCP_MAXRTX - 1;
+	if (pcb->persist_probe >= TCP_MAXRTX)
+		pcb->persist_probe = TCP_MAXRTX - 1;
+	if (pcb->state == LAST_ACK)
+		pcb->tmr = tcp_ticks;
+}
+
 /* One tick of lwIP's slow timer for one connection: retransmission, persist, and the states that
  * end by time. */
 static void conn_tick(struct conn *conn)
 {
+	uint32_t heard = conn->active->tmr;
+
 	conn_enter(conn);
 	if (conn->is_blocked) {
 		/* The guest's link is full: that says nothing about what was sent. */
 		conn->active->tmr = tcp_ticks;
 	} else {
+		be_patient(conn->active);
 		/* lwIP counts the tick itself, and skips a pcb that it thinks it has seen in this
 		 * tick. */
 		tcp_ticks--;
 		conn->active->last_timer = timer_counter;
 		tcp_slowtmr();
 		timer_counter++;
+		if (tcp_active_pcbs)
+			tcp_active_pcbs->tmr = heard;
 	}
 	conn_leave(conn);
 }
@@ -93,7 +121,7 @@ void conn_timer_tick(void *arg)
 		struct conn *conn = container_of(list_first(&todo), struct conn, timer_link);
 
 		list_remove(&conn->timer_link);
-		if (conn->active && needs_tick(conn->active))
+		if (conn->active && conn_timer_needed(conn->active))
 			conn_tick(conn);
 	}
 	while (!list_empty(&tcp->time_wait)) {

@@ -12,9 +12,10 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define ARP_REQUEST    1
-#define ARP_SIZE       28
-#define IP4_MORE_FRAGS 0x2000
+#define ARP_REQUEST       1
+#define ARP_SIZE          28
+#define IP4_MORE_FRAGS    0x2000
+#define IP4_DONT_FRAGMENT 0x4000
 
 #define ICMP_ECHO_REPLY   0
 #define ICMP_UNREACHABLE  3
@@ -263,12 +264,27 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 	return ERR_OK;
 }
 
+/* Path MTU discovery (pmtu.c). Without it, a guest that is a router would cut our segments, whose
+ * identifications repeat too soon to be put together again (RFC 6864). */
+static void dont_fragment(uint8_t *ip)
+{
+	uint16_t before, after, sum;
+
+	memcpy(&before, ip + 6, sizeof(before));
+	memcpy(&sum, ip + 10, sizeof(sum));
+	after = before | htons(IP4_DONT_FRAGMENT);
+	sum = csum_update16(sum, before, after);
+	memcpy(ip + 6, &after, sizeof(after));
+	memcpy(ip + 10, &sum, sizeof(sum));
+}
+
 err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst_ip)
 {
 	struct addr dst = addr_from_in((struct in_addr){ip4_addr_get_u32(dst_ip)});
 	struct addr src = {.family = AF_INET};
 
 	memcpy(&src.v4, (uint8_t *)p->payload + 12, sizeof(src.v4));
+	dont_fragment(p->payload);
 	return output_segment(netif->state, p, &src, &dst, IP4_HEADER_SIZE);
 }
 

@@ -153,6 +153,14 @@ static void input_echo(struct stack *stack, unsigned port, const struct ip4_pack
 		stack->handler->echo(stack->handler_arg, &echo);
 }
 
+static void input_icmp(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+		       const uint8_t *ip)
+{
+	pmtu_input4(stack, port, ip + packet->header_size,
+		    packet->total_size - packet->header_size);
+	input_echo(stack, port, packet, ip);
+}
+
 static void input_udp(struct stack *stack, unsigned port, const struct mac *src_mac,
 		      const struct ip4_packet *packet, const uint8_t *ip)
 {
@@ -322,7 +330,7 @@ static void input_ip4(struct stack *stack, unsigned port, const struct frame *fr
 	if (packet.protocol == IPPROTO_UDP)
 		input_udp(stack, port, &src_mac, &packet, ip);
 	else if (packet.protocol == IPPROTO_ICMP)
-		input_echo(stack, port, &packet, ip);
+		input_icmp(stack, port, &packet, ip);
 	else
 		stack_send_icmp_error(stack, NULL, 3, 2, 0, ip, packet.total_size);
 }

@@ -75,7 +75,10 @@ struct conn_table {
 	struct list work;    /* conns that something happened to: conn.work_link */
 	struct list blocked; /* conns whose guest's link was full: conn.work_link too */
 	struct list timed;   /* conns whose retransmission and state timers run: conn.timer_link */
-	struct list time_wait;   /* conns in TIME_WAIT, the oldest first: conn.timer_link */
+	struct list time_wait;    /* conns in TIME_WAIT, the oldest first: conn.timer_link */
+	struct list keep_idle;    /* open conns: conn.keep_link (conn_keepalive.c) */
+	struct list keep_probing; /* ... whose guests have been asked whether they live */
+	struct loop_timer *keep_timer;
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
 	struct tcp_pcb_listen *listener;
@@ -254,6 +257,8 @@ struct conn {
 	void *ops_arg;
 	struct list work_link;  /* in conn_table.work or .blocked */
 	struct list timer_link; /* in conn_table.timed or .time_wait */
+	struct list keep_link;  /* in conn_table.keep_idle or .keep_probing */
+	uint64_t keep_at_ms;    /* when it comes up there */
 
 	struct tcp_pcb *active; /* lwIP's lists: at most one pcb in one of them */
 	struct tcp_pcb *tw;
@@ -265,6 +270,10 @@ struct conn {
 	uint16_t segment_size;   /* a multiple: what lwIP takes for the MSS */
 	unsigned port;
 	uint64_t time_wait_until_ms;
+	uint64_t syn_last_ms;       /* while held: when the guest sent its SYN */
+	uint64_t syn_gap_ms;        /* ... and how long after the one before; 0: the first */
+	uint16_t guest_keepalive_s; /* how often the guest sends probes; 0: it doesn't */
+	uint8_t keep_probes;        /* ours, unanswered */
 
 	bool connected : 1;         /* the handshake is complete */
 	bool connected_pending : 1; /* ... and the owner is to be told */
@@ -326,10 +335,36 @@ void conn_work_task(void *arg);
  */
 void conn_timer_trim(void *arg);
 
+/* Whether lwIP has something to time. */
+bool conn_timer_needed(const struct tcp_pcb *pcb);
 /* Puts the conn on the timer list that its state asks for. */
 void conn_timer_update(struct conn *conn);
 /* The loop timer's callback; `arg` is the stack. */
 void conn_timer_tick(void *arg);
+
+/* conn_keepalive.c */
+
+/* A connection that has been silent for CONN_KEEP_IDLE_MS is asked whether it lives, and ends after
+ * so many probes at such intervals without an answer: Linux's times. That it is time is found out
+ * up to CONN_KEEP_CHECK_MS and a minute later. */
+#define CONN_KEEP_IDLE_MS     (2 * 3600 * 1000)
+#define CONN_KEEP_CHECK_MS    (15 * 60 * 1000)
+#define CONN_KEEP_INTERVAL_MS (75 * 1000)
+#define CONN_KEEP_PROBES      9
+/* From now on the conn is looked after: it is open. */
+void conn_keepalive_start(struct conn *conn);
+/* The loop timer's callback; `arg` is the stack. */
+void conn_keepalive_tick(void *arg);
+/* The guest sent what looks like a keepalive probe: takes note how often it does. */
+void conn_keepalive_observe(struct conn *conn);
+
+/* pmtu.c */
+
+/* An ICMP, or ICMPv6, message from the guest at that switch port. One that says that our segments
+ * are too large for some way makes those of their connection smaller; others are ignored. The
+ * checksum of ICMPv6 has been verified. */
+void pmtu_input4(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size);
+void pmtu_input6(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size);
 
 /* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's
  * pcb exists. */

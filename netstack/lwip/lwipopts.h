@@ -72,11 +72,12 @@
 #define LWIP_TCP_TIMESTAMPS        0
 #define TCP_LISTEN_BACKLOG         0
 #define LWIP_TCP_KEEPALIVE         1
-/* TIME_WAIT and LAST_ACK last twice this. A guest's network is short. */
+/* TIME_WAIT lasts twice this. A guest's network is short. */
 #define TCP_MSL 2000
 /* The retransmission timer ticks every 2 * 25 ms. */
 #define TCP_TMR_INTERVAL  25
 #define LWIP_TCP_RTO_TIME 1000
+/* lwIP's most; conn_timer.c adds to it. */
 #define TCP_MAXRTX        12
 #define TCP_SYNMAXRTX     6
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Path MTU discovery for our TCP towards guests (RFC 1191, RFC 8201): a guest that is a router, to
+ * its containers, may have a smaller MTU behind it than the link's, and says so by ICMP.
+ *
+ * Who believes such messages can be slowed down by them. They are believed only about a connection
+ * that the message's own sender has, whose bytes in flight they quote (RFC 5927), and down to an
+ * MTU that exists.
+ */
+#include <lwip/priv/tcp_priv.h>
+
+#include "base/csum.h"
+#include "base/wire.h"
+#include "netstack/stack_private.h"
+
+#define ICMP_UNREACHABLE     3
+#define ICMP_FRAG_NEEDED     4
+#define ICMP6_PACKET_TOO_BIG 2
+
+#define IP6_HEADER_SIZE 40
+
+/* The smallest path MTUs that are believed: Linux's for IPv4, RFC 8200's for IPv6. */
+#define MTU4_MIN 552
+#define MTU6_MIN 1280
+
+/* What the message quotes of a TCP segment that we sent. */
+struct quote {
+	struct endpoint from; /* the far side */
+	struct endpoint to;   /* the guest */
+	uint32_t seq;
+};
+
+static bool read_tcp(struct wire_reader *r, struct quote *ret)
+{
+	ret->from.port = wire_be16(r);
+	ret->to.port = wire_be16(r);
+	ret->seq = wire_be32(r);
+	return wire_ok(r);
+}
+
+static bool read_quote4(struct wire_reader *r, struct quote *ret)
+{
+	uint8_t first = wire_u8(r);
+	size_t header_size = (size_t)(first & 0x0f) * 4;
+	uint16_t fragment;
+	uint8_t protocol;
+
+	wire_skip(r, 5);
+	fragment = wire_be16(r);
+	wire_skip(r, 1);
+	protocol = wire_u8(r);
+	wire_skip(r, 2);
+	ret->from.addr.family = ret->to.addr.family = AF_INET;
+	wire_copy(r, &ret->from.addr.v4, 4);
+	wire_copy(r, &ret->to.addr.v4, 4);
+	if (!wire_ok(r) || first >> 4 != 4 || header_size < IP4_HEADER_SIZE ||
+	    protocol != IPPROTO_TCP || (fragment & 0x1fff))
+		return false;
+	wire_skip(r, header_size - IP4_HEADER_SIZE);
+	return read_tcp(r, ret);
+}
+
+/* We send no extension headers. */
+static bool read_quote6(struct wire_reader *r, struct quote *ret)
+{
+	uint8_t first = wire_u8(r);
+	uint8_t next;
+
+	wire_skip(r, 5);
+	next = wire_u8(r);
+	wire_skip(r, 1);
+	ret->from.addr.family = ret->to.addr.family = AF_INET6;
+	wire_copy(r, &ret->from.addr.v6, 16);
+	wire_copy(r, &ret->to.addr.v6, 16);
+	if (!wire_ok(r) || first >> 4 != 6 || next != IPPROTO_TCP)
+		return false;
+	return read_tcp(r, ret);
+}
+
+static void lower(struct stack *stack, unsigned port, const struct quote *quote, unsigned mtu,
+		  unsigned headers)
+{
+	struct conn_table *tcp = &stack->tcp;
+	struct conn *conn = conn_find(tcp, &quote->to, &quote->from,
+				      conn_hash(tcp, &quote->to, &quote->from));
+	const struct tcp_pcb *pcb = conn ? conn->active : NULL;
+
+	if (!pcb || conn->port != port || !conn->guest_mss ||
+	    !TCP_SEQ_BETWEEN(quote->seq, pcb->lastack, pcb->snd_nxt))
+		return;
+	/* What lwIP takes for the MSS stays as it is: the link's frames get cut smaller. */
+	if (mtu - headers < conn->guest_mss)
+		conn->guest_mss = (uint16_t)(mtu - headers);
+}
+
+void pmtu_input4(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size)
+{
+	struct wire_reader r = wire_reader(icmp, size);
+	struct quote quote;
+	unsigned mtu;
+
+	if (wire_u8(&r) != ICMP_UNREACHABLE || wire_u8(&r) != ICMP_FRAG_NEEDED)
+		return;
+	wire_skip(&r, 4);
+	mtu = wire_be16(&r);
+	if (csum_fold(csum_add(0, icmp, size)) != 0 || !read_quote4(&r, &quote))
+		return;
+	/* A router older than RFC 1191 gives none. */
+	if (mtu < MTU4_MIN)
+		mtu = MTU4_MIN;
+	lower(stack, port, &quote, mtu, IP4_HEADER_SIZE + TCP_HEADER_SIZE);
+}
+
+void pmtu_input6(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size)
+{
+	struct wire_reader r = wire_reader(icmp, size);
+	struct quote quote;
+	uint32_t mtu;
+
+	if (wire_u8(&r) != ICMP6_PACKET_TOO_BIG || wire_u8(&r) != 0)
+		return;
+	wire_skip(&r, 2);
+	mtu = wire_be32(&r);
+	if (!read_quote6(&r, &quote))
+		return;
+	if (mtu < MTU6_MIN)
+		mtu = MTU6_MIN; /* RFC 8201, 4 */
+	if (mtu > STACK_MTU_MAX)
+		return;
+	lower(stack, port, &quote, mtu, IP6_HEADER_SIZE + TCP_HEADER_SIZE);
+}
