@@ -2,10 +2,9 @@
 /*
  * TCP flows; see flow_tcp.h.
  *
- * States: CONNECTING (out: the host's side is connecting, the guest's SYN is held), OPENING (the
- * guest's handshake), OPEN. The host's socket is watched edge-triggered: its events only note that
- * it may be read or written again, and all work is done in work(), once per round for whatever came
- * together.
+ * The host's socket is watched edge-triggered: its events only note that it may be read or written
+ * again, and all work is done in work(), once per round for whatever came together. How the host's
+ * side is reached is in flow_tcp_connect.c.
  */
 #include "forwarder/flow_tcp.h"
 
@@ -18,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "forwarder/flow_tcp_private.h"
 
 LOG_MODULE("tcp");
 
@@ -30,8 +30,8 @@ LOG_MODULE("tcp");
 #define FIRST_WRITE_SMALL 512
 /* A flow that has sent this much to the host is worth a look at where it leads. */
 #define BULK_BYTES (256 * 1024)
-
-enum flow_state { FLOW_CONNECTING, FLOW_OPENING, FLOW_OPEN };
+/* A flow that lives longer gets keepalive on its host's socket; most don't, and need none. */
+#define KEEPALIVE_AFTER_MS 60000
 
 /* What only flows of published ports have. */
 struct inbound {
@@ -42,25 +42,6 @@ struct inbound {
 	bool told;             /* `opened` has been called */
 	uint8_t preamble_size; /* what is left to send of it */
 	uint8_t preamble[FLOW_TCP_PREAMBLE_MAX];
-};
-
-struct flow_tcp {
-	struct list link;
-	struct flow_tcp_table *table;
-	struct conn *conn;
-	int fd;
-	struct loop_fd *watch;
-	struct loop_timer *connect_timer; /* while CONNECTING */
-	enum flow_state state;
-	bool can_read : 1;  /* the host's socket may have something for us */
-	bool can_write : 1; /* ... may take something */
-	bool host_eof : 1;  /* has nothing more for us */
-	bool host_shut : 1; /* has been told that there is nothing more */
-	bool has_sent : 1;
-	bool no_delay : 1;       /* TCP_NODELAY is set */
-	bool is_bulk : 1;        /* tune_bulk() has been here */
-	uint32_t sent;           /* bytes to the host, until is_bulk */
-	struct inbound *inbound; /* owned; NULL for a guest's own connections */
 };
 
 void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
@@ -92,12 +73,10 @@ static void flow_closed(struct flow_tcp *flow)
 	flow->inbound = NULL;
 }
 
-/* Frees the flow. `reset`: close the host's socket with RST. The connection goes as conn_free()
- * decides. */
-static void flow_free(struct flow_tcp *flow, bool reset)
+void flow_tcp_free(struct flow_tcp *flow, bool reset)
 {
 	loop_fd_free(flow->watch);
-	loop_timer_free(flow->connect_timer);
+	loop_timer_free(flow->timer);
 	if (reset && flow->fd >= 0) {
 		struct linger abort_it = {.l_onoff = 1};
 
@@ -114,7 +93,10 @@ static void flow_free(struct flow_tcp *flow, bool reset)
 void flow_tcp_table_destroy(struct flow_tcp_table *table)
 {
 	while (!list_empty(&table->flows))
-		flow_free(container_of(list_first(&table->flows), struct flow_tcp, link), false);
+		flow_tcp_free(container_of(list_first(&table->flows), struct flow_tcp, link),
+			      false);
+	loop_timer_free(table->keepalive_timer);
+	table->keepalive_timer = NULL;
 }
 
 /* ---- The socket's options, each set when it begins to matter ---- */
@@ -162,6 +144,51 @@ static void tune_bulk(struct flow_tcp *flow, size_t sent)
 	if (is_local(flow->fd))
 		setsockopt(flow->fd, IPPROTO_TCP, TCP_CONGESTION, without_pacing,
 			   sizeof(without_pacing) - 1);
+}
+
+/* An urgent byte stays where it is in the stream; the kernel would put it aside, and lose it to the
+ * next one. */
+static void tune_urgent(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
+/* So that a peer that has vanished is found, after the times that the host is set to (Linux: two
+ * hours). */
+static void tune_keepalive(struct flow_tcp *flow)
+{
+	int on = 1;
+
+	flow->has_keepalive = true;
+	setsockopt(flow->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+/* The youngest flows are last in the list. */
+static void on_keepalive_timer(void *arg)
+{
+	struct flow_tcp_table *table = arg;
+
+	for (struct list *node = table->flows.prev; node != &table->flows; node = node->prev) {
+		struct flow_tcp *flow = container_of(node, struct flow_tcp, link);
+
+		if (flow->has_keepalive)
+			break;
+		tune_keepalive(flow);
+	}
+}
+
+/* The guest sends keepalive probes, which end here: what keeps its way open (in a NAT router) must
+ * be sent on the host's side, as often. */
+static void pass_keepalive_on(struct flow_tcp *flow, unsigned seconds)
+{
+	int idle_s = (int)seconds;
+
+	tune_keepalive(flow);
+	setsockopt(flow->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(flow->fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle_s, sizeof(idle_s));
+	flow->keepalive_s = seconds;
 }
 
 /* ---- Moving bytes ---- */
@@ -276,17 +303,19 @@ static void on_work(void *arg)
 
 	if (flow->state != FLOW_OPEN)
 		return;
+	if (conn_guest_keepalive_s(flow->conn) != flow->keepalive_s)
+		pass_keepalive_on(flow, conn_guest_keepalive_s(flow->conn));
 	r = move_to_host(flow);
 	if (r == 0)
 		r = move_to_guest(flow);
 	if (r < 0) {
 		/* The host's side was reset or timed out: so is the guest's. */
 		log_debug("a connection's host side ended: %s", strerror(-r));
-		flow_free(flow, true);
+		flow_tcp_free(flow, true);
 		return;
 	}
 	if (flow->host_eof && flow->host_shut)
-		flow_free(flow, false);
+		flow_tcp_free(flow, false);
 }
 
 static void on_ended(void *arg, enum conn_end why)
@@ -298,7 +327,7 @@ static void on_ended(void *arg, enum conn_end why)
 	/* What the guest sent before its reset has been passed on by on_work(), as far as the
 	 * socket took it. */
 	(void)why;
-	flow_free(flow, true);
+	flow_tcp_free(flow, true);
 }
 
 static void on_connected(void *arg)
@@ -317,64 +346,12 @@ static const struct conn_ops flow_ops = {
 
 /* ---- The host's socket ---- */
 
-static enum conn_refusal refusal_for(int error)
-{
-	switch (error) {
-	case ENETUNREACH:
-	case ENETDOWN:
-		return CONN_REFUSE_NET;
-	case EHOSTUNREACH:
-	case EHOSTDOWN:
-	case ETIMEDOUT:
-		return CONN_REFUSE_HOST;
-	case EACCES:
-	case EPERM:
-		return CONN_REFUSE_ADMIN;
-	default:
-		return CONN_REFUSE_RESET;
-	}
-}
-
-/* The connect to the host's side failed: the guest learns how, as a router or the far side would
- * say it. */
-static void flow_refuse(struct flow_tcp *flow, int error)
-{
-	char text[ENDPOINT_TEXT_MAX];
-	struct conn *conn = flow->conn;
-
-	log_debug("connect to %s: %s", endpoint_format(conn_far(conn), text), strerror(error));
-	flow->table->refused++;
-	flow->conn = NULL;
-	conn_refuse(conn, refusal_for(error));
-	flow_free(flow, false);
-}
-
-static void flow_host_connected(struct flow_tcp *flow)
-{
-	flow->state = FLOW_OPENING;
-	flow->can_read = flow->can_write = true;
-	loop_timer_free(flow->connect_timer);
-	flow->connect_timer = NULL;
-	conn_accept(flow->conn);
-}
-
 static void on_host_event(void *arg, int fd, unsigned ready)
 {
 	struct flow_tcp *flow = arg;
-	int error = 0;
-	socklen_t size = sizeof(error);
 
 	if (flow->state == FLOW_CONNECTING) {
-		if (!(ready & LOOP_WRITE))
-			return;
-		/* An error, or a hang-up, makes a socket readable too. So do bytes: only then ask.
-		 */
-		if ((ready & LOOP_READ) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-			error = errno;
-		if (error)
-			flow_refuse(flow, error);
-		else
-			flow_host_connected(flow);
+		flow_tcp_connect_event(flow, fd, ready);
 		return;
 	}
 	if (ready & LOOP_READ)
@@ -384,19 +361,17 @@ static void on_host_event(void *arg, int fd, unsigned ready)
 	conn_schedule(flow->conn);
 }
 
-static void on_connect_timeout(void *arg)
+int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
+		 struct flow_tcp **ret_flow)
 {
-	flow_refuse(arg, ETIMEDOUT);
-}
+	struct flow_tcp *flow;
+	int r = 0;
 
-/* Makes a flow of a socket, which is taken over only on success; the connection is not yet its own.
- */
-static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
-		    struct flow_tcp **ret_flow)
-{
-	struct flow_tcp *flow = calloc(1, sizeof(*flow));
-	int r;
-
+	if (!table->keepalive_timer)
+		r = loop_timer_new(table->loop, on_keepalive_timer, table, &table->keepalive_timer);
+	if (r < 0)
+		return r;
+	flow = calloc(1, sizeof(*flow));
 	if (!flow)
 		return -ENOMEM;
 	flow->table = table;
@@ -410,68 +385,33 @@ static int flow_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 			&flow->watch);
 	if (r < 0) {
 		flow->fd = -1;
-		flow_free(flow, false);
+		flow_tcp_free(flow, false);
 		return r;
 	}
+	tune_urgent(fd);
+	if (!loop_timer_pending(table->keepalive_timer))
+		loop_timer_set(table->keepalive_timer, KEEPALIVE_AFTER_MS);
 	*ret_flow = flow;
 	return 0;
 }
 
-/* Returns 0 with a socket that is connected or connecting. */
-static int host_connect(const struct endpoint *host, int *ret_fd)
+void flow_tcp_own(struct flow_tcp *flow, struct conn *conn)
 {
-	struct sockaddr_storage sa;
-	socklen_t size = endpoint_to_sockaddr(host, &sa);
-	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS) {
-		int r = -errno;
-
-		close(fd);
-		return r;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host)
-{
-	struct flow_tcp *flow;
-	int fd = -1;
-	int r = host_connect(host, &fd);
-
-	if (r == 0)
-		r = flow_new(table, fd, FLOW_CONNECTING, &flow);
-	if (r < 0) {
-		fd_close(&fd);
-		table->refused++;
-		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
-			log_limited(LOG_LEVEL_ERROR, "no socket for a guest's connection: %s",
-				    strerror(-r));
-		conn_refuse(conn, refusal_for(-r));
-		return;
-	}
 	flow->conn = conn;
 	conn_own(conn, &flow_ops, flow);
-	r = loop_timer_new(table->loop, on_connect_timeout, flow, &flow->connect_timer);
-	if (r == 0)
-		loop_timer_set(flow->connect_timer, FLOW_TCP_CONNECT_TIMEOUT_MS);
 }
 
 void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
 {
 	struct flow_tcp *flow;
-	int r = flow_new(table, fd, FLOW_OPENING, &flow);
+	int r = flow_tcp_new(table, fd, FLOW_OPENING, &flow);
 
 	if (r < 0) {
 		fd_close(&fd);
 		conn_refuse(conn, CONN_REFUSE_RESET);
 		return;
 	}
-	flow->conn = conn;
-	conn_own(conn, &flow_ops, flow);
+	flow_tcp_own(flow, conn);
 	conn_accept(conn);
 }
 
@@ -504,7 +444,7 @@ int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 
 	if (r < 0)
 		return r;
-	r = flow_new(table, from->fd, FLOW_OPENING, &flow);
+	r = flow_tcp_new(table, from->fd, FLOW_OPENING, &flow);
 	if (r < 0) {
 		free(inbound);
 		return r;
@@ -514,7 +454,7 @@ int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 		loop_fd_free(flow->watch);
 		flow->watch = NULL;
 		flow->fd = -1;
-		flow_free(flow, false);
+		flow_tcp_free(flow, false);
 		free(inbound);
 		return r;
 	}

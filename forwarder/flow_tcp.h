@@ -10,6 +10,9 @@
  * Half-close goes through in each direction, a reset of one side resets the other. Back-pressure:
  * bytes that the host's socket doesn't take stay in the connection, whose window then closes; the
  * host's socket isn't read while the connection has no room.
+ *
+ * An idle flow lives as long as both its ends do, which keepalive probes ask for; those of a guest
+ * are made up for on the host's side. Urgent data stays in its place in the stream.
  */
 #ifndef FORWARDER_FLOW_TCP_H
 #define FORWARDER_FLOW_TCP_H
@@ -22,12 +25,10 @@
 #include "base/loop.h"
 #include "netstack/conn.h"
 
-/* A connect on the host's side that takes longer has failed. */
-#define FLOW_TCP_CONNECT_TIMEOUT_MS 130000
-
 struct flow_tcp_table {
 	struct loop *loop;
-	struct list flows;
+	struct list flows;                  /* the oldest first */
+	struct loop_timer *keepalive_timer; /* runs when a flow is new */
 	uint64_t count;
 	uint64_t total;
 	uint64_t refused; /* connects that failed */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a guest's connection reaches the host's side: the guest's SYN is held until the host's
+ * connect has ended, one way or another. Any number of connects may be under way; each has its own
+ * time, and ends when its guest has given up.
+ */
+#include "forwarder/flow_tcp_connect.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sock.h"
+#include "forwarder/flow_tcp_private.h"
+
+LOG_MODULE("tcp");
+
+/* ---- Decisions ---- */
+
+enum conn_refusal flow_tcp_refusal(int error, sa_family_t family)
+{
+	switch (error) {
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ENODEV:
+	case EAFNOSUPPORT: /* a host without IPv6 */
+	case EPFNOSUPPORT:
+	case EPROTONOSUPPORT:
+	case ESOCKTNOSUPPORT:
+	case EINVAL: /* an address that no route leads to */
+		return CONN_REFUSE_NET;
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENONET:
+	case EOPNOTSUPP: /* ICMP: a source route failed */
+		return CONN_REFUSE_HOST;
+	case EACCES: /* a route that prohibits, ICMPv6 prohibited */
+	case EPERM:  /* the host's own packet filter */
+		return CONN_REFUSE_ADMIN;
+	case EADDRNOTAVAIL:
+		/* IPv6: the host has no address of that scope. IPv4: no port is left for now. */
+		return family == AF_INET6 ? CONN_REFUSE_NET : CONN_REFUSE_SILENTLY;
+	case ETIMEDOUT: /* nobody said a word */
+	case EAGAIN:
+	case EADDRINUSE:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case ENOSPC:
+	case ENOSR:
+	case EINTR:
+		return CONN_REFUSE_SILENTLY;
+	default:
+		/* ECONNREFUSED, ECONNRESET, ENOPROTOOPT (ICMP: no such protocol), ...: there is
+		 * somebody, who won't. */
+		return CONN_REFUSE_RESET;
+	}
+}
+
+bool flow_tcp_is_shortage(int error, sa_family_t family)
+{
+	return error != ETIMEDOUT && flow_tcp_refusal(error, family) == CONN_REFUSE_SILENTLY;
+}
+
+uint64_t flow_tcp_waits_until(uint64_t last_ms, uint64_t gap_ms)
+{
+	/* The next one comes after at most twice the gap. It, too, may get lost. */
+	uint64_t patience_ms = gap_ms * 3;
+
+	if (patience_ms < FLOW_TCP_GIVEN_UP_MS)
+		patience_ms = FLOW_TCP_GIVEN_UP_MS;
+	return last_ms + patience_ms;
+}
+
+/* ---- Connecting ---- */
+
+int flow_tcp_host_connect(const struct endpoint *host, int *ret_fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = endpoint_to_sockaddr(host, &sa);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int flow_tcp_socket_error(int fd, unsigned ready)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	/* An error, or a hang-up, makes a socket readable too. So do bytes: only then ask. */
+	if ((ready & LOOP_READ) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		error = errno;
+	return error;
+}
+
+/* Tells the guest that there will be no connection, and its host's user if that is this host's own
+ * fault. */
+static void refuse(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host,
+		   int error)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	log_debug("connect to %s: %s", endpoint_format(host, text), strerror(error));
+	if (flow_tcp_is_shortage(error, host->addr.family))
+		log_limited(LOG_LEVEL_ERROR, "no connect to %s is possible for now: %s",
+			    endpoint_format(host, text), strerror(error));
+	table->refused++;
+	conn_refuse(conn, flow_tcp_refusal(error, host->addr.family));
+}
+
+static void flow_refuse(struct flow_tcp *flow, int error)
+{
+	struct conn *conn = flow->conn;
+
+	flow->conn = NULL;
+	refuse(flow->table, conn, &flow->host, error);
+	flow_tcp_free(flow, false);
+}
+
+void flow_tcp_connect_event(struct flow_tcp *flow, int fd, unsigned ready)
+{
+	int error;
+
+	if (!(ready & LOOP_WRITE))
+		return;
+	error = flow_tcp_socket_error(fd, ready);
+	if (error) {
+		flow_refuse(flow, error);
+		return;
+	}
+	flow->state = FLOW_OPENING;
+	flow->can_read = flow->can_write = true;
+	loop_timer_free(flow->timer);
+	flow->timer = NULL;
+	conn_accept(flow->conn);
+}
+
+static uint64_t waits_until(const struct flow_tcp *flow)
+{
+	uint64_t last_ms, gap_ms;
+
+	conn_held_syn(flow->conn, &last_ms, &gap_ms);
+	return flow_tcp_waits_until(last_ms, gap_ms);
+}
+
+static void set_connect_timer(struct flow_tcp *flow, uint64_t now_ms)
+{
+	uint64_t until_ms = waits_until(flow);
+
+	if (until_ms > flow->deadline_ms)
+		until_ms = flow->deadline_ms;
+	loop_timer_set(flow->timer, until_ms > now_ms ? until_ms - now_ms : 0);
+}
+
+static void on_timer(void *arg)
+{
+	struct flow_tcp *flow = arg;
+	uint64_t now_ms = loop_now_ms(flow->table->loop);
+
+	if (now_ms >= flow->deadline_ms || now_ms >= waits_until(flow))
+		flow_refuse(flow, ETIMEDOUT);
+	else
+		set_connect_timer(flow, now_ms);
+}
+
+void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host)
+{
+	struct flow_tcp *flow;
+	int fd = -1;
+	int r = flow_tcp_host_connect(host, &fd);
+
+	if (r == 0)
+		r = flow_tcp_new(table, fd, FLOW_CONNECTING, &flow);
+	if (r < 0) {
+		fd_close(&fd);
+		refuse(table, conn, host, -r);
+		return;
+	}
+	flow->host = *host;
+	flow_tcp_own(flow, conn);
+	r = loop_timer_new(table->loop, on_timer, flow, &flow->timer);
+	if (r < 0) {
+		flow_refuse(flow, -r);
+		return;
+	}
+	flow->deadline_ms = loop_now_ms(table->loop) + FLOW_TCP_CONNECT_TIMEOUT_MS;
+	set_connect_timer(flow, loop_now_ms(table->loop));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of TCP flows share: flow_tcp.c (the splice) and flow_tcp_connect.c (how the
+ * host's side is reached).
+ */
+#ifndef FORWARDER_FLOW_TCP_PRIVATE_H
+#define FORWARDER_FLOW_TCP_PRIVATE_H
+
+#include "forwarder/flow_tcp.h"
+
+struct inbound;
+
+/* Connections are connected first and accepted then: */
+enum flow_state {
+	FLOW_CONNECTING, /* out: the host's side is connecting, the guest's SYN is held */
+	FLOW_OPENING,    /* the guest's handshake */
+	FLOW_OPEN
+};
+
+struct flow_tcp {
+	struct list link;
+	struct flow_tcp_table *table;
+	struct conn *conn;
+	int fd;
+	struct loop_fd *watch;
+	struct loop_timer *timer; /* while CONNECTING */
+	enum flow_state state;
+	struct endpoint host;    /* out: where the guest's connection leads */
+	uint64_t deadline_ms;    /* CONNECTING: when the connect has failed */
+	unsigned keepalive_s;    /* what the guest's own probes made of it; 0: nothing yet */
+	bool can_read : 1;       /* the host's socket may have something for us */
+	bool can_write : 1;      /* ... may take something */
+	bool host_eof : 1;       /* has nothing more for us */
+	bool host_shut : 1;      /* has been told that there is nothing more */
+	bool has_sent : 1;       /* bytes to the host */
+	bool no_delay : 1;       /* TCP_NODELAY is set */
+	bool is_bulk : 1;        /* tune_bulk() has been here */
+	bool has_keepalive : 1;  /* SO_KEEPALIVE is set */
+	uint32_t sent;           /* bytes to the host, until is_bulk */
+	struct inbound *inbound; /* owned; NULL for a guest's own connections */
+};
+
+/* flow_tcp.c */
+
+/* Makes a flow of a socket, which is taken over only on success; the connection is not yet its own.
+ */
+int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
+		 struct flow_tcp **ret_flow);
+/* Makes the flow `conn`'s owner. */
+void flow_tcp_own(struct flow_tcp *flow, struct conn *conn);
+/* Frees the flow. `reset`: closes the host's socket with RST. The connection goes as conn_free()
+ * decides. */
+void flow_tcp_free(struct flow_tcp *flow, bool reset);
+
+/* flow_tcp_connect.c */
+
+/* Returns 0 with a socket that is connected or connecting. */
+int flow_tcp_host_connect(const struct endpoint *host, int *ret_fd);
+/* The error that a connecting socket ended with, or 0; for events that say it may be written. */
+int flow_tcp_socket_error(int fd, unsigned ready);
+/* An event of the host's socket while CONNECTING. */
+void flow_tcp_connect_event(struct flow_tcp *flow, int fd, unsigned ready);
+
+#endif
