@@ -316,6 +316,8 @@ static void input_icmp6(const struct input *in, const uint8_t *ip)
 		in->stack->counters.rx_spoofed++;
 	} else if (icmp[0] == ICMP6_ECHO_REQUEST && icmp[1] == 0) {
 		input_echo6(in, ip, icmp, size);
+	} else {
+		pmtu_input6(in->stack, in->port, icmp, size);
 	}
 }
 

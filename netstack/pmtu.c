@@ -17,8 +17,6 @@
 #define ICMP_FRAG_NEEDED     4
 #define ICMP6_PACKET_TOO_BIG 2
 
-#define IP6_HEADER_SIZE 40
-
 /* The smallest path MTUs that are believed: Linux's for IPv4, RFC 8200's for IPv6. */
 #define MTU4_MIN 552
 #define MTU6_MIN 1280
