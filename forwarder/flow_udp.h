@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_udp: guests' UDP through host sockets. One socket for each guest endpoint (full cone:
- * whoever the guest has sent from it to may answer, and so may others), with the sender's true
- * address on the way back.
+ * flow_udp: guests' UDP through host sockets, IPv4 and IPv6. One socket for each guest endpoint
+ * (full cone: RFC 4787's endpoint-independent mapping and filtering), with the sender's true
+ * address on the way back, and hop limit, DSCP and ECN in both directions.
  *
- * Theory: a flow that got no answer yet lives FLOW_UDP_UNANSWERED_MS after the guest's last
- * datagram, a DNS query (port 53) FLOW_UDP_ONESHOT_MS, one that is answered FLOW_UDP_ANSWERED_MS
- * after the last datagram either way. At the maximum, the flow that was idle longest makes room.
- * ICMP errors that a socket reports become ICMP errors to the guest.
+ * A datagram whose guest wants it unfragmented (DF; IPv6) is refused where the host's route or a
+ * router says that it is too large, and the guest gets "fragmentation needed" or "packet too big"
+ * with the MTU, so that its own path MTU discovery works. Other ICMP errors reach it with their
+ * true source. Broadcast and multicast of guests stay among guests: they never come here.
+ *
+ * Theory of the times: RFC 4787 (REQ-5) wants a mapping to live for two minutes at least, counted
+ * from the last outbound packet (REQ-6): an answered one does. One that nobody ever answered ends
+ * after FLOW_UDP_UNANSWERED_MS without a datagram from the guest. That is short of the letter, and
+ * costs only whoever waits longer than that for a first answer to a single datagram; but it is what
+ * keeps a port scan, or a peer-to-peer client that knocks at a thousand dead addresses, from
+ * holding a thousand descriptors. For well-known ports REQ-5a allows times of their own: a flow
+ * that asks port 53 only is done when every query has its answer, and closing it early leaves a
+ * forger less time to guess at.
  */
 #ifndef FORWARDER_FLOW_UDP_H
 #define FORWARDER_FLOW_UDP_H
@@ -19,11 +28,20 @@
 #include "base/loop.h"
 #include "netstack/stack.h"
 
-#define FLOW_UDP_ONESHOT_MS    10000
-#define FLOW_UDP_UNANSWERED_MS 30000
-#define FLOW_UDP_ANSWERED_MS   180000
+/* Resolvers give up after 5 s (resolv.conf(5), `timeout`) and ask anew. */
+#define FLOW_UDP_QUERY_MS 6000
+/* For a second query from the same port (A and AAAA), or a doubled answer. */
+#define FLOW_UDP_QUERY_ANSWERED_MS 2000
+#define FLOW_UDP_UNANSWERED_MS     10000
+/* Above REQ-5's two minutes, and above the keepalives of those who reckon with them. */
+#define FLOW_UDP_ANSWERED_MS 180000
 
 struct flow_udp_table;
+
+struct flow_udp_conf {
+	unsigned guest_max; /* most flows of one guest, 1 or more; see flow_table.h */
+	unsigned total_max; /* of all guests, 1 or more */
+};
 
 struct flow_udp_counters {
 	uint64_t flows;
@@ -34,8 +52,8 @@ struct flow_udp_counters {
 	uint64_t bytes_to_guests;
 };
 
-/* `stack` is borrowed and must outlive the table; `flows_max` is 1 or more. */
-int flow_udp_table_new(struct loop *loop, struct stack *stack, unsigned flows_max,
+/* `stack` is borrowed and must outlive the table. */
+int flow_udp_table_new(struct loop *loop, struct stack *stack, const struct flow_udp_conf *conf,
 		       struct flow_udp_table **ret_table);
 void flow_udp_table_free(struct flow_udp_table *table);
 

@@ -34,6 +34,7 @@ struct forwarder {
 	struct flow_icmp_table *icmp;
 	struct service services[FORWARDER_SERVICES_MAX];
 	unsigned service_count;
+	uint64_t udp_group;
 };
 
 static const struct service *service_find(const struct forwarder *forwarder, uint16_t port,
@@ -139,7 +140,9 @@ static void serve_datagram(struct forwarder *forwarder, const struct stack_datag
 
 	if (service)
 		service->udp(service->arg, datagram);
-	else if (!is_broadcast(forwarder, &datagram->dst.addr))
+	else if (is_broadcast(forwarder, &datagram->dst.addr))
+		forwarder->udp_group++; /* RFC 1122, 3.2.2: no error about it */
+	else
 		stack_send_unreachable(forwarder->stack, STACK_UNREACH_PORT, datagram->ip,
 				       datagram->ip_size);
 }
@@ -202,6 +205,7 @@ static void on_port_gone(void *arg, unsigned port)
 	struct forwarder *forwarder = arg;
 
 	flow_udp_port_gone(forwarder->udp, port);
+	flow_icmp_port_gone(forwarder->icmp, port);
 }
 
 static void on_port_changed(void *arg, unsigned port, const struct link *link, bool attached)
@@ -229,6 +233,11 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 		  struct forwarder **ret_forwarder)
 {
 	struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
+	struct flow_udp_conf udp = {
+		.guest_max = conf->udp_flows_max,
+		.total_max = conf->udp_flows_total_max ? conf->udp_flows_total_max
+						       : conf->udp_flows_max,
+	};
 	int r;
 
 	if (!forwarder)
@@ -248,8 +257,7 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 	if (r == 0)
 		r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
 	if (r == 0)
-		r = flow_udp_table_new(loop, forwarder->stack, conf->udp_flows_max,
-				       &forwarder->udp);
+		r = flow_udp_table_new(loop, forwarder->stack, &udp, &forwarder->udp);
 	if (r == 0)
 		r = flow_icmp_table_new(loop, forwarder->stack, &forwarder->icmp);
 	if (r < 0) {
@@ -306,8 +314,10 @@ struct forwarder_counters forwarder_counters(const struct forwarder *forwarder)
 		.udp_flows_total = udp.total,
 		.udp_evicted = udp.evicted,
 		.udp_dropped = udp.dropped,
+		.udp_group = forwarder->udp_group,
 		.icmp_flows = icmp.flows,
 		.icmp_flows_total = icmp.total,
+		.icmp_dropped = icmp.dropped,
 		.bytes_to_host = forwarder->tcp.bytes_to_host + udp.bytes_to_host,
 		.bytes_to_guests = forwarder->tcp.bytes_to_guests + udp.bytes_to_guests,
 	};

@@ -28,7 +28,8 @@ struct forwarder_conf {
 	const struct policy_rule *policy_rules; /* borrowed for forwarder_new(); see policy.h */
 	size_t policy_rule_count;
 	bool policy_deny_by_default;
-	unsigned udp_flows_max;
+	unsigned udp_flows_max;       /* of a guest */
+	unsigned udp_flows_total_max; /* of all guests, each a descriptor; 0: as of one */
 };
 
 /* A UDP service on the gateway: called for every datagram to its port, on the gateway's address or
@@ -49,10 +50,12 @@ struct forwarder_counters {
 	uint64_t tcp_refused; /* connects that the host's side refused or could not make */
 	uint64_t udp_flows;
 	uint64_t udp_flows_total;
-	uint64_t udp_evicted; /* flows closed early because of udp_flows_max */
+	uint64_t udp_evicted; /* flows closed early because of a maximum */
 	uint64_t udp_dropped; /* datagrams that could not be sent */
+	uint64_t udp_group;   /* broadcasts that no service of ours took: they stay among guests */
 	uint64_t icmp_flows;
 	uint64_t icmp_flows_total;
+	uint64_t icmp_dropped;  /* echo requests that could not be sent, or were too many */
 	uint64_t bytes_to_host; /* payload, all protocols */
 	uint64_t bytes_to_guests;
 };

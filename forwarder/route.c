@@ -73,3 +73,11 @@ struct endpoint route_reverse(const struct stack_conf *conf, const struct endpoi
 		seen.addr = host->addr.family == AF_INET6 ? conf->alias6 : conf->alias;
 	return seen;
 }
+
+bool route_reverse_allowed(const struct stack_conf *conf, const struct addr *host)
+{
+	if (host->family == AF_INET6)
+		return !is_link_local6(host) &&
+		       !(conf->prefix6.length && prefix_contains(&conf->prefix6, host));
+	return !prefix_contains(&conf->subnet, host);
+}

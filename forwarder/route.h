@@ -36,4 +36,8 @@ enum route_kind route_decide(const struct stack_conf *conf, struct policy *polic
  * the alias. */
 struct endpoint route_reverse(const struct stack_conf *conf, const struct endpoint *host);
 
+/* Whether a guest may see a host-side sender at all: not one that has an address of the guests' own
+ * network, by chance or to pass for the gateway, or one that is valid on its link only. */
+bool route_reverse_allowed(const struct stack_conf *conf, const struct addr *host);
+
 #endif

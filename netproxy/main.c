@@ -33,6 +33,8 @@ LOG_MODULE("netproxy");
 #define EXIT_CANNOT 1
 #define EXIT_USAGE  2
 
+#define UDP_FLOWS_TOTAL_MAX 65536
+
 /* The gateway's MAC: locally administered, and the same at every start, so that guests' ARP caches
  * stay right. */
 static const struct mac gateway_mac = {{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}};
@@ -122,6 +124,16 @@ static unsigned connections_max(const struct options *options)
 	return most < options->connections_max ? (unsigned)most : options->connections_max;
 }
 
+/* The most UDP flows of all guests: an eighth of the descriptors. */
+static unsigned udp_flows_total_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 8 > UDP_FLOWS_TOTAL_MAX)
+		return UDP_FLOWS_TOTAL_MAX;
+	return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 8);
+}
+
 static int write_pid_file(const char *path, char error[static OPTIONS_ERROR_MAX])
 {
 	FILE *file = fopen(path, "we");
@@ -179,6 +191,7 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 		.policy_rule_count = options->rule_count,
 		.policy_deny_by_default = options->egress_deny,
 		.udp_flows_max = options->udp_flows_max,
+		.udp_flows_total_max = udp_flows_total_max(),
 	};
 	int r = forwarder_new(np->loop, &conf, &np->forwarder);
 
