@@ -82,8 +82,9 @@ static bool decode_fqdn(struct wire_reader value, struct dhcp6_message *m)
 	m->has_fqdn = true;
 	size = wire_u8(&value);
 	label = wire_bytes(&value, size);
-	/* A name that is no good for a host is as none. */
-	if (label && size > 0)
+	/* A name that is no good for a host is as none. What ends a name in text must not be in it:
+	 * the host would get the name of another. */
+	if (label && size > 0 && !memchr(label, '.', size) && !memchr(label, '\0', size))
 		dhcp_hostname_clean(label, size, m->hostname);
 	return true;
 }
