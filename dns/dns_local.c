@@ -266,8 +266,16 @@ static bool name_of(const struct dns_local *local, const struct addr *addr, stru
 	return name != NULL;
 }
 
+/* Whether a user's record says what this address is called, though it lies in somebody else's
+ * network. */
+static bool has_users_name(const struct dns_local *local, const struct addr *addr)
+{
+	return !addr_is_any(addr) && !addr_is_multicast(addr) &&
+	       dns_zones_name_of(&local->zones, addr);
+}
+
 /* Reverse names: those of our subnets and of the loopback address are ours, whether or not they
- * exist. */
+ * exist; of others, those that a user's record makes. */
 static bool answer_reverse(const struct dns_local *local, const struct dns_query *query,
 			   const struct dns_name *name, struct dns_answer *answer)
 {
@@ -282,7 +290,8 @@ static bool answer_reverse(const struct dns_local *local, const struct dns_query
 	bool is_loopback = is_host && addr_is_loopback(&reverse.addr);
 	bool is_ours = subnet->addr.family == reverse.addr.family &&
 		       reverse.bits >= subnet->length && prefix_contains(subnet, &reverse.addr);
-	if (!is_loopback && !is_ours)
+	bool is_users = !is_ours && is_host && has_users_name(local, &reverse.addr);
+	if (!is_loopback && !is_ours && !is_users)
 		return false;
 	if (is_host && name_of(local, &reverse.addr, &target)) {
 		if (wants(query, DNS_TYPE_PTR))
@@ -290,8 +299,12 @@ static bool answer_reverse(const struct dns_local *local, const struct dns_query
 	} else if (is_host || reverse.is_malformed) {
 		deny(answer);
 	}
-	finish(query, dns_reverse_zone_size(name, &reverse, is_loopback ? 8 : subnet->length),
-	       answer);
+	if (is_users)
+		finish(query, name->size, answer);
+	else
+		finish(query,
+		       dns_reverse_zone_size(name, &reverse, is_loopback ? 8 : subnet->length),
+		       answer);
 	return true;
 }
 

@@ -54,8 +54,15 @@ static void parse_config(const uint8_t *data, size_t size)
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (options_parse(3, argv, &options, error) == OPTIONS_BAD)
+	if (options_parse(3, argv, &options, error) == OPTIONS_BAD) {
 		assert(error[0]);
+	} else {
+		struct options_zones zones;
+
+		if (options_zones_make(&options, &zones) < 0)
+			abort();
+		options_zones_free(&zones);
+	}
 	options_free(&options);
 	close(fd);
 }

@@ -326,6 +326,14 @@ START_TEST(reverse_names)
 			     DNS_TYPE_PTR),
 			 "nx 0.0.0.0.0.0.0.0.5.6.0.0.0.0.d.f.ip6.arpa");
 	ck_assert_str_eq(ask("ip6.arpa", DNS_TYPE_PTR), "relay");
+	/* A name that a user gave to an address of another network, and nothing around it. */
+	add(".", "db.corp.example", "10.0.0.5", NULL);
+	add(".", "ads.example", "0.0.0.0", NULL);
+	ck_assert_str_eq(ask("5.0.0.10.in-addr.arpa", DNS_TYPE_PTR), "db.corp.example");
+	ck_assert_str_eq(ask("5.0.0.10.in-addr.arpa", DNS_TYPE_TXT), "empty 5.0.0.10.in-addr.arpa");
+	ck_assert_str_eq(ask("6.0.0.10.in-addr.arpa", DNS_TYPE_PTR), "relay");
+	ck_assert_str_eq(ask("0.0.0.10.in-addr.arpa", DNS_TYPE_PTR), "relay");
+	ck_assert_str_eq(ask("0.0.0.0.in-addr.arpa", DNS_TYPE_PTR), "relay");
 }
 END_TEST
 
