@@ -556,6 +556,20 @@ void dhcp_server_for_each(const struct dhcp_server *server,
 	}
 }
 
+void dhcp_server_for_each_ended(const struct dhcp_server *server,
+				void (*fn)(void *arg, const struct dhcp_lease_info *lease),
+				void *arg)
+{
+	list_for_each (node, &server->pool.states[DHCP_LEASE_IDLE]) {
+		const struct dhcp_lease *lease = container_of(node, struct dhcp_lease, order);
+		struct dhcp_lease_info info = info_of(lease);
+
+		info.expires_ms = 0;
+		if (lease->owned && lease->was_bound)
+			fn(arg, &info);
+	}
+}
+
 bool dhcp_server_by_address(const struct dhcp_server *server, const struct addr *address,
 			    struct dhcp_lease_info *ret)
 {

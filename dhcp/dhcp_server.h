@@ -176,6 +176,11 @@ int dhcp_server_restore(struct dhcp_server *server, const struct dhcp_lease_info
  * into the server. */
 void dhcp_server_for_each(const struct dhcp_server *server,
 			  void (*fn)(void *arg, const struct dhcp_lease_info *lease), void *arg);
+/* The same for those that ended, but whose clients would get their addresses again: longest idle
+ * first, `expires_ms` is 0. */
+void dhcp_server_for_each_ended(const struct dhcp_server *server,
+				void (*fn)(void *arg, const struct dhcp_lease_info *lease),
+				void *arg);
 /* The granted lease on an address, or of a host name (any case); false when there is none. What
  * *ret points to is valid until the next call that isn't a query. */
 bool dhcp_server_by_address(const struct dhcp_server *server, const struct addr *address,

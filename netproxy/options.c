@@ -131,21 +131,12 @@ static void set_defaults(struct options *options)
 		.connections_max = DEFAULT_CONNECTIONS,
 		.udp_flows_max = DEFAULT_UDP_FLOWS,
 		.lease_seconds = DEFAULT_LEASE_S,
+		.dhcp = {.per_guest_max = OPTIONS_LEASES_PER_GUEST},
 		.notify_fd = -1,
 		.domain = "vm.internal",
 	};
 	prefix_parse(DEFAULT_SUBNET, &options->subnet);
 	prefix_parse(DEFAULT_PREFIX6, &options->prefix6);
-}
-
-/* The first address that isn't ours: what the first guest gets. */
-static struct addr first_guest(const struct options *options)
-{
-	uint32_t ip = addr_v4(&options->subnet.addr) + 1;
-
-	while (ip == addr_v4(&options->gateway) || ip == addr_v4(&options->host_alias))
-		ip++;
-	return addr_from_v4(ip);
 }
 
 /* The address of the prefix with that last byte. */
@@ -193,7 +184,7 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 		struct addr *guest = &options->publish[i].guest.addr;
 
 		if (guest->family == AF_UNSPEC)
-			*guest = first_guest(options);
+			*guest = options_first_guest(options);
 		if (!prefix_contains(&options->subnet, guest)) {
 			snprintf(error, OPTIONS_ERROR_MAX,
 				 "--publish: expected a guest's address in the network %s", subnet);
@@ -298,7 +289,8 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 	file_rule_count = ret_options->rule_count;
 	result = apply_flags(ret_options, argc, argv, table, error);
 	if (result == OPTIONS_RUN &&
-	    (finish(ret_options, error) < 0 || options_finish_dns(ret_options, error) < 0 ||
+	    (finish(ret_options, error) < 0 || options_finish_dhcp(ret_options, error) < 0 ||
+	     options_finish_dns(ret_options, error) < 0 ||
 	     options_finish_policy(ret_options, file_rule_count, error) < 0))
 		return OPTIONS_BAD;
 	return result;
@@ -306,6 +298,7 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 
 void options_free(struct options *options)
 {
+	options_free_dhcp(options);
 	free(options->links);
 	free(options->vsocks);
 	free(options->apis);

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/sock.h"
+#include "netproxy/options_dhcp.h"
 #include "dns/dns_pattern.h"
 #include "dns/dns_resolvconf.h"
 #include "dns/dns_server.h"
@@ -104,6 +105,7 @@ struct options {
 	unsigned connections_max;
 	unsigned udp_flows_max;
 	uint32_t lease_seconds;
+	struct options_dhcp dhcp;
 
 	struct dns_resolver dns[DNS_RESOLVERS_MAX]; /* none: those of resolv_conf */
 	unsigned dns_count;
@@ -140,6 +142,9 @@ enum options_result {
 enum options_result options_parse(int argc, char **argv, struct options *ret_options,
 				  char error[static OPTIONS_ERROR_MAX]);
 void options_free(struct options *options);
+
+/* The address that the first guest gets: the first --dhcp-host's, or else the first of the range. */
+struct addr options_first_guest(const struct options *options);
 
 /* Prints how to start, for a call without arguments. */
 void options_print_start(void);

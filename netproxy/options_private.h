@@ -65,4 +65,18 @@ int options_finish_policy(struct options *options, unsigned file_rule_count,
 void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 		   char error[static OPTIONS_ERROR_MAX]);
 
+/* options_dhcp.c */
+option_apply_fn options_apply_dhcp_host, options_apply_dhcp_range, options_apply_dhcp_max,
+	options_apply_dhcp_by_id, options_apply_no_dhcp, options_apply_dhcp_option,
+	options_apply_dhcp_route, options_apply_dhcp_boot, options_apply_ntp;
+/* Returns 0, or -EINVAL with a message when DHCP can't work like that. */
+int options_finish_dhcp(const struct options *options, char error[static OPTIONS_ERROR_MAX]);
+void options_free_dhcp(struct options *options);
+
+/* options_dhcp_code.c: an option with owned data. */
+int options_parse_dhcp_option(const char *text, struct dhcp_extra *ret,
+			      char error[static OPTIONS_ERROR_MAX]);
+/* Bytes in hexadecimal, one colon allowed between two. Returns their number, or -EINVAL. */
+int options_parse_hex(const char *text, uint8_t *to, size_t to_size);
+
 #endif
