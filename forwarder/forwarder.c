@@ -123,13 +123,14 @@ static void on_syn(void *arg, struct conn *conn)
 	}
 }
 
-static bool is_broadcast(const struct forwarder *forwarder, const struct addr *addr)
+/* Whether all guests and the gateway hear what is sent there, and we are one of many. */
+static bool is_group(const struct forwarder *forwarder, const struct addr *addr)
 {
 	const struct prefix *subnet = &forwarder->conf.stack.subnet;
 	uint32_t ip;
 
 	if (addr->family != AF_INET)
-		return false; /* IPv6 has none */
+		return addr_is_multicast(addr); /* ff02::1:2, for DHCPv6 servers */
 	ip = addr_v4(addr);
 	return ip == INADDR_BROADCAST || ip == (addr_v4(&subnet->addr) | ~prefix_mask4(subnet));
 }
@@ -140,7 +141,7 @@ static void serve_datagram(struct forwarder *forwarder, const struct stack_datag
 
 	if (service)
 		service->udp(service->arg, datagram);
-	else if (is_broadcast(forwarder, &datagram->dst.addr))
+	else if (is_group(forwarder, &datagram->dst.addr))
 		forwarder->udp_group++; /* RFC 1122, 3.2.2: no error about it */
 	else
 		stack_send_unreachable(forwarder->stack, STACK_UNREACH_PORT, datagram->ip,
@@ -152,7 +153,7 @@ static void on_datagram(void *arg, const struct stack_datagram *datagram)
 	struct forwarder *forwarder = arg;
 	struct endpoint host;
 
-	if (is_broadcast(forwarder, &datagram->dst.addr)) {
+	if (is_group(forwarder, &datagram->dst.addr)) {
 		serve_datagram(forwarder, datagram);
 		return;
 	}
