@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """UDP from the guest outwards."""
 
+import json
 import select
 import socket
 import time
 
-from bed import traffic, wait, world
+from bed import process, routed, traffic, wait, world
 from bed.cases import MAIN, case
 from bed.proxy import ALIAS
+
+TAP = ("tap",)
+ADDRESS_AND_MARKS = socket.CMSG_SPACE(4) * 2
+IP_RECVTOS = 13  # ip(7); these are not in Python's socket module
+IP_RECVTTL = 12
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_DONT = 0
+IP_PMTUDISC_DO = 2
+IP_MTU = 14
 
 
 def exchange(sock, address, data, timeout=2):
@@ -181,3 +191,136 @@ def test_flood_is_bounded(t):
     wait.until(answered, "an echo beside the flood", timeout=10)
     grown = t.proxy.rss_kib() - before
     assert grown < t.rss_bound_kib(32), f"the flood made netproxy grow by {grown} KiB"
+
+
+def receive_marks(sock):
+    """(data, source, TTL, TOS) of the next datagram."""
+    data, controls, _, source = sock.recvmsg(65536, ADDRESS_AND_MARKS)
+    marks = {kind: value[0] for _, kind, value in controls}
+    return data, source, marks[socket.IP_TTL], marks[socket.IP_TOS]
+
+
+def with_marks(sock, ttl=None, tos=None):
+    sock.settimeout(3 * wait.slowness)
+    for option in (IP_RECVTOS, IP_RECVTTL):
+        sock.setsockopt(socket.IPPROTO_IP, option, 1)
+    if ttl is not None:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+    return sock
+
+
+@case(links=MAIN)
+def test_marks(t):
+    """TTL (one less), DSCP and ECN arrive with each datagram, also when they change from one to the next."""
+    far = with_marks(t.keep(t.world.udp(world.ADDRESS)))
+    near = t.keep(t.guest.ns.udp())
+    for ttl, tos in ((64, 0), (64, 0xb8), (64, 0xb9), (7, 0x02), (7, 0x02), *[(30, 0x28)] * 6, (64, 0)):
+        with_marks(near, ttl, tos).sendto(b"marked", far.getsockname())
+        data, source, *seen = receive_marks(far)
+        assert (data, *seen) == (b"marked", ttl - 1, tos), (ttl, tos, seen)
+        with_marks(far, 128 - ttl, tos ^ 0x01).sendto(data, source)
+        data, source, *seen = receive_marks(near)
+        assert (source, *seen) == (far.getsockname(), 127 - ttl, tos ^ 0x01), (ttl, tos, seen)
+
+
+def path_mtu_discovery(sock, option):
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, option)
+
+
+@case(links=MAIN)
+def test_path_mtu(t):
+    """With DF a guest finds out how narrow the path is, without, large datagrams arrive all the same."""
+    far_end = t.cleanup.enter_context(routed.Routed(t.host, routed.NARROW_MTU))
+    port = echo_server(t, far_end.far, routed.FAR)
+    sock = t.keep(t.guest.ns.udp())
+    sock.settimeout(3 * wait.slowness)
+    sock.connect((routed.FAR, port))
+    path_mtu_discovery(sock, IP_PMTUDISC_DONT)
+    for size in (1472, 60000):
+        sock.send(bytes(size))
+        assert len(sock.recv(65536)) == size
+    path_mtu_discovery(sock, IP_PMTUDISC_DO)
+    sock.send(bytes(routed.NARROW_MTU - 28))
+    assert len(sock.recv(65536)) == routed.NARROW_MTU - 28
+    sock.send(bytes(1472))
+
+    def told():
+        return sock.getsockopt(socket.IPPROTO_IP, IP_MTU) == routed.NARROW_MTU
+    wait.until(told, "the path's MTU in the guest", timeout=3)
+    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    sock.send(bytes(routed.NARROW_MTU - 28))
+    assert len(sock.recv(65536)) == routed.NARROW_MTU - 28
+
+
+def counter(namespace, protocol, name):
+    """One of the kernel's counters in /proc/net/snmp."""
+    lines = [line.split() for line in namespace.run("cat", "/proc/net/snmp").stdout.splitlines()
+             if line.startswith(protocol + ":")]
+    return int(dict(zip(*lines))[name])
+
+
+@case(links=MAIN, guests=2)
+def test_group_stays(t):
+    """Broadcast and multicast reach the other guest, but not the host's network, and nobody complains."""
+    heard = t.keep(t.guests[1].ns.udp(port=1900))
+    heard.settimeout(3 * wait.slowness)
+    sock = t.keep(t.guest.ns.udp())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    port = echo_server(t, address=world.ADDRESS)
+    exchange(sock, (world.ADDRESS, port), b"a flow to the outside")
+    sent = counter(t.host, "Udp", "OutDatagrams")
+    for address in ("255.255.255.255", "192.168.65.255", "239.255.255.250", "224.0.0.251"):
+        sock.sendto(b"discovery", (address, 1900))
+    assert heard.recvfrom(64)[0] == b"discovery"
+    assert exchange(sock, (world.ADDRESS, port), b"the last")[0] == b"the last"  # and nothing before it
+    assert counter(t.host, "Udp", "OutDatagrams") == sent + 1
+    assert counter(t.guest.ns, "Icmp", "InDestUnreachs") == 0
+
+
+@case(links=MAIN, guests=2, args=("--max-udp-flows", "64"))
+def test_flood_of_one_guest(t):
+    """A guest that opens flows without end ends its own, not another's."""
+    with t.world:
+        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    t.keep(far)
+    far.bind((world.ADDRESS, 0))
+    far.settimeout(3 * wait.slowness)
+    quiet = t.keep(t.guests[1].ns.udp())
+    quiet.settimeout(3 * wait.slowness)
+    quiet.sendto(b"quiet", far.getsockname())
+    _, mapped = far.recvfrom(64)
+    before = t.settled_fds()
+    for _ in range(500):
+        with t.guest.ns.udp() as sock:
+            sock.sendto(b"loud", (world.BLACK_HOLE, 9))
+    port = echo_server(t, address=world.ADDRESS)
+    exchange(t.keep(t.guest.ns.udp()), (world.ADDRESS, port), b"after the flood")
+    assert t.proxy.fd_count() <= before + 64, t.proxy.fd_count()
+    far.sendto(b"still there?", mapped)
+    assert quiet.recvfrom(64) == (b"still there?", far.getsockname())
+
+
+@case(links=MAIN)
+def test_dig(t):
+    """A resolver in the world, asked directly."""
+    done = t.guest.ns.run("dig", "+short", "+time=2", "+tries=1", f"@{world.ADDRESS}", "a.test")
+    assert done.stdout.strip() == world.ADDRESS, done.stdout
+    done = t.guest.ns.run("dig", "+short", "+notcp", "+ignore", "+bufsize=65000", "+time=2",
+                          "+tries=1", f"@{world.ADDRESS}", "txt.test", "TXT")
+    assert "second string" in done.stdout, done.stdout
+
+
+@case(links=MAIN)
+def test_iperf3(t):
+    """A stream of datagrams each way arrives, but for what a busy machine loses."""
+    server = process.Process(["iperf3", "-s", "-B", world.ADDRESS, "--forceflush"],
+                             f"{t.directory}/iperf3.log", t.world)
+    t.cleanup.callback(server.kill)
+    server.wait_output("listening")
+    for direction in ((), ("-R",)):
+        done = t.guest.ns.run("iperf3", "-c", world.ADDRESS, "-u", "-b", "50M", "-t", "1", "-J",
+                              *direction, timeout=20 * wait.slowness)
+        end = json.loads(done.stdout)["end"]["sum"]
+        assert end["packets"] > 1000 / wait.slowness, end
+        assert end["lost_percent"] < 5 * wait.slowness, end
