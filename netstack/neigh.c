@@ -9,10 +9,12 @@
 
 #include "base/hmap.h"
 #include "base/list.h"
+#include "netstack/switch.h"
 
 struct entry {
 	struct hmap_node node;
-	struct list by_use; /* in neigh_table.by_use, latest use first */
+	struct list by_use;  /* in neigh_table.by_use, latest use first */
+	struct list by_port; /* in neigh_table.ports[neigh.port], unless that is 0 */
 	struct addr addr;
 	struct neigh neigh;
 	bool resolved;
@@ -21,9 +23,15 @@ struct entry {
 	size_t held_size;
 };
 
+struct port_entries {
+	struct list entries; /* entry.by_port, the latest learned first */
+	unsigned count;
+};
+
 struct neigh_table {
 	struct hmap entries;
 	struct list by_use;
+	struct port_entries ports[SWITCH_PORTS_MAX + 1];
 	struct hash_key key;
 };
 
@@ -35,17 +43,41 @@ int neigh_table_new(struct neigh_table **ret_table)
 		return -ENOMEM;
 	hmap_init(&table->entries);
 	list_init(&table->by_use);
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++)
+		list_init(&table->ports[port].entries);
 	table->key = hash_key_random();
 	*ret_table = table;
 	return 0;
 }
 
+static void leave_port(struct neigh_table *table, struct entry *entry)
+{
+	if (list_empty(&entry->by_port))
+		return;
+	list_remove(&entry->by_port);
+	table->ports[entry->neigh.port].count--;
+}
+
 static void entry_free(struct neigh_table *table, struct entry *entry)
 {
+	leave_port(table, entry);
 	hmap_remove(&table->entries, &entry->node);
 	list_remove(&entry->by_use);
 	free(entry->held);
 	free(entry);
+}
+
+/* The entry was seen at a port; the port's oldest one makes room. */
+static void join_port(struct neigh_table *table, struct entry *entry, unsigned port)
+{
+	struct port_entries *at = &table->ports[port];
+
+	leave_port(table, entry);
+	if (at->count >= NEIGH_PORT_ENTRIES_MAX)
+		entry_free(table, container_of(at->entries.prev, struct entry, by_port));
+	list_add_head(&at->entries, &entry->by_port);
+	at->count++;
+	entry->neigh.port = port;
 }
 
 void neigh_table_free(struct neigh_table *table)
@@ -105,6 +137,7 @@ static struct entry *entry_get(struct neigh_table *table, const struct addr *add
 	if (!entry)
 		return NULL;
 	entry->addr = *addr;
+	list_init(&entry->by_port);
 	if (hmap_insert(&table->entries, &entry->node, addr_hash(table, addr)) < 0) {
 		free(entry);
 		return NULL;
@@ -146,8 +179,8 @@ void *neigh_learn(struct neigh_table *table, const struct addr *addr, const stru
 	if (!entry)
 		return NULL;
 	entry->neigh.mac = *mac;
-	if (port)
-		entry->neigh.port = port;
+	if (port && entry->neigh.port != port)
+		join_port(table, entry, port);
 	entry->resolved = true;
 	held = entry->held;
 	if (held)
@@ -181,10 +214,8 @@ bool neigh_hold(struct neigh_table *table, const struct addr *addr, const void *
 
 void neigh_forget_port(struct neigh_table *table, unsigned port)
 {
-	list_for_each_safe (link, &table->by_use) {
-		struct entry *entry = container_of(link, struct entry, by_use);
+	struct list *entries = &table->ports[port].entries;
 
-		if (entry->resolved && entry->neigh.port == port)
-			entry_free(table, entry);
-	}
+	while (!list_empty(entries))
+		entry_free(table, container_of(list_first(entries), struct entry, by_port));
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gateway's neighbour table: which MAC, behind which switch port, has a guest's IP address. It
- * is filled by ARP, by the packets that guests send, and by DHCP leases; the caller sends the ARP
- * requests.
+ * is filled by ARP, by neighbour discovery, by the packets that guests send, and by DHCP leases;
+ * the caller sends the requests.
  *
  * Theory: entries have no timer. A guest that changes its MAC is relearned from its next packet,
  * and those of a link that goes are forgotten with it. At NEIGH_ENTRIES_MAX the entry that was used
- * longest ago makes room. While an address is unresolved, its entry holds one packet (RFC
- * 1122, 2.3.2.2); TCP repeats whatever else is lost.
+ * longest ago makes room; at NEIGH_PORT_ENTRIES_MAX the port's own that was learned longest ago, so
+ * that a guest who makes up addresses (IPv6 has plenty) pushes nobody else's out. While an address
+ * is unresolved, its entry holds one packet (RFC 1122, 2.3.2.2); TCP repeats whatever else is lost.
  */
 #ifndef NETSTACK_NEIGH_H
 #define NETSTACK_NEIGH_H
@@ -18,9 +19,11 @@
 
 #include "base/addr.h"
 
-#define NEIGH_ENTRIES_MAX    4096
-#define NEIGH_HELD_SIZE_MAX  2048 /* a larger packet is not held while its address is unresolved */
-#define NEIGH_REQUEST_GAP_MS 1000 /* between two requests for one address */
+#define NEIGH_ENTRIES_MAX 4096
+/* Of one switch port: a guest with containers may have many. */
+#define NEIGH_PORT_ENTRIES_MAX 256
+#define NEIGH_HELD_SIZE_MAX    2048 /* a larger packet is not held while its address is unresolved */
+#define NEIGH_REQUEST_GAP_MS   1000 /* between two requests for one address */
 
 struct neigh_table;
 

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADERS_SIZE 54
+#define ETH_SIZE 14
+#define TCP_SIZE 20
 
 uint8_t sim_tcp_byte(uint64_t position)
 {
@@ -60,6 +61,17 @@ void sim_wire_inject(struct sim_wire *wire, const void *bytes, size_t size,
 	release_late(wire);
 }
 
+static bool is_v6(const struct sim_tcp *tcp)
+{
+	return tcp->self.addr.family == AF_INET6;
+}
+
+/* Where the TCP header stands in a frame. */
+static unsigned tcp_at(const struct sim_tcp *tcp)
+{
+	return ETH_SIZE + (is_v6(tcp) ? 40 : 20);
+}
+
 /* ---- To the stack ---- */
 
 static uint16_t window_field(const struct sim_tcp *tcp, uint8_t flags)
@@ -101,11 +113,11 @@ void sim_tcp_segment(struct sim_tcp *tcp, uint8_t flags, uint32_t seq, uint32_t 
 
 	if (super) {
 		state.csum = FRAME_CSUM_PARTIAL;
-		state.csum_start = 34;
+		state.csum_start = (uint16_t)tcp_at(tcp);
 		state.csum_offset = 16;
-		state.gso = FRAME_GSO_TCP4;
+		state.gso = is_v6(tcp) ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4;
 		state.gso_size = (uint16_t)gso_size;
-		state.header_size = (uint16_t)(HEADERS_SIZE + options_size);
+		state.header_size = (uint16_t)(tcp_at(tcp) + TCP_SIZE + options_size);
 	}
 	sim_wire_inject(tcp->wire, bytes, size, &state);
 }
@@ -356,27 +368,44 @@ static void note_size(struct sim_tcp *tcp, const struct sim_frame *frame, uint32
 		tcp->largest_payload = on_wire;
 }
 
+/* Whether a frame is TCP between the two. */
+static bool is_mine(const struct sim_tcp *tcp, const struct sim_frame *frame)
+{
+	const uint8_t *ip = frame->bytes + ETH_SIZE;
+	const uint8_t *at = frame->bytes + tcp_at(tcp);
+
+	if (frame->size < tcp_at(tcp) + TCP_SIZE || get16(at) != tcp->peer.port ||
+	    get16(at + 2) != tcp->self.port)
+		return false;
+	if (is_v6(tcp))
+		return get16(frame->bytes + 12) == 0x86dd && ip[6] == IPPROTO_TCP &&
+		       memcmp(ip + 8, &tcp->peer.addr.v6, 16) == 0 &&
+		       memcmp(ip + 24, &tcp->self.addr.v6, 16) == 0;
+	return get16(frame->bytes + 12) == 0x0800 && ip[9] == IPPROTO_TCP &&
+	       memcmp(ip + 12, &tcp->peer.addr.v4, 4) == 0 &&
+	       memcmp(ip + 16, &tcp->self.addr.v4, 4) == 0;
+}
+
 bool sim_tcp_receive(struct sim_tcp *tcp, const struct sim_frame *frame)
 {
-	const uint8_t *ip = frame->bytes + 14;
-	const uint8_t *at = ip + 20;
+	const uint8_t *ip = frame->bytes + ETH_SIZE;
+	const uint8_t *at = frame->bytes + tcp_at(tcp);
 	struct segment s;
 	size_t header_size;
 
-	if (frame->size < HEADERS_SIZE || get16(frame->bytes + 12) != 0x0800 ||
-	    ip[9] != IPPROTO_TCP || get16(at) != tcp->peer.port ||
-	    get16(at + 2) != tcp->self.port || memcmp(ip + 12, &tcp->peer.addr.v4, 4) != 0 ||
-	    memcmp(ip + 16, &tcp->self.addr.v4, 4) != 0)
+	if (!is_mine(tcp, frame))
 		return false;
 	header_size = (size_t)(at[12] >> 4) * 4;
-	assert(get16(ip + 2) + 14u == frame->size);
+	assert((is_v6(tcp) ? get16(ip + 4) + 40u : get16(ip + 2)) + ETH_SIZE == frame->size);
+	assert(!frame->gso || frame->gso == (is_v6(tcp) ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4));
+	assert(!frame->gso || frame->header_size == tcp_at(tcp) + header_size);
 	s = (struct segment){
 		.seq = get32(at + 4),
 		.ack = get32(at + 8),
 		.flags = at[13],
 		.window = get16(at + 14),
 		.payload = at + header_size,
-		.size = (uint32_t)(frame->size - 34 - header_size),
+		.size = (uint32_t)(frame->size - tcp_at(tcp) - header_size),
 	};
 	tcp->frames++;
 	note_size(tcp, frame, s.size);

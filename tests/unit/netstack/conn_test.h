@@ -1,12 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the tests of connections share: an owner that sends and verifies a stream, a guest's TCP
- * (sim_tcp.h), and time that passes until something is so.
+ * (sim_tcp.h), and time that passes until something is so. All of them run over IPv4 and over IPv6:
+ * session_family says which.
  */
 #ifndef TESTS_UNIT_NETSTACK_CONN_TEST_H
 #define TESTS_UNIT_NETSTACK_CONN_TEST_H
 
 #include "stack_test.h"
+
+static sa_family_t session_family = AF_INET;
+
+static inline void session_over_ip4(void)
+{
+	session_family = AF_INET;
+}
+
+static inline void session_over_ip6(void)
+{
+	session_family = AF_INET6;
+}
+
+static inline bool session_is_v6(void)
+{
+	return session_family == AF_INET6;
+}
+
+/* The largest segment on a link of 1500 bytes. */
+static inline unsigned session_mss(void)
+{
+	return session_is_v6() ? 1440 : 1460;
+}
+
+/* Makes the two cases of a suite, to which `add` adds the tests. */
+static inline void session_add_cases(Suite *suite, void (*add)(TCase *tcase))
+{
+	static const struct {
+		const char *name;
+		void (*over)(void);
+	} cases[] = {{"ip4", session_over_ip4}, {"ip6", session_over_ip6}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		TCase *tcase = tcase_create(cases[i].name);
+
+		tcase_add_checked_fixture(tcase, cases[i].over, NULL);
+		tcase_set_timeout(tcase, 100);
+		add(tcase);
+		suite_add_tcase(suite, tcase);
+	}
+}
 
 enum owner_mode { OWNER_ACCEPTS, OWNER_HOLDS };
 
@@ -36,6 +78,7 @@ struct session {
 static const struct link_caps session_offload = {
 	.csum = true,
 	.tso4 = true,
+	.tso6 = true,
 	.frame_max = FRAME_SIZE_MAX,
 };
 static const struct link_caps session_plain = {.frame_max = 1514};
@@ -177,9 +220,11 @@ static inline void session_start(struct session *s, const struct link_caps *caps
 		.wire = &s->wire,
 		.mac = net_guest_mac,
 		.gateway = net_gateway_mac,
-		.self = {.addr = net_addr("192.168.65.2"), .port = 40000},
-		.peer = {.addr = net_addr("10.1.2.3"), .port = 80},
-		.mss = 1460,
+		.self = {.addr = net_addr(session_is_v6() ? "fd00:65::2" : "192.168.65.2"),
+			 .port = 40000},
+		.peer = {.addr = net_addr(session_is_v6() ? "2001:db8::3" : "10.1.2.3"),
+			 .port = 80},
+		.mss = (int)session_mss(),
 		.scale = 7,
 		.sack = true,
 		.window = 65535,

@@ -44,6 +44,9 @@ static inline struct stack_conf net_conf(void)
 	ck_assert_int_eq(prefix_parse("192.168.65.0/24", &conf.subnet), 0);
 	conf.gateway = net_addr("192.168.65.1");
 	conf.alias = net_addr("192.168.65.254");
+	ck_assert_int_eq(prefix_parse("fd00:65::/64", &conf.prefix6), 0);
+	conf.gateway6 = net_addr("fd00:65::1");
+	conf.alias6 = net_addr("fd00:65::fe");
 	return conf;
 }
 

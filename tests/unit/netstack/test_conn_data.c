@@ -37,7 +37,7 @@ START_TEST(segments)
 
 	session_start(&s, &session_plain);
 	transfer(&s, 3 * MIB, 3 * MIB, 20000);
-	ck_assert_uint_eq(s.tcp.largest_payload, 1460);
+	ck_assert_uint_eq(s.tcp.largest_payload, session_mss());
 	session_stop(&s);
 }
 END_TEST
@@ -51,7 +51,7 @@ START_TEST(super_frames)
 	s.tcp.window = 4 * MIB;
 	transfer(&s, 20 * MIB, 20 * MIB, 20000);
 	ck_assert_uint_gt(s.tcp.super_frames, 100);
-	ck_assert_uint_eq(s.tcp.largest_payload, 1460);
+	ck_assert_uint_eq(s.tcp.largest_payload, session_mss());
 	session_stop(&s);
 }
 END_TEST
@@ -435,15 +435,8 @@ START_TEST(acks_of_what_was_never_sent)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tcase)
 {
-	Suite *suite = suite_create("conn_data");
-	TCase *tcase = tcase_create("conn_data");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_set_timeout(tcase, 100);
-	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, segments);
 	tcase_add_test(tcase, super_frames);
 	tcase_add_loop_test(tcase, fin_rides_on_the_last_bytes, 0, 2);
@@ -464,6 +457,15 @@ int main(void)
 	tcase_add_loop_test(tcase, link_with_little_room, 0, 2);
 	tcase_add_test(tcase, guest_that_stops_answering);
 	tcase_add_test(tcase, acks_of_what_was_never_sent);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("conn_data");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	session_add_cases(suite, add_tests);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

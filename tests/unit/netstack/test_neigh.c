@@ -121,13 +121,33 @@ END_TEST
 START_TEST(full_table_forgets_the_one_used_longest_ago)
 {
 	for (uint32_t i = 0; i < NEIGH_ENTRIES_MAX; i++)
-		learn(i, &mac_a, 1);
+		learn(i, &mac_a, 1 + i % 32);
 	ck_assert_ptr_nonnull(lookup(0)); /* used now */
-	learn(NEIGH_ENTRIES_MAX, &mac_a, 1);
+	learn(NEIGH_ENTRIES_MAX, &mac_a, 100);
 	ck_assert_ptr_nonnull(lookup(0));
 	ck_assert_ptr_null(lookup(1));
 	for (uint32_t i = 2; i <= NEIGH_ENTRIES_MAX; i++)
 		ck_assert_ptr_nonnull(lookup(i));
+}
+END_TEST
+
+START_TEST(port_pushes_out_its_own_only)
+{
+	learn(1, &mac_b, 2);
+	for (uint32_t i = 0; i < 10 * NEIGH_PORT_ENTRIES_MAX; i++)
+		learn(1000 + i, &mac_a, 1);
+	ck_assert_ptr_nonnull(lookup(1));
+	ck_assert_ptr_null(lookup(1000 + 9 * NEIGH_PORT_ENTRIES_MAX - 1));
+	for (uint32_t i = 9 * NEIGH_PORT_ENTRIES_MAX; i < 10 * NEIGH_PORT_ENTRIES_MAX; i++)
+		ck_assert_ptr_nonnull(lookup(1000 + i));
+	/* A guest that moves to a full port takes a place there, and leaves its own. */
+	learn(1, &mac_b, 1);
+	ck_assert_ptr_null(lookup(1000 + 9 * NEIGH_PORT_ENTRIES_MAX));
+	neigh_forget_port(table, 2);
+	ck_assert_ptr_nonnull(lookup(1));
+	neigh_forget_port(table, 1);
+	ck_assert_ptr_null(lookup(1));
+	ck_assert_ptr_null(lookup(1000 + 10 * NEIGH_PORT_ENTRIES_MAX - 1));
 }
 END_TEST
 
@@ -144,6 +164,7 @@ int main(void)
 	tcase_add_test(tcase, asks_once_a_second);
 	tcase_add_test(tcase, large_packet_is_not_held);
 	tcase_add_test(tcase, port_goes);
+	tcase_add_test(tcase, port_pushes_out_its_own_only);
 	tcase_add_test(tcase, full_table_forgets_the_one_used_longest_ago);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
