@@ -118,6 +118,8 @@ void stack_free(struct stack *stack);
 /* Borrowed: where links attach (switch_sink()). */
 struct nswitch *stack_switch(struct stack *stack);
 const struct stack_conf *stack_conf(const struct stack *stack);
+/* The gateway's link-local address (RFC 4291, appendix A). */
+struct addr stack_link_local(const struct stack *stack);
 struct stack_counters stack_counters(const struct stack *stack);
 
 /*

@@ -148,8 +148,6 @@ const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
 
 void stack_input_ip6(struct stack *stack, unsigned port, const struct frame *frame,
 		     const struct frame_headers *headers);
-/* The gateway's link-local address (RFC 4291, appendix A). */
-struct addr stack_link_local(const struct stack *stack);
 /* The reassembly timer's callback; `arg` is the stack. */
 void stack_expire_ip6(void *arg);
 
