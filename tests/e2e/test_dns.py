@@ -6,22 +6,10 @@ import struct
 
 from bed import netns, traffic, wait, world
 from bed.cases import MAIN, STREAM, case
+from bed.dig import dig, short, status
 from bed.proxy import ALIAS, GATEWAY
 
 TRANSPORTS = ("+notcp", "+tcp")
-
-
-def dig(t, *arguments, server=GATEWAY):
-    return t.guest.ns.run("dig", f"@{server}", "+time=3", "+tries=1", *arguments, check=False,
-                          timeout=20 * wait.slowness).stdout
-
-
-def short(t, *arguments):
-    return dig(t, "+short", *arguments).split("\n")[:-1]
-
-
-def status(output):
-    return output.partition("status: ")[2].partition(",")[0]
 
 
 @case(links=MAIN)
