@@ -85,6 +85,15 @@ struct addr addr_from_in6(const struct in6_addr *v6)
 	return addr;
 }
 
+struct addr addr_link_local(const struct mac *mac)
+{
+	const uint8_t *b = mac->bytes;
+	struct in6_addr v6 = {.s6_addr = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, b[0] ^ 0x02, b[1], b[2],
+					  0xff, 0xfe, b[3], b[4], b[5]}};
+
+	return addr_from_in6(&v6);
+}
+
 uint32_t addr_v4(const struct addr *addr)
 {
 	return ntohl(addr->v4.s_addr);

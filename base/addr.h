@@ -55,6 +55,8 @@ bool mac_is_group(const struct mac *mac);
 struct addr addr_from_v4(uint32_t host_order);
 struct addr addr_from_in(struct in_addr v4);
 struct addr addr_from_in6(const struct in6_addr *v6);
+/* The link-local address made of a MAC (RFC 4291, appendix A). */
+struct addr addr_link_local(const struct mac *mac);
 /* The IPv4 address in host order; the address must be AF_INET. */
 uint32_t addr_v4(const struct addr *addr);
 /* An IPv4 or IPv6 literal, no port, no brackets. Returns 0 or -EINVAL. */
