@@ -66,6 +66,7 @@ static const struct route {
 	{"GET",    "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
 	{"GET",    "/v1/leases",                   HOST,         route_v1_leases},
 	{"GET",    "/v1/ports",                    HOST,         route_v1_ports},
+	{"GET",    "/v1/policy",                   HOST,         route_v1_policy},
 	{"GET",    "/v1/dns/zones",                HOST,         route_v1_zones},
 	{"GET",    "/v1/dns/zones/*",              HOST,         route_v1_zone},
 	{"PUT",    "/v1/dns/zones/*",              HOST,         route_v1_zone_put},

@@ -31,7 +31,7 @@ void api_add_text(struct json_object *object, const char *key, const char *value
 api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpose,
 	route_v1_forwards;
 /* routes_network.c */
-api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports,
+api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports, route_v1_policy,
 	route_v1_version;
 /* routes_dns.c */
 api_route_fn route_dns_all, route_dns_add, route_v1_zones, route_v1_zone, route_v1_zone_put,

@@ -71,6 +71,15 @@ void route_cam(const struct api_call *call)
 	http_reply_json(call->reply, 200, addresses);
 }
 
+static uint64_t guarded(const struct switch_counters *counters)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < GUARD_VERDICTS; i++)
+		sum += counters->guarded[i];
+	return sum;
+}
+
 static struct json_object *port_object(const struct switch_port_info *info)
 {
 	struct json_object *object = json_object_new_object();
@@ -84,9 +93,12 @@ static struct json_object *port_object(const struct switch_port_info *info)
 	api_add_number(object, "framesSent", info->counters.tx_frames);
 	api_add_number(object, "bytesSent", info->counters.tx_bytes);
 	api_add_number(object, "sendFull", info->counters.tx_full);
-	api_add_number(object, "sendDropped", info->counters.tx_dropped + info->tx_dropped);
-	api_add_number(object, "flooded", info->flooded);
-	api_add_number(object, "spoofedReceived", info->rx_refused);
+	api_add_number(object, "sendDropped", info->counters.tx_dropped + info->switching.dropped);
+	api_add_number(object, "flooded", info->switching.flooded);
+	api_add_number(object, "floodLimited", info->switching.flood_limited);
+	api_add_number(object, "isolated", info->switching.isolated);
+	api_add_number(object, "spoofedReceived",
+		       info->switching.refused + guarded(&info->switching));
 	return object;
 }
 
@@ -125,11 +137,46 @@ static void add_stack_counters(struct json_object *ip, struct json_object *tcp,
 	api_add_number(tcp, "RefusedFull", counters->conns_refused_full);
 }
 
+static void add_switch_counters(struct json_object *section, const struct switch_counters *counters)
+{
+	api_add_number(section, "Flooded", counters->flooded);
+	api_add_number(section, "FloodLimited", counters->flood_limited);
+	api_add_number(section, "Isolated", counters->isolated);
+	api_add_number(section, "Refused", counters->refused);
+	api_add_number(section, "Dropped", counters->dropped);
+}
+
+static void add_guard_counters(struct json_object *section, const struct switch_counters *counters)
+{
+	static const char *const names[GUARD_VERDICTS] = {
+		[GUARD_MAC] = "MAC",
+		[GUARD_IP] = "IP",
+		[GUARD_ARP] = "ARP",
+		[GUARD_ND] = "NeighbourDiscovery",
+		[GUARD_RA] = "RouterAdvertisement",
+		[GUARD_DHCP] = "DHCP",
+		[GUARD_MALFORMED] = "Malformed",
+	};
+
+	for (int i = 0; i < GUARD_VERDICTS; i++) {
+		if (names[i])
+			api_add_number(section, names[i], counters->guarded[i]);
+	}
+}
+
+static void add_policy_counters(struct json_object *section, const struct policy_counters *counters)
+{
+	api_add_number(section, "Allowed", counters->allowed);
+	api_add_number(section, "Denied", counters->denied);
+}
+
 /* BytesSent and BytesReceived as gvproxy names them: from the network's view, so "sent" is to the
  * guests. */
 void route_stats(const struct api_call *call)
 {
 	struct forwarder_counters counters = forwarder_counters(call->backend->forwarder);
+	struct policy_counters policy = policy_counters(forwarder_policy(call->backend->forwarder));
+	struct switch_counters switching = switch_counters(network_switch(call));
 	struct json_object *stats = json_object_new_object(), *tcp, *section;
 
 	api_add_number(stats, "BytesSent", counters.bytes_to_guests);
@@ -148,9 +195,31 @@ void route_stats(const struct api_call *call)
 	section = add_section(stats, "ICMP");
 	api_add_number(section, "Flows", counters.icmp_flows);
 	api_add_number(section, "FlowsTotal", counters.icmp_flows_total);
+	add_switch_counters(add_section(stats, "Switch"), &switching);
+	add_guard_counters(add_section(stats, "Guard"), &switching);
+	add_policy_counters(add_section(stats, "Policy"), &policy);
 	section = add_section(stats, "Publish");
 	api_add_number(section, "Forwards", publish_count(call->backend->publish));
 	http_reply_json(call->reply, 200, stats);
+}
+
+/* ---- What guests may reach ---- */
+
+void route_v1_policy(const struct api_call *call)
+{
+	const struct policy *policy = forwarder_policy(call->backend->forwarder);
+	struct json_object *rules = json_object_new_array();
+
+	for (size_t i = 0; i < policy_rule_count(policy); i++) {
+		struct policy_rule_info info = policy_rule_at(policy, i);
+		struct json_object *object = json_object_new_object();
+
+		api_add_text(object, "rule", info.text);
+		api_add_text(object, "from", info.built_in ? "built-in" : "configuration");
+		api_add_number(object, "hits", info.hits);
+		json_object_array_add(rules, object);
+	}
+	http_reply_json(call->reply, 200, rules);
 }
 
 void route_v1_version(const struct api_call *call)

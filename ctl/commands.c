@@ -13,6 +13,7 @@
 #define PATH_FORWARDS "/v1/forwards"
 #define PATH_LEASES   "/v1/leases"
 #define PATH_PORTS    "/v1/ports"
+#define PATH_POLICY   "/v1/policy"
 #define PATH_CAM      "/cam"
 #define PATH_STATS    "/stats"
 #define PATH_VERSION  "/v1/version"
@@ -156,6 +157,21 @@ enum ctl_status command_links(const struct ctl *ctl)
 					       ">BAD",        ">DROPPED",   NULL};
 
 	return get_list(ctl, PATH_PORTS, headings, add_link, "No guest is attached.");
+}
+
+static void add_policy_rule(struct table *table, struct json_object *entry, void *arg)
+{
+	(void)arg;
+	table_add(table, "%s", ctl_text(entry, "rule"));
+	table_add(table, "%s", ctl_text(entry, "from"));
+	table_add(table, "%" PRId64, ctl_number(entry, "hits"));
+}
+
+enum ctl_status command_policy(const struct ctl *ctl)
+{
+	static const char *const headings[] = {"RULE", "FROM", ">HITS", NULL};
+
+	return get_list(ctl, PATH_POLICY, headings, add_policy_rule, "There are no rules.");
 }
 
 /* ---- Guests: leases, with the link that their MAC was last seen on ---- */

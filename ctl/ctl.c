@@ -31,6 +31,9 @@ static const struct command {
 	{"guests", "", 0, command_guests, "list the guests: address, MAC, name, link", ""},
 	{"leases", "", 0, command_leases, "list the DHCP leases and when they end", ""},
 	{"links", "", 0, command_links, "list the links with their traffic", ""},
+	{"policy", "", 0, command_policy, "list the rules of what guests may reach",
+	 "In the order in which they are asked; the first that matches counts. HITS are the\n"
+	 "connections, datagrams and pings that a rule decided.\n"},
 	{"stats", "", 0, command_stats, "show the counters", ""},
 	{"version", "", 0, command_version, "show the versions of netproxyctl and of netproxy", ""},
 };

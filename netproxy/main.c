@@ -202,6 +202,27 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 	return r;
 }
 
+/* What keeps the guests apart; before there are any. */
+static int protect_guests(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
+{
+	const struct options *options = np->options;
+	struct nswitch *sw = stack_switch(forwarder_stack(np->forwarder));
+	struct guard_conf conf = {
+		.mac = gateway_mac,
+		.subnet = options->subnet,
+		.prefix6 = options->prefix6,
+		.reserved = {options->gateway, options->host_alias, options->gateway6,
+			     options->host_alias6},
+	};
+	int r = options->guard ? switch_guard(sw, &conf) : 0;
+
+	if (options->isolate)
+		switch_isolate(sw);
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "the guard can't start: %s", strerror(-r));
+	return r;
+}
+
 static int publish_one(struct netproxy *np, const struct publish_option *option,
 		       char error[static OPTIONS_ERROR_MAX])
 {
@@ -242,6 +263,8 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	r = open_state(np, error);
 	if (r == 0)
 		r = start_forwarder(np, error);
+	if (r == 0)
+		r = protect_guests(np, error);
 	if (r == 0)
 		r = services_new(np->loop, np->options, np->forwarder, error, &np->services);
 	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)

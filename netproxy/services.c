@@ -23,6 +23,7 @@ struct services {
 	struct loop *loop;
 	struct forwarder *forwarder;
 	struct dhcp_server *dhcp;
+	unsigned dhcp_port; /* the switch port of the message that is being handled; 0: none */
 	struct loop_timer *expiry;
 	struct dns_service *dns;
 };
@@ -73,11 +74,13 @@ static void on_dhcp(void *arg, const struct stack_datagram *datagram)
 			    "a guest sent a DHCP message in the name of another MAC: ignored");
 		return;
 	}
+	services->dhcp_port = datagram->port;
 	if (dhcp_server_handle(services->dhcp, datagram->payload, datagram->size, datagram->port,
 			       loop_now_ms(services->loop), &reply) == 1)
 		stack_send_udp(forwarder_stack(services->forwarder), &from, &reply.to,
 			       reply.destination == DHCP_TO_CHADDR ? &reply.chaddr : NULL,
 			       SERVICE_TTL, 0, reply.bytes, reply.size);
+	services->dhcp_port = 0;
 	schedule_expiry(services);
 }
 
@@ -99,10 +102,16 @@ static const char *event_text(enum dhcp_lease_event event)
 static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_lease_info *lease)
 {
 	struct services *services = arg;
+	struct stack *stack = forwarder_stack(services->forwarder);
 	char address[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
-	if (event == DHCP_LEASE_GRANTED || event == DHCP_LEASE_RENEWED)
-		stack_learn(forwarder_stack(services->forwarder), &lease->address, &lease->mac);
+	if (event == DHCP_LEASE_GRANTED || event == DHCP_LEASE_RENEWED) {
+		switch_lease(stack_switch(stack), &lease->address, &lease->mac,
+			     services->dhcp_port);
+		stack_learn(stack, &lease->address, &lease->mac);
+	} else {
+		switch_unlease(stack_switch(stack), &lease->address);
+	}
 	if (event == DHCP_LEASE_RENEWED)
 		return;
 	addr_format(&lease->address, address);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +22,13 @@ struct port {
 	struct nswitch *sw;
 	struct link *link;
 	unsigned number;
-	struct gro *gro;      /* NULL: the link's frames come as they are */
-	struct list in_ports; /* in the order of attachment */
-	struct list in_dirty; /* sent to since the last flush; unlinked otherwise */
-	bool local_waits;     /* switch_send() was refused because of this port */
-	uint64_t flooded;
-	uint64_t rx_refused;
-	uint64_t tx_dropped;
+	struct gro *gro;       /* NULL: the link's frames come as they are */
+	struct list in_ports;  /* in the order of attachment */
+	struct list in_dirty;  /* sent to since the last flush; unlinked otherwise */
+	bool local_waits;      /* switch_send() was refused because of this port */
+	unsigned flood_tokens; /* frames that may be flooded until the next refill */
+	uint64_t flood_refill_ms;
+	struct switch_counters counters;
 };
 
 struct nswitch {
@@ -37,9 +38,13 @@ struct nswitch {
 	void *local_arg;
 	struct link_sink sink;
 	struct switch_table *table;
+	struct guard *guard; /* NULL: off */
+	bool is_isolated;
+	struct switch_counters gone; /* of ports that have gone */
 	struct offload_scratch *scratch;
 	struct loop_task flush_task;
 	struct list ports;
+	unsigned port_count;
 	struct list dirty;
 	unsigned last_number; /* numbers are given in turn, so that one isn't reused at once */
 	struct port *by_number[SWITCH_PORTS_MAX + 1];
@@ -85,7 +90,7 @@ static int port_send(struct port *port, const struct frame *frame)
 	if (status == -EAGAIN)
 		return status;
 	if (status < 0)
-		port->tx_dropped++;
+		port->counters.dropped++;
 	else
 		mark_dirty(port);
 	return 0;
@@ -94,7 +99,7 @@ static int port_send(struct port *port, const struct frame *frame)
 static void port_send_or_drop(struct port *port, const struct frame *frame)
 {
 	if (port_send(port, frame) == -EAGAIN)
-		port->tx_dropped++;
+		port->counters.dropped++;
 }
 
 /* To every port but `from`, which may be NULL. */
@@ -127,17 +132,75 @@ static bool is_link_local_group(const struct mac *mac)
 	return memcmp(mac->bytes, group, sizeof(group)) == 0 && mac->bytes[5] <= 0x0f;
 }
 
+/* Takes a token of the port's flood limit. */
+static bool may_flood(struct port *from)
+{
+	const struct nswitch *sw = from->sw;
+	uint64_t now = loop_now_ms(sw->loop);
+	unsigned others = sw->port_count > 1 ? sw->port_count - 1 : 1;
+
+	if (!from->flood_refill_ms || now - from->flood_refill_ms >= 1000) {
+		from->flood_refill_ms = now;
+		from->flood_tokens = SWITCH_FLOOD_COPIES / others;
+		if (from->flood_tokens < SWITCH_FLOOD_FRAMES_MIN)
+			from->flood_tokens = SWITCH_FLOOD_FRAMES_MIN;
+	}
+	if (!from->flood_tokens)
+		return false;
+	from->flood_tokens--;
+	return true;
+}
+
+static void forward_flood(struct port *from, const struct frame *frame)
+{
+	if (from->sw->is_isolated) {
+		from->counters.isolated++;
+	} else if (may_flood(from)) {
+		from->counters.flooded++;
+		flood(from->sw, from, frame);
+	} else {
+		from->counters.flood_limited++;
+		log_limited(LOG_LEVEL_WARN,
+			    "port %u: %s: floods the network: frames for all or for unknown "
+			    "addresses are dropped",
+			    from->number, from->link->name);
+	}
+}
+
 static void forward_unicast(struct port *from, const struct mac *dst, const struct frame *frame)
 {
 	struct nswitch *sw = from->sw;
 	unsigned number = switch_table_lookup(sw->table, dst, loop_now_ms(sw->loop));
 
-	if (!number) {
-		from->flooded++;
-		flood(sw, from, frame);
-	} else if (number != from->number) {
+	if (!number)
+		forward_flood(from, frame);
+	else if (number != from->number && sw->is_isolated)
+		from->counters.isolated++;
+	else if (number != from->number)
 		port_send_or_drop(sw->by_number[number], frame);
-	}
+}
+
+/* Asks the guard, and says what it thought. */
+static bool guard_passes(struct port *from, const struct mac *src, const struct frame *frame)
+{
+	struct nswitch *sw = from->sw;
+	char mac[MAC_TEXT_MAX], address[ADDR_TEXT_MAX], owner[32] = "";
+	struct guard_report report;
+	enum guard_verdict verdict;
+
+	if (!sw->guard)
+		return true;
+	verdict = guard_check(sw->guard, from->number, frame, loop_now_ms(sw->loop), &report);
+	if (verdict == GUARD_PASS)
+		return true;
+	from->counters.guarded[verdict]++;
+	if (report.owner)
+		snprintf(owner, sizeof(owner), ", which is port %u's", report.owner);
+	addr_format(&report.addr, address);
+	log_limited(LOG_LEVEL_WARN, "port %u: %s: refused from %s: %s%s%s%s", from->number,
+		    from->link->name, mac_format(src, mac), guard_verdict_text(verdict),
+		    address[0] ? ": " : "", address, owner);
+	return false;
 }
 
 static void forward(void *arg, const struct frame *frame)
@@ -147,22 +210,23 @@ static void forward(void *arg, const struct frame *frame)
 	struct mac dst, src;
 
 	if (!frame->iov_count || frame->iov[0].iov_len < ETH_HEADER_SIZE) {
-		from->rx_refused++;
+		from->counters.refused++;
 		return;
 	}
 	frame_macs(frame, &dst, &src);
 	if (mac_is_group(&src) || mac_equal(&src, &sw->gateway)) {
-		from->rx_refused++;
+		from->counters.refused++;
 		return;
 	}
+	if (!guard_passes(from, &src, frame))
+		return;
 	switch_table_learn(sw->table, &src, from->number, loop_now_ms(sw->loop));
 	if (mac_equal(&dst, &sw->gateway)) {
 		sw->local->receive(sw->local_arg, from->number, frame);
 	} else if (!mac_is_group(&dst)) {
 		forward_unicast(from, &dst, frame);
 	} else if (!is_link_local_group(&dst)) {
-		from->flooded++;
-		flood(sw, from, frame);
+		forward_flood(from, frame);
 		/* Last: it may change the frame in place. */
 		sw->local->receive(sw->local_arg, from->number, frame);
 	}
@@ -198,12 +262,27 @@ static void on_writable(void *arg)
 
 /* --- Coming and going --- */
 
+static void add_counters(struct switch_counters *to, const struct switch_counters *counters)
+{
+	to->flooded += counters->flooded;
+	to->flood_limited += counters->flood_limited;
+	to->isolated += counters->isolated;
+	to->refused += counters->refused;
+	for (int i = 0; i < GUARD_VERDICTS; i++)
+		to->guarded[i] += counters->guarded[i];
+	to->dropped += counters->dropped;
+}
+
 /* Frees the port and its link; nobody is told. */
 static void port_free(struct port *port)
 {
 	struct nswitch *sw = port->sw;
 
+	add_counters(&sw->gone, &port->counters);
 	sw->by_number[port->number] = NULL;
+	sw->port_count--;
+	if (sw->guard)
+		guard_port_gone(sw->guard, port->number);
 	switch_table_forget_port(sw->table, port->number);
 	list_remove(&port->in_ports);
 	list_remove(&port->in_dirty);
@@ -285,6 +364,7 @@ static void on_attached(void *arg, struct link *link)
 	sw->last_number = port->number;
 	sw->by_number[port->number] = port;
 	list_add_tail(&sw->ports, &port->in_ports);
+	sw->port_count++;
 	link->user = &port_user;
 	link->user_arg = port;
 	log_info("port %u: %s: attached (%s)", port->number, link->name, link->ops->kind);
@@ -336,12 +416,47 @@ void switch_free(struct nswitch *sw)
 	loop_task_cancel(sw->loop, &sw->flush_task);
 	offload_scratch_free(sw->scratch);
 	switch_table_free(sw->table);
+	guard_free(sw->guard);
 	free(sw);
 }
 
 const struct link_sink *switch_sink(struct nswitch *sw)
 {
 	return &sw->sink;
+}
+
+/* --- Between guests --- */
+
+int switch_guard(struct nswitch *sw, const struct guard_conf *conf)
+{
+	struct guard_conf ours = *conf;
+
+	assert(!sw->guard && list_empty(&sw->ports));
+	ours.ports_max = SWITCH_PORTS_MAX;
+	return guard_new(&ours, &sw->guard);
+}
+
+void switch_isolate(struct nswitch *sw)
+{
+	sw->is_isolated = true;
+}
+
+void switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac, unsigned port)
+{
+	char address[ADDR_TEXT_MAX], text[MAC_TEXT_MAX];
+
+	if (!sw->guard || guard_lease(sw->guard, addr, mac, port, loop_now_ms(sw->loop)) == 0)
+		return;
+	log_limited(LOG_LEVEL_WARN,
+		    "port %u: %s was leased %s, which another guest has a lease on and uses: it "
+		    "stays with that one",
+		    port, mac_format(mac, text), addr_format(addr, address));
+}
+
+void switch_unlease(struct nswitch *sw, const struct addr *addr)
+{
+	if (sw->guard)
+		guard_unlease(sw->guard, addr);
 }
 
 /* --- The gateway's side --- */
@@ -391,13 +506,20 @@ unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, 
 				.name = port->link->name,
 				.kind = port->link->ops->kind,
 				.counters = port->link->counters,
-				.flooded = port->flooded,
-				.rx_refused = port->rx_refused,
-				.tx_dropped = port->tx_dropped,
+				.switching = port->counters,
 			};
 		count++;
 	}
 	return count;
+}
+
+struct switch_counters switch_counters(const struct nswitch *sw)
+{
+	struct switch_counters counters = sw->gone;
+
+	list_for_each (node, &sw->ports)
+		add_counters(&counters, &container_of(node, struct port, in_ports)->counters);
+	return counters;
 }
 
 void switch_addresses(const struct nswitch *sw,

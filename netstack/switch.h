@@ -10,7 +10,11 @@
  * entries that was seen longest ago makes room, so a guest that floods the table with invented
  * addresses evicts its own. Frames to an unknown or group address go to all other ports; those for
  * the next bridge only (01:80:c2:00:00:0x) to none. A source that is a group or the gateway's own
- * MAC is a lie: such frames are dropped.
+ * MAC is a lie: such frames are dropped. What a port may have flooded to the others is limited to a
+ * number of copies a second, so that one guest's storm isn't everybody's; the gateway sees it all.
+ *
+ * The guard (guard.h), where it is on, is asked about every frame from a guest. Isolated guests
+ * reach the gateway and nobody else: no frame goes from one port to another.
  */
 #ifndef NETSTACK_SWITCH_H
 #define NETSTACK_SWITCH_H
@@ -20,11 +24,16 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "netstack/frame.h"
+#include "netstack/guard.h"
 #include "netstack/link.h"
 
 #define SWITCH_PORTS_MAX   256
 #define SWITCH_ENTRIES_MAX 4096
 #define SWITCH_AGE_MS      300000
+
+/* Flooded frames of a port a second, and at once: so many copies, and some frames in any case. */
+#define SWITCH_FLOOD_COPIES     100000
+#define SWITCH_FLOOD_FRAMES_MIN 1000
 
 struct nswitch;
 
@@ -40,20 +49,36 @@ struct switch_local {
 	void (*port_changed)(void *arg, unsigned port, const struct link *link, bool attached);
 };
 
+struct switch_counters {
+	uint64_t flooded;                 /* frames that went to all other ports */
+	uint64_t flood_limited;           /* ... that didn't, for there were too many */
+	uint64_t isolated;                /* frames to other guests that isolation kept back */
+	uint64_t refused;                 /* too short, or from a group or the gateway's own MAC */
+	uint64_t guarded[GUARD_VERDICTS]; /* refused by the guard; [GUARD_PASS] is not used */
+	uint64_t dropped;                 /* between guests, because the receiver's link was full */
+};
+
 struct switch_port_info {
 	unsigned port;
 	const char *name; /* the link's, borrowed */
 	const char *kind;
 	struct link_counters counters;
-	uint64_t flooded;    /* frames of this port that went to all others */
-	uint64_t rx_refused; /* frames whose source was a group or the gateway's own MAC */
-	uint64_t tx_dropped; /* frames between guests dropped because this port was full */
+	struct switch_counters switching; /* this port's frames; `dropped` is of those to it */
 };
 
 /* Returns 0 with an owned switch, or -ENOMEM. `gateway` is the gateway's MAC; `local` is borrowed
  * for the switch's life. */
 int switch_new(struct loop *loop, const struct mac *gateway, const struct switch_local *local,
 	       void *arg, struct nswitch **ret_switch);
+/* Turns the guard on; before links attach. `conf->ports_max` is filled here. Returns 0 or -ENOMEM.
+ */
+int switch_guard(struct nswitch *sw, const struct guard_conf *conf);
+/* Keeps guests from each other from now on. */
+void switch_isolate(struct nswitch *sw);
+/* What DHCP did, for the guard: see guard_lease(). Nothing without a guard. */
+void switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac,
+		  unsigned port);
+void switch_unlease(struct nswitch *sw, const struct addr *addr);
 /* Destroys the links too, without calling switch_local. */
 void switch_free(struct nswitch *sw);
 
@@ -74,6 +99,9 @@ void switch_flush(struct nswitch *sw);
 
 /* Fills up to `max` infos, in the order of attachment; returns how many ports there are. */
 unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max);
+
+/* Of all ports together, those that have gone included. */
+struct switch_counters switch_counters(const struct nswitch *sw);
 
 /* Visits the addresses that the switch has learned, up to SWITCH_ENTRIES_MAX, in the order of port
  * numbers. `fn` must not call into the switch. */

@@ -166,7 +166,7 @@ START_TEST(floods_then_learns)
 	expect_counts(1, 0, 0);
 	inject(0, &a, &b);
 	expect_counts(0, 1, 0);
-	ck_assert_uint_eq(info_of(0).flooded, 1);
+	ck_assert_uint_eq(info_of(0).switching.flooded, 1);
 	/* To itself: nowhere. */
 	inject(0, &a, &a);
 	expect_counts(0, 0, 0);
@@ -212,7 +212,7 @@ START_TEST(refuses_lying_sources)
 	sim_link_inject(guests[0], runt, sizeof(runt));
 	expect_counts(0, 0, 0);
 	ck_assert_uint_eq(local.frames, 0);
-	ck_assert_uint_eq(info_of(0).rx_refused, 4);
+	ck_assert_uint_eq(info_of(0).switching.refused, 4);
 }
 END_TEST
 
@@ -314,7 +314,7 @@ START_TEST(back_pressure)
 	super = super_frame(&a, &iov, bytes);
 	ck_assert_int_eq(switch_send(sw, &super), -EAGAIN);
 	ck_assert_int_eq(switch_send(sw, &super), -EAGAIN);
-	ck_assert_uint_eq(info_of(0).tx_dropped, 0);
+	ck_assert_uint_eq(info_of(0).switching.dropped, 0);
 	/* The others aren't hindered. */
 	super = super_frame(&b, &iov, bytes);
 	ck_assert_int_eq(switch_send(sw, &super), 0);
@@ -322,7 +322,7 @@ START_TEST(back_pressure)
 	super = super_frame(&mac_broadcast, &iov, bytes);
 	ck_assert_int_eq(switch_send(sw, &super), 0);
 	inject(1, &b, &a);
-	ck_assert_uint_eq(info_of(0).tx_dropped, 2);
+	ck_assert_uint_eq(info_of(0).switching.dropped, 2);
 	ck_assert_uint_eq(local.writable, 0);
 	sim_link_set_full(guests[0], false);
 	ck_assert_uint_eq(local.writable, 1);
