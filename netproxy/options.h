@@ -41,6 +41,14 @@ struct link_option {
 	struct endpoint at;
 };
 
+/* How guests come to their IPv6 addresses. */
+enum ipv6_addresses {
+	IPV6_ADDRESSES_BOTH,  /* by themselves (SLAAC), and from DHCPv6 */
+	IPV6_ADDRESSES_SLAAC, /* by themselves; DHCPv6 serves who asks nevertheless */
+	IPV6_ADDRESSES_DHCP,  /* from DHCPv6 */
+	IPV6_ADDRESSES_NONE,  /* they have them: there is a router, and no more */
+};
+
 struct vsock_option {
 	char path[SOCK_PATH_MAX];
 	uint32_t cid;      /* 0: the default */
@@ -94,6 +102,7 @@ struct options {
 	struct addr gateway;    /* set by options_finish(): the subnet's first address by default */
 	struct addr host_alias; /* ... and the last but one */
 	struct prefix prefix6;  /* the guests' IPv6 network, a /64; of length 0: none */
+	enum ipv6_addresses ipv6_addresses;
 	struct addr gateway6;   /* set by options_finish(): the prefix's ::1 */
 	struct addr host_alias6; /* ... and its ::fe */
 	bool gateway_given;

@@ -65,6 +65,9 @@ int options_finish_policy(struct options *options, unsigned file_rule_count,
 void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 		   char error[static OPTIONS_ERROR_MAX]);
 
+/* options_ipv6.c */
+option_apply_fn options_apply_ipv6_addresses;
+
 /* options_dhcp.c */
 option_apply_fn options_apply_dhcp_host, options_apply_dhcp_range, options_apply_dhcp_max,
 	options_apply_dhcp_by_id, options_apply_no_dhcp, options_apply_dhcp_option,

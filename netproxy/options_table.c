@@ -308,6 +308,9 @@ const struct option_def option_defs[] = {
 	{"prefix6", "PREFIX|none", apply_prefix6,
 	 "The guests' IPv6 network, a /64 (default " DEFAULT_PREFIX6 ", a unique local one), or\n"
 	 "none. We are its ::1, and the host's loopback is its ::fe.", false},
+	{"ipv6-addresses", "both|slaac|dhcp|none", options_apply_ipv6_addresses,
+	 "How guests come to IPv6 addresses: they make their own, DHCPv6 gives them one, both (the\n"
+	 "default), or neither.", false},
 	{"gateway", "ADDRESS", apply_gateway, "Our address in it (default: the first, .1).", false},
 	{"host-alias", "ADDRESS", apply_host_alias,
 	 "The address by which guests reach the host's loopback (default: the last, .254).", false},
