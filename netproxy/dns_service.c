@@ -34,31 +34,26 @@ static void on_reply(void *arg, const void *reply, size_t size)
 	free(question);
 }
 
-/* Of those that all guests hear nobody but the gateway may be the sender. */
-static struct endpoint reply_source(const struct dns_service *service, const struct endpoint *asked)
+static bool is_broadcast(const struct dns_service *service, const struct addr *addr)
 {
 	const struct stack_conf *conf = stack_conf(forwarder_stack(service->forwarder));
-	struct endpoint from = *asked;
 
-	if (asked->addr.family == AF_INET)
-		from.addr = conf->gateway;
-	else if (addr_is_multicast(&asked->addr))
-		from.addr = conf->gateway6;
-	return from;
+	return addr->family == AF_INET && !addr_equal(addr, &conf->gateway);
 }
 
 static void on_datagram(void *arg, const struct stack_datagram *datagram)
 {
 	struct dns_service *service = arg;
-	struct question *question = malloc(sizeof(*question));
+	struct question *question;
 
+	/* What goes to everybody's address isn't for us: we have addresses of our own. */
+	if (addr_is_multicast(&datagram->dst.addr) || is_broadcast(service, &datagram->dst.addr))
+		return;
+	question = malloc(sizeof(*question));
 	if (!question)
 		return;
 	*question = (struct question){
-		.service = service,
-		.client = datagram->src,
-		.asked = reply_source(service, &datagram->dst),
-	};
+		.service = service, .client = datagram->src, .asked = datagram->dst};
 	if (dns_server_query(service->server, DNS_UDP, &datagram->src, datagram->payload,
 			     datagram->size, on_reply, question) < 0)
 		free(question);

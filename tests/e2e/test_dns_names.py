@@ -6,11 +6,14 @@ import os
 from bed import nameserver, netns, wait
 from bed.cases import MAIN, STREAM, case
 from bed.dig import dig, flags, short, status
+from bed.guest import IFNAME
 from bed.nameserver import Answer, NameServer, address
 from bed.proxy import ALIAS, FIRST_GUEST, GATEWAY
 
 RESOLVER = "10.78.0.53"
 SECOND_GUEST = "192.168.65.3"
+PREFIX6 = "fd65:6e70:7879::"
+GATEWAY_LINK_LOCAL = "fe80::5894:efff:fee4:cdd"
 
 
 def says(query):
@@ -44,6 +47,22 @@ def test_guests(t):
     assert status(output) == "NXDOMAIN" and "\tSOA\t" in output and "aa" in flags(output), output
     output = dig(t, "MX", "db.vm.internal")
     assert status(output) == "NOERROR" and "\tSOA\t" in output, output
+
+
+@case(links=MAIN, args=["--dns", RESOLVER])
+def test_over_ipv6(t):
+    """The gateway's IPv6 address and its link-local one serve DNS too, and answer from where they were asked."""
+    t.serve(NameServer(t.world, RESOLVER, says))
+    t.guest.ns.ip("addr", "add", f"{PREFIX6}77/64", "dev", IFNAME, "nodad")
+    for server in (f"{PREFIX6}1", f"{GATEWAY_LINK_LOCAL}%{IFNAME}"):
+        wait.until(lambda: short(t, "+notcp", "+time=1", "host.internal", server=server) == [ALIAS],
+                   f"an answer of {server}")
+        for transport in ("+notcp", "+tcp"):
+            assert short(t, transport, "AAAA", "gateway.internal", server=server) == [f"{PREFIX6}1"]
+            assert short(t, transport, "AAAA", "host.internal", server=server) == [f"{PREFIX6}fe"]
+            assert short(t, transport, "any.test", server=server) == ["10.9.9.9"]
+            assert short(t, transport, "-x", f"{PREFIX6}1", server=server) == ["gateway.internal."]
+            assert status(dig(t, transport, "-x", f"{PREFIX6}99", server=server)) == "NXDOMAIN"
 
 
 @case(links=STREAM, guests=2, dhcp=False)
