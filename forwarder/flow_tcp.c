@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "forwarder/flow_tcp_egress.h"
 #include "forwarder/flow_tcp_private.h"
 
 LOG_MODULE("tcp");
@@ -77,6 +78,7 @@ void flow_tcp_free(struct flow_tcp *flow, bool reset)
 {
 	loop_fd_free(flow->watch);
 	loop_timer_free(flow->timer);
+	flow_tcp_egress_free(flow->tunnel);
 	if (reset && flow->fd >= 0) {
 		struct linger abort_it = {.l_onoff = 1};
 
@@ -301,6 +303,8 @@ static void on_work(void *arg)
 	struct flow_tcp *flow = arg;
 	int r;
 
+	if (flow->state == FLOW_TUNNELLING && !flow_tcp_egress_work(flow))
+		return; /* it may be gone */
 	if (flow->state != FLOW_OPEN)
 		return;
 	if (conn_guest_keepalive_s(flow->conn) != flow->keepalive_s)
@@ -334,6 +338,10 @@ static void on_connected(void *arg)
 {
 	struct flow_tcp *flow = arg;
 
+	if (flow->tunnel) {
+		flow_tcp_egress_begin(flow);
+		return;
+	}
 	flow->state = FLOW_OPEN;
 	flow_opened(flow, true);
 }
@@ -392,6 +400,25 @@ int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 	if (!loop_timer_pending(table->keepalive_timer))
 		loop_timer_set(table->keepalive_timer, KEEPALIVE_AFTER_MS);
 	*ret_flow = flow;
+	return 0;
+}
+
+int flow_tcp_replace_socket(struct flow_tcp *flow, int fd)
+{
+	struct loop_fd *watch;
+	int r = loop_fd_new(flow->table->loop, fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE,
+			    on_host_event, flow, &watch);
+
+	if (r < 0)
+		return r;
+	loop_fd_free(flow->watch);
+	fd_close(&flow->fd);
+	flow->watch = watch;
+	flow->fd = fd;
+	flow->can_read = flow->can_write = false;
+	tune_urgent(fd);
+	if (flow->has_keepalive)
+		tune_keepalive(flow);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "forwarder/flow_tcp_egress.h"
 #include "forwarder/flow_tcp_private.h"
 
 LOG_MODULE("tcp");
@@ -125,8 +126,39 @@ static void flow_refuse(struct flow_tcp *flow, int error)
 	struct conn *conn = flow->conn;
 
 	flow->conn = NULL;
-	refuse(flow->table, conn, &flow->host, error);
+	refuse(flow->table, conn, flow->tunnel ? flow_tcp_egress_at(flow->tunnel) : &flow->host,
+	       error);
 	flow_tcp_free(flow, false);
+}
+
+/* Connects to the proxy's addresses until one of them doesn't fail at once. */
+static int tunnel_connect(struct flow_tcp_tunnel *tunnel, int *ret_fd)
+{
+	int r;
+
+	do {
+		r = flow_tcp_host_connect(flow_tcp_egress_at(tunnel), ret_fd);
+	} while (r < 0 && flow_tcp_egress_next(tunnel, -r));
+	return r;
+}
+
+/* The connect failed. A proxy may have further addresses. */
+static void connect_failed(struct flow_tcp *flow, int error)
+{
+	int fd = -1;
+	int r;
+
+	if (!flow->tunnel || !flow_tcp_egress_next(flow->tunnel, error)) {
+		flow_refuse(flow, error);
+		return;
+	}
+	r = tunnel_connect(flow->tunnel, &fd);
+	if (r == 0)
+		r = flow_tcp_replace_socket(flow, fd);
+	if (r < 0) {
+		fd_close(&fd);
+		flow_refuse(flow, -r);
+	}
 }
 
 void flow_tcp_connect_event(struct flow_tcp *flow, int fd, unsigned ready)
@@ -137,13 +169,16 @@ void flow_tcp_connect_event(struct flow_tcp *flow, int fd, unsigned ready)
 		return;
 	error = flow_tcp_socket_error(fd, ready);
 	if (error) {
-		flow_refuse(flow, error);
+		connect_failed(flow, error);
 		return;
 	}
 	flow->state = FLOW_OPENING;
 	flow->can_read = flow->can_write = true;
-	loop_timer_free(flow->timer);
-	flow->timer = NULL;
+	loop_timer_cancel(flow->timer);
+	if (!flow->tunnel) {
+		loop_timer_free(flow->timer);
+		flow->timer = NULL;
+	}
 	conn_accept(flow->conn);
 }
 
@@ -169,7 +204,9 @@ static void on_timer(void *arg)
 	struct flow_tcp *flow = arg;
 	uint64_t now_ms = loop_now_ms(flow->table->loop);
 
-	if (now_ms >= flow->deadline_ms || now_ms >= waits_until(flow))
+	if (flow->state == FLOW_TUNNELLING)
+		flow_tcp_egress_timer(flow);
+	else if (now_ms >= flow->deadline_ms || now_ms >= waits_until(flow))
 		flow_refuse(flow, ETIMEDOUT);
 	else
 		set_connect_timer(flow, now_ms);
@@ -177,18 +214,23 @@ static void on_timer(void *arg)
 
 void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host)
 {
+	struct flow_tcp_tunnel *tunnel = NULL;
 	struct flow_tcp *flow;
 	int fd = -1;
-	int r = flow_tcp_host_connect(host, &fd);
+	int r = flow_tcp_egress_new(table, host, &tunnel);
 
+	if (r == 0)
+		r = tunnel ? tunnel_connect(tunnel, &fd) : flow_tcp_host_connect(host, &fd);
 	if (r == 0)
 		r = flow_tcp_new(table, fd, FLOW_CONNECTING, &flow);
 	if (r < 0) {
 		fd_close(&fd);
-		refuse(table, conn, host, -r);
+		refuse(table, conn, tunnel ? flow_tcp_egress_at(tunnel) : host, -r);
+		flow_tcp_egress_free(tunnel);
 		return;
 	}
 	flow->host = *host;
+	flow->tunnel = tunnel;
 	flow_tcp_own(flow, conn);
 	r = loop_timer_new(table->loop, on_timer, flow, &flow->timer);
 	if (r < 0) {

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of TCP flows share: flow_tcp.c (the splice) and flow_tcp_connect.c (how the
- * host's side is reached).
+ * What the files of TCP flows share: flow_tcp.c (the splice), flow_tcp_connect.c (how the
+ * host's side is reached) and flow_tcp_egress.c (the same by way of a proxy).
  */
 #ifndef FORWARDER_FLOW_TCP_PRIVATE_H
 #define FORWARDER_FLOW_TCP_PRIVATE_H
 
 #include "forwarder/flow_tcp.h"
 
+struct flow_tcp_tunnel;
 struct inbound;
 
 /* Connections are connected first and accepted then: */
 enum flow_state {
 	FLOW_CONNECTING, /* out: the host's side is connecting, the guest's SYN is held */
 	FLOW_OPENING,    /* the guest's handshake */
+	FLOW_TUNNELLING, /* out, by a proxy: it is being told where to; flow_tcp_egress.c has it */
 	FLOW_OPEN
 };
 
@@ -23,21 +25,22 @@ struct flow_tcp {
 	struct conn *conn;
 	int fd;
 	struct loop_fd *watch;
-	struct loop_timer *timer; /* while CONNECTING */
+	struct loop_timer *timer; /* while CONNECTING or TUNNELLING */
 	enum flow_state state;
-	struct endpoint host;    /* out: where the guest's connection leads */
-	uint64_t deadline_ms;    /* CONNECTING: when the connect has failed */
-	unsigned keepalive_s;    /* what the guest's own probes made of it; 0: nothing yet */
-	bool can_read : 1;       /* the host's socket may have something for us */
-	bool can_write : 1;      /* ... may take something */
-	bool host_eof : 1;       /* has nothing more for us */
-	bool host_shut : 1;      /* has been told that there is nothing more */
-	bool has_sent : 1;       /* bytes to the host */
-	bool no_delay : 1;       /* TCP_NODELAY is set */
-	bool is_bulk : 1;        /* tune_bulk() has been here */
-	bool has_keepalive : 1;  /* SO_KEEPALIVE is set */
-	uint32_t sent;           /* bytes to the host, until is_bulk */
-	struct inbound *inbound; /* owned; NULL for a guest's own connections */
+	struct endpoint host;           /* out: where the guest's connection leads */
+	struct flow_tcp_tunnel *tunnel; /* out, by a proxy, until OPEN; owned; NULL: none */
+	uint64_t deadline_ms;           /* CONNECTING: when the connect has failed */
+	unsigned keepalive_s;           /* what the guest's own probes made of it; 0: nothing yet */
+	bool can_read : 1;              /* the host's socket may have something for us */
+	bool can_write : 1;             /* ... may take something */
+	bool host_eof : 1;              /* has nothing more for us */
+	bool host_shut : 1;             /* has been told that there is nothing more */
+	bool has_sent : 1;              /* bytes to the host */
+	bool no_delay : 1;              /* TCP_NODELAY is set */
+	bool is_bulk : 1;               /* tune_bulk() has been here */
+	bool has_keepalive : 1;         /* SO_KEEPALIVE is set */
+	uint32_t sent;                  /* bytes to the host, until is_bulk */
+	struct inbound *inbound;        /* owned; NULL for a guest's own connections */
 };
 
 /* flow_tcp.c */
@@ -51,6 +54,9 @@ void flow_tcp_own(struct flow_tcp *flow, struct conn *conn);
 /* Frees the flow. `reset`: closes the host's socket with RST. The connection goes as conn_free()
  * decides. */
 void flow_tcp_free(struct flow_tcp *flow, bool reset);
+/* Closes the host's socket, and takes `fd`, which is connecting, in its place; on failure nothing
+ * changes. Returns 0 or -errno. */
+int flow_tcp_replace_socket(struct flow_tcp *flow, int fd);
 
 /* flow_tcp_connect.c */
 

@@ -245,6 +245,7 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 		return -ENOMEM;
 	forwarder->conf = *conf;
 	flow_tcp_table_init(&forwarder->tcp, loop);
+	forwarder->tcp.egress = conf->egress;
 	r = policy_new(
 		&(struct policy_conf){
 			.rules = conf->policy_rules,

@@ -20,11 +20,13 @@
 #include "forwarder/policy.h"
 #include "netstack/stack.h"
 
+struct egress_conf;
 struct forwarder;
 
 struct forwarder_conf {
 	struct stack_conf stack;
 	bool host_access; /* whether the host alias leads to the host's loopback */
+	const struct egress_conf *egress; /* guests' way out by a proxy; borrowed; NULL: none */
 	const struct policy_rule *policy_rules; /* borrowed for forwarder_new(); see policy.h */
 	size_t policy_rule_count;
 	bool policy_deny_by_default;

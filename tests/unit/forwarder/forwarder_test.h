@@ -34,6 +34,7 @@ static struct sim_tcp tcp;
 static struct sim_frame *other; /* the last frame that wasn't for `tcp` */
 static unsigned others;
 static uint64_t now_ms;
+static const struct egress_conf *egress; /* to be set before setup() */
 
 static inline struct addr address(const char *text)
 {
@@ -53,6 +54,7 @@ static inline void setup(void)
 	};
 	const struct link_sink *sink;
 
+	conf.egress = egress;
 	log_set_levels("error");
 	ck_assert_int_eq(prefix_parse("192.168.65.0/24", &conf.stack.subnet), 0);
 	conf.stack.gateway = address("192.168.65.1");
