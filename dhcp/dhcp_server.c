@@ -38,6 +38,7 @@ static struct dhcp_lease_info info_of(const struct dhcp_lease *lease)
 		.hostname = lease->hostname,
 		.expires_ms = lease->expires_ms,
 		.reserved = lease->reserved,
+		.source = lease->client.source,
 	};
 }
 

@@ -64,6 +64,7 @@ struct dhcp_lease_info {
 	const char *hostname; /* clean, lower case, unique among leases; or empty; borrowed */
 	uint64_t expires_ms;  /* in the caller's clock; UINT64_MAX: never */
 	bool reserved;
+	unsigned source; /* where it was last asked for; 0: unknown */
 };
 
 enum dhcp_lease_event {

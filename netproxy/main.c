@@ -165,7 +165,9 @@ static int open_state(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 
 	if (r < 0)
 		snprintf(error, OPTIONS_ERROR_MAX, "--state %.200s: %s%s", path,
-			 r == -EINVAL ? "expected an ordinary file" : strerror(-r),
+			 r == -EINVAL        ? "expected an ordinary file"
+			 : r == -EWOULDBLOCK ? "another netproxy uses it: expected a file for each"
+					     : strerror(-r),
 			 r == -ENOENT ? ": its directory must be there" : "");
 	return r;
 }
@@ -266,7 +268,8 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	if (r == 0)
 		r = protect_guests(np, error);
 	if (r == 0)
-		r = services_new(np->loop, np->options, np->forwarder, error, &np->services);
+		r = services_new(np->loop, np->options, np->forwarder, np->state, error,
+				 &np->services);
 	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)
 		r = publish_one(np, &np->options->publish[i], error);
 	if (r == 0)

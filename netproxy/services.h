@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The services of the gateway, DHCP and DNS, put on the network: they know messages, the forwarder
- * knows datagrams and connections, and this brings the two together, and DHCP's leases to DNS, the
+ * The services of the gateway, DHCP and DNS, put on the network (dhcp_service.c, dns_service.c): they know messages, the
+ * forwarder knows datagrams and connections, and this brings the two together, and DHCP's leases to DNS, the
  * stack and the API.
  */
 #ifndef NETPROXY_SERVICES_H
@@ -12,13 +12,15 @@
 #include "dns/dns_server.h"
 #include "forwarder/forwarder.h"
 #include "netproxy/options.h"
+#include "netproxy/state_file.h"
 
 struct services;
 
-/* Returns 0 with owned services on `forwarder`, which must outlive them, or -errno with a message.
- */
+/* Returns 0 with owned services on `forwarder` and `state`, which must outlive them, or -errno with
+ * a message. */
 int services_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		 char error[static OPTIONS_ERROR_MAX], struct services **ret_services);
+		 struct state_file *state, char error[static OPTIONS_ERROR_MAX],
+		 struct services **ret_services);
 void services_free(struct services *services);
 
 struct dhcp_server *services_dhcp(struct services *services);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,11 +21,14 @@ LOG_MODULE("state");
 #define VERSION_KEY     "version"
 #define VERSION         1
 #define SUFFIX_SIZE_MAX 16
+#define LOCK_TRIES_MAX  16
 
 struct state_file {
 	struct loop *loop;
-	char *path; /* owned; NULL: keeps nothing */
+	char *path;  /* owned; NULL: keeps nothing */
+	int lock_fd; /* the file that is at `path`, locked as long as it is ours; -1: none */
 	struct loop_timer *timer;
+	uint64_t due_ms;          /* while the timer runs */
 	struct json_object *kept; /* owned: the file's sections, as last read or written */
 	struct state_section sections[STATE_FILE_SECTIONS_MAX];
 	unsigned section_count;
@@ -87,7 +91,14 @@ static void sync_directory(const struct state_file *state)
 	close(fd);
 }
 
-static int replace_file(const struct state_file *state, const char *text, size_t size)
+/* 0, or -EWOULDBLOCK when another process has the file. Some file systems know no locks. */
+static int lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
+}
+
+/* Puts a new file, locked from its beginning, in the place of the old one. */
+static int replace_file(struct state_file *state, const char *text, size_t size)
 {
 	char temporary[PATH_MAX];
 	int fd, r;
@@ -99,15 +110,18 @@ static int replace_file(const struct state_file *state, const char *text, size_t
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, text, size);
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
+	r = lock(fd);
+	if (r == 0)
+		r = write_all(fd, text, size);
 	if (r == 0 && rename(temporary, state->path) < 0)
 		r = -errno;
 	if (r < 0) {
+		close(fd);
 		unlink(temporary);
 		return r;
 	}
+	fd_close(&state->lock_fd);
+	state->lock_fd = fd;
 	sync_directory(state);
 	return 0;
 }
@@ -128,6 +142,12 @@ int state_file_flush(struct state_file *state)
 	return r;
 }
 
+static void start_timer(struct state_file *state, uint64_t delay_ms)
+{
+	state->due_ms = loop_now_ms(state->loop) + delay_ms;
+	loop_timer_set(state->timer, delay_ms);
+}
+
 static void on_timer(void *arg)
 {
 	struct state_file *state = arg;
@@ -137,16 +157,22 @@ static void on_timer(void *arg)
 		return;
 	log_limited(LOG_LEVEL_ERROR, "the state can't be written to %s: %s", state->path,
 		    strerror(-r));
-	loop_timer_set(state->timer, STATE_FILE_RETRY_MS);
+	start_timer(state, STATE_FILE_RETRY_MS);
 }
 
-void state_file_changed(struct state_file *state)
+void state_file_changed_within(struct state_file *state, uint64_t delay_ms)
 {
 	if (!state || !state->path)
 		return;
 	state->changed = true;
-	if (!loop_timer_pending(state->timer))
-		loop_timer_set(state->timer, STATE_FILE_DELAY_MS);
+	if (!loop_timer_pending(state->timer) ||
+	    state->due_ms > loop_now_ms(state->loop) + delay_ms)
+		start_timer(state, delay_ms);
+}
+
+void state_file_changed(struct state_file *state)
+{
+	state_file_changed_within(state, STATE_FILE_DELAY_MS);
 }
 
 /* ---- Reading ---- */
@@ -225,27 +251,55 @@ static void parse(struct state_file *state, const char *text, size_t size)
 	json_object_put(found);
 }
 
-/* Reads the file, if there is one. Content that makes no sense is no error. */
+/* Whether the file is still the one at our path: another process may have put a new one there
+ * between our open and our lock. */
+static bool is_at_path(const struct state_file *state, int fd)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && stat(state->path, &there) == 0 &&
+	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+/* Opens the file, an empty one if there is none, and locks it. */
+static int open_locked(struct state_file *state)
+{
+	for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+		int fd = open(state->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+			      0600);
+		int r;
+
+		if (fd < 0)
+			return errno == EISDIR ? -EINVAL : -errno;
+		r = lock(fd);
+		if (r == 0 && is_at_path(state, fd)) {
+			state->lock_fd = fd;
+			return 0;
+		}
+		close(fd);
+		if (r < 0)
+			return r;
+	}
+	return -EWOULDBLOCK;
+}
+
+/* Reads the file. Content that makes no sense is no error. */
 static int read_file(struct state_file *state)
 {
-	int fd = open(state->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	size_t size = 0;
 	char *text = NULL;
-	int r;
+	int r = open_locked(state);
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	r = read_all(fd, &text, &size);
-	fd_close(&fd);
+	if (r == 0)
+		r = read_all(state->lock_fd, &text, &size);
 	if (r == -EFBIG) {
 		set_aside(state, "it is larger than any state can be");
 		return 0;
 	}
-	if (r < 0)
-		return r;
-	parse(state, text, size);
+	if (r == 0 && size > 0)
+		parse(state, text, size);
 	free(text);
-	return 0;
+	return r;
 }
 
 /* Whether the file's directory is one that a file can be made in. */
@@ -319,6 +373,7 @@ int state_file_new(struct loop *loop, const char *path, struct state_file **ret_
 	if (!state)
 		return -ENOMEM;
 	state->loop = loop;
+	state->lock_fd = -1;
 	state->kept = json_object_new_object();
 	state->path = path ? strdup(path) : NULL;
 	if (!state->kept || (path && !state->path))
@@ -348,6 +403,7 @@ void state_file_free(struct state_file *state)
 		log_error("the state can't be written to %s: %s", state->path, strerror(-r));
 	loop_timer_free(state->timer);
 	json_object_put(state->kept);
+	fd_close(&state->lock_fd);
 	free(state->path);
 	free(state);
 }

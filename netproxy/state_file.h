@@ -4,7 +4,8 @@
  * has something to keep, such as {"version":1,"forwards":[...],"leases":[...]}.
  *
  * The file is always whole: it is written beside itself, flushed to the disk, and renamed. Changes
- * are gathered for STATE_FILE_DELAY_MS before they are written. It can only be read by its owner. A
+ * are gathered for STATE_FILE_DELAY_MS before they are written. It can only be read by its owner,
+ * and is locked: two processes with one file would undo each other's work. A
  * file that can't be made sense of is set aside as FILE.broken and reported, never fatal; sections
  * that nobody registered are kept as they are.
  */
@@ -14,6 +15,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/loop.h"
 
@@ -40,7 +42,8 @@ struct state_section {
 
 /* Reads the file, which needn't exist yet. A NULL `path` makes a state that keeps nothing, so that
  * modules needn't ask. Returns 0 or -errno: the directory isn't there or can't be written to, the
- * path is too long, or the file is there and can't be read. */
+ * path is too long, the file is there and can't be read, or another process has it (-EWOULDBLOCK).
+ */
 int state_file_new(struct loop *loop, const char *path, struct state_file **ret_state);
 /* Writes what has changed. The sections' modules must still be there; see
  * state_file_remove_section(). NULL is fine. */
@@ -54,6 +57,9 @@ void state_file_remove_section(struct state_file *state, const char *name);
 
 /* Something in a section has changed: it is written soon. NULL is fine. */
 void state_file_changed(struct state_file *state);
+/* The same for what does little harm when it is lost: it is written within that time, or with
+ * something else. */
+void state_file_changed_within(struct state_file *state, uint64_t delay_ms);
 /* Writes now what has changed. Returns 0, or -errno; the change is then still due. */
 int state_file_flush(struct state_file *state);
 

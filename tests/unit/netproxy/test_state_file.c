@@ -247,6 +247,42 @@ START_TEST(too_large_is_kept_aside)
 }
 END_TEST
 
+/* The lock goes with the file, however often it has been written. */
+START_TEST(is_locked)
+{
+	struct state_file *other = NULL;
+
+	open_state();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(state_file_new(loop, path, &other), -EWOULDBLOCK);
+		ck_assert_ptr_null(other);
+		state_file_changed(state);
+		ck_assert_int_eq(state_file_flush(state), 0);
+	}
+	state_file_free(state);
+	open_state();
+}
+END_TEST
+
+START_TEST(may_wait_for_others)
+{
+	open_state();
+	register_part("one", &one);
+	one.value = 1;
+	state_file_changed_within(state, 10000);
+	loop_advance(loop, 9999);
+	ck_assert_str_eq(file_text(""), "");
+	loop_advance(loop, 1);
+	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":1"));
+	one.value = 2;
+	state_file_changed_within(state, 10000);
+	state_file_changed(state);
+	state_file_changed_within(state, 10000);
+	loop_advance(loop, STATE_FILE_DELAY_MS);
+	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":2"));
+}
+END_TEST
+
 START_TEST(unusable_paths)
 {
 	ck_assert_int_eq(state_file_new(loop, directory, &state), -EINVAL);
@@ -294,6 +330,8 @@ int main(void)
 	tcase_add_test(tc, keeps_sections_of_others);
 	tcase_add_loop_test(tc, broken_is_kept_aside, 0, sizeof(broken) / sizeof(broken[0]));
 	tcase_add_test(tc, too_large_is_kept_aside);
+	tcase_add_test(tc, is_locked);
+	tcase_add_test(tc, may_wait_for_others);
 	tcase_add_test(tc, unusable_paths);
 	tcase_add_test(tc, failure_is_repeated);
 	suite_add_tcase(suite, tc);

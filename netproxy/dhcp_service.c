@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DHCPv4 on the gateway; see dhcp_service.h. */
+#include "netproxy/dhcp_service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/wire.h"
+#include "netproxy/lease_state.h"
+
+LOG_MODULE("services");
+
+#define SERVICE_TTL   64
+#define STATE_SECTION "dhcp"
+
+/* Where a DHCP message says which relay agent passed it on, and whose it is (RFC 2131, section 2).
+ */
+#define DHCP_GIADDR_OFFSET 24
+/* A renewal lost with the process costs its client little: it asks again. */
+#define RENEWAL_SAVE_MS 30000
+
+struct dhcp_service {
+	struct loop *loop;
+	struct forwarder *forwarder;
+	struct state_file *state;
+	struct dhcp_server *dhcp;
+	struct loop_timer *expiry;
+	uint32_t lease_seconds;
+};
+
+/* ---- Messages ---- */
+
+static void schedule_expiry(struct dhcp_service *service)
+{
+	uint64_t now = loop_now_ms(service->loop);
+	uint64_t next = dhcp_server_expire(service->dhcp, now);
+
+	if (next != UINT64_MAX)
+		loop_timer_set(service->expiry, next > now ? next - now : 0);
+}
+
+static void on_expiry(void *arg)
+{
+	schedule_expiry(arg);
+}
+
+/* A guest asks for itself only: the message must name the MAC that it came from. That leaves relay
+ * agents out, which could speak in the name of every guest; on one network none is needed. */
+static bool is_own_message(const struct stack_datagram *datagram)
+{
+	struct wire_reader r = wire_reader(datagram->payload, datagram->size);
+	char text[MAC_TEXT_MAX];
+	struct mac chaddr;
+
+	wire_skip(&r, DHCP_GIADDR_OFFSET);
+	bool relayed = wire_be32(&r) != 0;
+
+	wire_copy(&r, chaddr.bytes, MAC_SIZE);
+	if (!wire_ok(&r))
+		return false;
+	if (mac_equal(&chaddr, &datagram->src_mac))
+		return true;
+	log_limited(LOG_LEVEL_WARN, "%s sent a DHCP message %s: ignored",
+		    mac_format(&datagram->src_mac, text),
+		    relayed ? "as a relay agent, which isn't served here"
+			    : "in the name of another MAC");
+	return false;
+}
+
+static void on_dhcp(void *arg, const struct stack_datagram *datagram)
+{
+	struct dhcp_service *service = arg;
+	struct stack *stack = forwarder_stack(service->forwarder);
+	const struct endpoint from = {.addr = stack_conf(stack)->gateway, .port = DHCP_SERVER_PORT};
+	struct dhcp_reply reply;
+
+	if (!is_own_message(datagram))
+		return;
+	if (dhcp_server_handle(service->dhcp, datagram->payload, datagram->size, datagram->port,
+			       loop_now_ms(service->loop), &reply) == 1)
+		stack_send_udp(stack, &from, &reply.to,
+			       reply.destination == DHCP_TO_CHADDR ? &reply.chaddr : NULL,
+			       SERVICE_TTL, 0, reply.bytes, reply.size);
+	schedule_expiry(service);
+}
+
+/* ---- Leases ---- */
+
+static const char *event_text(enum dhcp_lease_event event)
+{
+	switch (event) {
+	case DHCP_LEASE_GRANTED:
+		return "granted";
+	case DHCP_LEASE_RENEWED:
+		return "renewed";
+	case DHCP_LEASE_RELEASED:
+		return "released";
+	case DHCP_LEASE_EXPIRED:
+		return "expired";
+	}
+	return "changed";
+}
+
+static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_lease_info *lease)
+{
+	struct dhcp_service *service = arg;
+	struct stack *stack = forwarder_stack(service->forwarder);
+	char address[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
+
+	if (event == DHCP_LEASE_GRANTED || event == DHCP_LEASE_RENEWED) {
+		switch_lease(stack_switch(stack), &lease->address, &lease->mac, lease->source);
+		stack_learn(stack, &lease->address, &lease->mac);
+	} else {
+		switch_unlease(stack_switch(stack), &lease->address);
+	}
+	if (event == DHCP_LEASE_RENEWED) {
+		state_file_changed_within(service->state, RENEWAL_SAVE_MS);
+		return;
+	}
+	state_file_changed(service->state);
+	addr_format(&lease->address, address);
+	log_info("lease %s: %s to %s %s", event_text(event), address, mac_format(&lease->mac, mac),
+		 lease->hostname);
+}
+
+static struct lease_clock clocks(const struct dhcp_service *service)
+{
+	return (struct lease_clock){.now_ms = loop_now_ms(service->loop), .wall_s = time(NULL)};
+}
+
+static struct json_object *save_leases(void *arg)
+{
+	struct dhcp_service *service = arg;
+	struct lease_clock clock = clocks(service);
+
+	return lease_state_save(service->dhcp, service->lease_seconds, &clock);
+}
+
+static int load_leases(void *arg, struct json_object *section, char error[static STATE_ERROR_MAX])
+{
+	struct dhcp_service *service = arg;
+	struct lease_clock clock = clocks(service);
+
+	return lease_state_load(service->dhcp, service->lease_seconds, &clock, section, error,
+				STATE_ERROR_MAX);
+}
+
+/* ---- Life ---- */
+
+static int start_serving(struct dhcp_service *service)
+{
+	const struct state_section section = {
+		.name = STATE_SECTION, .save = save_leases, .load = load_leases, .arg = service};
+	int r = state_file_add_section(service->state, &section);
+
+	if (r == 0)
+		r = forwarder_serve_udp(service->forwarder, DHCP_SERVER_PORT, on_dhcp, service);
+	if (r == 0)
+		schedule_expiry(service);
+	return r;
+}
+
+int dhcp_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
+		     struct state_file *state, const char *const *search,
+		     char error[static OPTIONS_ERROR_MAX], struct dhcp_service **ret_service)
+{
+	struct dhcp_service *service = calloc(1, sizeof(*service));
+	struct dhcp_conf conf;
+	int r;
+
+	if (!service)
+		return -ENOMEM;
+	service->loop = loop;
+	service->forwarder = forwarder;
+	service->state = state;
+	service->lease_seconds = options->lease_seconds;
+	options_dhcp_conf(options, &conf);
+	conf.search = search;
+	conf.on_lease = on_lease;
+	conf.on_lease_arg = service;
+	r = dhcp_server_new(&conf, error, OPTIONS_ERROR_MAX, &service->dhcp);
+	if (r == 0)
+		r = loop_timer_new(loop, on_expiry, service, &service->expiry);
+	if (r == 0 && !options->dhcp.off)
+		r = start_serving(service);
+	if (r < 0) {
+		dhcp_service_free(service);
+		return r;
+	}
+	*ret_service = service;
+	return 0;
+}
+
+void dhcp_service_free(struct dhcp_service *service)
+{
+	if (!service)
+		return;
+	state_file_remove_section(service->state, STATE_SECTION);
+	loop_timer_free(service->expiry);
+	dhcp_server_free(service->dhcp);
+	free(service);
+}
+
+struct dhcp_server *dhcp_service_server(struct dhcp_service *service)
+{
+	return service->dhcp;
+}
