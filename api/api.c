@@ -19,16 +19,19 @@
 
 LOG_MODULE("api");
 
-#define DOOR_CONNECTIONS_MAX  64
+#define DOOR_CONNECTIONS_MAX  1024 /* half of them may be leases */
 #define GUEST_CONNECTIONS_MAX 32
 #define TCP_BACKLOG           128
 #define ERROR_TEXT_MAX        768
+/* Leases are numbered by door and connection. */
+#define LEASE_DOOR_SHIFT 40
 
 struct api {
 	struct loop *loop;
 	struct api_backend backend;
 	struct list doors;
 	unsigned door_count;
+	uint64_t doors_opened; /* so far */
 };
 
 struct door {
@@ -40,6 +43,7 @@ struct door {
 	char path[SOCK_PATH_MAX]; /* of a unix socket; "" otherwise */
 	dev_t device;             /* with inode: the file that is ours to remove */
 	ino_t inode;
+	uint64_t leases; /* from where the numbers of its connections begin, for leases */
 };
 
 /* ---- Routes ---- */
@@ -64,6 +68,8 @@ static const struct route {
 	{"GET",    "/stats",                       HOST,         route_stats},
 	{"GET",    "/v1/version",                  HOST | GUEST, route_v1_version},
 	{"GET",    "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
+	{"POST",   "/v1/forwards",                 HOST | GUEST, route_v1_forwards_add},
+	{"DELETE", "/v1/forwards",                 HOST | GUEST, route_v1_forwards_delete},
 	{"GET",    "/v1/leases",                   HOST,         route_v1_leases},
 	{"GET",    "/v1/ports",                    HOST,         route_v1_ports},
 	{"GET",    "/v1/policy",                   HOST,         route_v1_policy},
@@ -171,6 +177,7 @@ static void on_request(void *arg, const struct http_request *request, struct htt
 		.door = &door->conf,
 		.request = request,
 		.name = name,
+		.lease = door->leases + request->connection,
 		.reply = reply,
 	};
 
@@ -203,26 +210,47 @@ void api_add_text(struct json_object *object, const char *key, const char *value
 	json_object_object_add(object, key, json_object_new_string(value));
 }
 
-void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format,
-	      ...)
+static void fail(const struct api_call *call, const struct api_failure *failure, const char *format,
+		 va_list args)
 {
 	struct json_object *object, *error;
 	char text[ERROR_TEXT_MAX];
-	va_list args;
 
-	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	if (strncmp(call->request->path, "/v1/", 4) != 0) {
-		http_reply_text(call->reply, status, "%s", text);
+		http_reply_text(call->reply, failure->status, "%s", text);
 		return;
 	}
 	object = json_object_new_object();
 	error = json_object_new_object();
-	api_add_text(error, "code", code);
+	api_add_text(error, "code", failure->code);
 	api_add_text(error, "message", text);
+	if (failure->error && strerrorname_np(failure->error))
+		api_add_text(error, "errno", strerrorname_np(failure->error));
+	if (failure->holder)
+		api_add_text(error, "holder", failure->holder);
 	json_object_object_add(object, "error", error);
-	http_reply_json(call->reply, status, object);
+	http_reply_json(call->reply, failure->status, object);
+}
+
+void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format,
+	      ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fail(call, &(struct api_failure){.status = status, .code = code}, format, args);
+	va_end(args);
+}
+
+void api_fail_with(const struct api_call *call, const struct api_failure *failure,
+		   const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fail(call, failure, format, args);
+	va_end(args);
 }
 
 /* ---- Doors ---- */
@@ -252,10 +280,25 @@ static int door_new(struct api *api, const struct api_door *conf, struct door **
 		return -ENOMEM;
 	door->api = api;
 	door->conf = *conf;
+	door->leases = ++api->doors_opened << LEASE_DOOR_SHIFT;
 	list_add_tail(&api->doors, &door->in_api);
 	api->door_count++;
 	*ret_door = door;
 	return 0;
+}
+
+/* What was published for as long as a connection lasts, goes with it. */
+static void on_closed(void *arg, uint64_t connection)
+{
+	const struct door *door = arg;
+	const struct publish_owner owner = {
+		.kind = door->conf.kind == API_DOOR_GUEST ? PUBLISH_OWNER_GUEST
+							  : PUBLISH_OWNER_HOST,
+		.id = door->conf.kind == API_DOOR_GUEST ? door->conf.guest_id : 0,
+		.lease = door->leases + connection,
+	};
+
+	publish_remove_owner(door->api->backend.publish, &owner);
 }
 
 static int door_serve(struct door *door, int listen_fd)
@@ -263,8 +306,12 @@ static int door_serve(struct door *door, int listen_fd)
 	struct http_limits limits = http_limits(
 		door->conf.kind == API_DOOR_GUEST ? GUEST_CONNECTIONS_MAX : DOOR_CONNECTIONS_MAX);
 
-	return http_server_new(door->api->loop, listen_fd, &limits, on_request, door,
-			       &door->server);
+	int r = http_server_new(door->api->loop, listen_fd, &limits, on_request, door,
+				&door->server);
+
+	if (r == 0)
+		http_server_on_closed(door->server, on_closed);
+	return r;
 }
 
 static int explain(char error[static API_LISTEN_ERROR_MAX], const char *where, int r)

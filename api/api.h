@@ -88,6 +88,8 @@ struct api_backend {
 	 * host means the first guest. Returns 0, or -ENOENT: that guest has no address yet.
 	 */
 	int (*guest_addr)(void *arg, uint32_t guest_id, struct addr *ret);
+	/* Whether an address is that guest's, too, such as its IPv6 ones; optional. */
+	bool (*guest_owns)(void *arg, uint32_t guest_id, const struct addr *addr);
 };
 
 enum api_door_kind {

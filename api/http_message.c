@@ -391,6 +391,8 @@ static const char *status_text(unsigned status)
 		return "Not Found";
 	case 405:
 		return "Method Not Allowed";
+	case 409:
+		return "Conflict";
 	case 413:
 		return "Request Entity Too Large";
 	case 414:

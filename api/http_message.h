@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HTTP_METHOD_MAX       16
 #define HTTP_PATH_MAX         512
@@ -31,6 +32,9 @@ struct http_request {
 	bool keep_alive;
 	const char *body; /* borrowed from the data */
 	size_t body_size;
+	uint64_t connection; /* set by the server: which of its connections; never 0, never used
+				again */
+	bool may_hold;       /* set by the server: whether the reply may hold the connection */
 };
 
 /* What a decoder came to. */
@@ -53,6 +57,9 @@ struct http_reply {
 	char allow[HTTP_ALLOW_MAX]; /* the Allow field of a 405; else "" */
 	char *body;                 /* owned */
 	size_t body_size;
+	/* Keep the connection for as long as the client does: it means something. To be set when
+	 * the rest of the reply is. */
+	bool hold;
 };
 
 /* An empty 200. */

@@ -23,7 +23,8 @@ enum connection_state { READING, WRITING, LINGERING };
 
 struct connection {
 	struct http_server *server;
-	struct list in_server; /* in `waiting` or `writing`; within, since when */
+	struct list in_server; /* in `waiting`, `writing` or `held`; within, since when */
+	uint64_t number;
 	enum connection_state state;
 	int fd;
 	struct loop_fd *watch;
@@ -34,6 +35,7 @@ struct connection {
 	char *out; /* owned; the reply */
 	size_t out_size, out_sent;
 	bool keep_alive;
+	bool held;
 	bool ended; /* the client sends nothing more */
 	bool said_continue;
 };
@@ -47,6 +49,9 @@ struct http_server {
 	struct loop_timer *pause;
 	struct list waiting; /* for the client: READING and LINGERING */
 	struct list writing;
+	struct list held; /* READING, and not to be closed for others */
+	http_closed_fn *closed;
+	uint64_t last_number;
 	struct http_limits limits;
 	size_t replies_size; /* waiting to be read */
 	struct http_counters counters;
@@ -65,17 +70,30 @@ static void connection_close(struct connection *c)
 	server->replies_size -= c->out_size;
 	free(c->out);
 	server->counters.connections--;
+	if (c->held) {
+		server->counters.held--;
+		if (server->closed)
+			server->closed(server->arg, c->number);
+	}
 	free(c);
+}
+
+static struct list *list_for(struct connection *c)
+{
+	if (c->state == WRITING)
+		return &c->server->writing;
+	return c->held && c->state == READING ? &c->server->held : &c->server->waiting;
 }
 
 static void enter(struct connection *c, enum connection_state state, uint64_t limit_ms)
 {
-	struct http_server *server = c->server;
-
 	c->state = state;
 	list_remove(&c->in_server);
-	list_add_tail(state == WRITING ? &server->writing : &server->waiting, &c->in_server);
-	loop_timer_set(c->timer, limit_ms);
+	list_add_tail(list_for(c), &c->in_server);
+	if (c->held && state == READING && !c->in_size)
+		loop_timer_cancel(c->timer);
+	else
+		loop_timer_set(c->timer, limit_ms);
 	loop_fd_set(c->watch, state == WRITING ? LOOP_WRITE : LOOP_READ);
 }
 
@@ -165,18 +183,35 @@ static void answer_malformed(struct connection *c, const struct http_progress *p
 	start_reply(c, &reply, false);
 }
 
-static void answer(struct connection *c, const struct http_request *request, size_t taken)
+/* A client that vanishes without a word is found by the kernel, where it isn't on this host. */
+static void hold(struct connection *c)
+{
+	int on = 1;
+
+	if (c->held)
+		return;
+	c->held = true;
+	c->server->counters.held++;
+	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void answer(struct connection *c, struct http_request *request, size_t taken)
 {
 	struct http_server *server = c->server;
 	struct http_reply reply = http_reply_empty();
 	bool is_head = request->is_head;
 
 	c->keep_alive = request->keep_alive;
+	request->connection = c->number;
+	request->may_hold = c->keep_alive &&
+			    (c->held || server->counters.held < server->limits.connections_max / 2);
 	if (server->replies_size > HTTP_REPLIES_SIZE_MAX)
 		http_reply_text(&reply, 503,
 				"too many replies wait to be read here; try again later");
 	else
 		server->handler(server->arg, request, &reply);
+	if (reply.hold)
+		hold(c);
 	/* What the request pointed to is no longer needed. */
 	memmove(c->in, c->in + taken, c->in_size - taken);
 	c->in_size -= taken;
@@ -306,6 +341,7 @@ static int connection_new(struct http_server *server, int fd)
 		return -ENOMEM;
 	}
 	c->server = server;
+	c->number = ++server->last_number;
 	c->fd = fd;
 	c->next_request = (struct loop_task){.fn = on_next_request, .arg = c};
 	list_init(&c->in_server);
@@ -384,6 +420,7 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *
 	server->arg = arg;
 	list_init(&server->waiting);
 	list_init(&server->writing);
+	list_init(&server->held);
 	r = loop_timer_new(loop, on_pause_over, server, &server->pause);
 	if (r == 0)
 		r = loop_fd_new(loop, listen_fd, LOOP_READ, on_listener, server, &server->watch);
@@ -401,12 +438,18 @@ void http_server_free(struct http_server *server)
 
 	if (!server)
 		return;
-	while ((node = list_first(&server->waiting)) || (node = list_first(&server->writing)))
+	while ((node = list_first(&server->waiting)) || (node = list_first(&server->writing)) ||
+	       (node = list_first(&server->held)))
 		connection_close(container_of(node, struct connection, in_server));
 	loop_fd_free(server->watch);
 	loop_timer_free(server->pause);
 	fd_close(&server->listen_fd);
 	free(server);
+}
+
+void http_server_on_closed(struct http_server *server, http_closed_fn *closed)
+{
+	server->closed = closed;
 }
 
 struct http_counters http_server_counters(const struct http_server *server)

@@ -10,6 +10,9 @@
  *from the first WRITING    nothing is read before the reply is out      reply_ms LINGERING  said
  *that it ends, throws away what comes,   linger_ms so that the reply isn't lost in a reset
  *
+ * A reply can hold its connection: from then on no idle limit and no other client ends it, only its
+ * own does, and whoever held it is told. At most half of the connections can be held.
+ *
  * Where there are connections_max already, the one that has waited for its client longest makes
  *room for a new one; clients that say nothing therefore keep nobody out.
  *
@@ -53,17 +56,24 @@ struct http_server;
 typedef void http_handler_fn(void *arg, const struct http_request *request,
 			     struct http_reply *reply);
 
+/* Told that a connection which was held has ended. */
+typedef void http_closed_fn(void *arg, uint64_t connection);
+
 struct http_counters {
 	uint64_t requests;
 	uint64_t malformed; /* of them, not HTTP, or too large */
 	uint64_t evicted;   /* connections closed to make room for others */
 	uint64_t timeouts;
 	unsigned connections; /* now */
+	unsigned held;        /* of them */
 };
 
 /* Serves a listening stream socket, which it takes, also on failure. Returns 0 or -errno. */
 int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *limits,
 		    http_handler_fn *handler, void *arg, struct http_server **ret_server);
+/* `closed` gets the handler's argument; it must not free the server. */
+void http_server_on_closed(struct http_server *server, http_closed_fn *closed);
+/* Ends all connections, those that are held too. */
 void http_server_free(struct http_server *server);
 struct http_counters http_server_counters(const struct http_server *server);
 

@@ -13,6 +13,7 @@ struct api_call {
 	const struct api_door *door;
 	const struct http_request *request;
 	const char *name;         /* what stands for the asterisk in the route's path */
+	uint64_t lease;           /* the number of the request's connection, among all doors' */
 	struct http_reply *reply; /* an empty 200 until the route says otherwise */
 };
 
@@ -23,13 +24,23 @@ typedef void api_route_fn(const struct api_call *call);
 void api_fail(const struct api_call *call, unsigned status, const char *code, const char *format,
 	      ...) __attribute__((format(printf, 4, 5)));
 
+/* The same, with what a program can go by. */
+struct api_failure {
+	unsigned status;
+	const char *code;
+	int error;          /* an errno; 0: none */
+	const char *holder; /* who has what was asked for; NULL: nobody known */
+};
+void api_fail_with(const struct api_call *call, const struct api_failure *failure,
+		   const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* Adds a number; JSON's have a sign, so what a counter has beyond 2^63 is lost. */
 void api_add_number(struct json_object *object, const char *key, uint64_t value);
 void api_add_text(struct json_object *object, const char *key, const char *value);
 
 /* routes_forwarder.c */
 api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpose,
-	route_v1_forwards;
+	route_v1_forwards, route_v1_forwards_add, route_v1_forwards_delete;
 /* routes_network.c */
 api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports, route_v1_policy,
 	route_v1_version;

@@ -6,6 +6,7 @@
 
 #include "api/dns_request.h"
 #include "api/forward_request.h"
+#include "forwarder/publish_spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,18 +17,38 @@ static void check_error(int r, const char *error, size_t size)
 		abort();
 }
 
-static void fuzz_forward(const char *body, size_t size, bool removal)
+static void fuzz_removal(const char *body, size_t size)
 {
 	char error[FORWARD_REQUEST_ERROR_MAX] = "";
 	struct publish_spec spec;
-	int r = removal ? forward_request_decode_removal(body, size, &spec, error)
-			: forward_request_decode(body, size, &spec, error);
+	int r = forward_request_decode_removal(body, size, &spec, error);
 
 	check_error(r, error, sizeof(error));
 	if (r == 0 && !memchr(spec.local_text, '\0', sizeof(spec.local_text)))
 		abort();
-	if (r == 0 && !removal && (!spec.local_text[0] || spec.remote.port == 0))
+}
+
+/* What was decoded makes sense, and as it is written it is understood again. */
+static void fuzz_forward(enum forward_request_form form, const char *body, size_t size)
+{
+	char error[FORWARD_REQUEST_ERROR_MAX] = "";
+	struct forward_request request, again;
+	struct json_object *object;
+	int r = forward_request_decode(form, body, size, &request, error);
+
+	check_error(r, error, sizeof(error));
+	if (r < 0)
+		return;
+	if (!request.spec.local_text[0] || request.spec.remote.port == 0 || request.ports == 0 ||
+	    !memchr(request.spec.local_text, '\0', sizeof(request.spec.local_text)))
 		abort();
+	publish_spec_fill_texts(&request.spec);
+	object = forward_request_encode(FORWARD_REQUEST_V1, &request.spec);
+	if (forward_request_read(FORWARD_REQUEST_V1, object, "again", &again, error) < 0 ||
+	    strcmp(again.spec.guest, request.spec.guest) != 0 ||
+	    strcmp(again.spec.name, request.spec.name) != 0)
+		abort();
+	json_object_put(object);
 }
 
 static void fuzz_zone(enum dns_request_form form, const char *body, size_t size)
@@ -54,7 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (data[0] % 3 == 2)
 		fuzz_zone(data[0] >= 0x80 ? DNS_REQUEST_V1 : DNS_REQUEST_GVPROXY, body, size - 1);
+	else if (data[0] % 3 == 1)
+		fuzz_removal(body, size - 1);
 	else
-		fuzz_forward(body, size - 1, data[0] % 3 == 1);
+		fuzz_forward(data[0] >= 0x80 ? FORWARD_REQUEST_V1 : FORWARD_REQUEST_GVPROXY, body,
+			     size - 1);
 	return 0;
 }

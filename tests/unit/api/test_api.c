@@ -300,8 +300,10 @@ START_TEST(host_errors)
 	      "an address of a guest");
 	check(host_path, "POST", EXPOSE, body_for(at.port, "192.168.65.1:80", "tcp"), 500,
 	      "an address of a guest");
-	check(host_path, "POST", EXPOSE, body_for(at.port, ":80", "unix"), 500,
-	      "unknown protocol unix");
+	check(host_path, "POST", EXPOSE, body_for(at.port, ":80", "sctp"), 500,
+	      "unknown protocol sctp");
+	check(host_path, "POST", EXPOSE, body_for(at.port, ":80", "unix"), 400,
+	      "path of a unix socket");
 	check(host_path, "POST", EXPOSE, "{", 400, "not JSON");
 	check(host_path, "POST", EXPOSE, NULL, 400, "not JSON");
 	check(host_path, "POST", UNEXPOSE, "[]", 400, "object");
@@ -321,10 +323,12 @@ START_TEST(guests)
 	uint16_t port = free_port();
 	char expected[256];
 
-	check(guest_path, "POST", EXPOSE, body_for(port, "192.168.65.3:80", "tcp"), 500,
+	check(guest_path, "POST", EXPOSE, body_for(port, "192.168.65.3:80", "tcp"), 403,
 	      "a guest can only publish ports of its own: \"remote\" can be :80 or 192.168.65.2:80");
-	check(guest_path, "POST", EXPOSE, body_for(port, "127.0.0.1:80", "tcp"), 500, "of its own");
-	check(guest_path, "POST", EXPOSE, body_for(port, ":80", "unix"), 500, "unknown protocol");
+	check(guest_path, "POST", EXPOSE, body_for(port, "127.0.0.1:80", "tcp"), 403, "of its own");
+	check(guest_path, "POST", EXPOSE,
+	      "{\"local\":\"/tmp/np-test-none\",\"remote\":\":80\",\"protocol\":\"unix\"}", 403,
+	      "no unix sockets");
 	check(guest_path, "POST", EXPOSE, body_for(port, ":80", "tcp"), 200, "");
 	snprintf(
 		expected, sizeof(expected),

@@ -34,6 +34,16 @@ static void handle(void *arg, const struct http_request *request, struct http_re
 	}
 	http_reply_text(reply, 200, "%s %s %.*s.", request->method, request->path,
 			(int)request->body_size, request->body_size ? request->body : "");
+	reply->hold = strcmp(request->path, "/hold") == 0 && request->may_hold;
+}
+
+static uint64_t closed[8];
+static unsigned closed_count;
+
+static void on_closed(void *arg, uint64_t connection)
+{
+	(void)arg;
+	closed[closed_count++] = connection;
 }
 
 static void start(const struct http_limits *limits)
@@ -45,6 +55,8 @@ static void start(const struct http_limits *limits)
 	ck_assert_int_eq(loop_new(&loop), 0);
 	ck_assert_int_eq(sock_listen_unix(path, SOCK_STREAM, &fd), 0);
 	ck_assert_int_eq(http_server_new(loop, fd, limits, handle, NULL, &server), 0);
+	http_server_on_closed(server, on_closed);
+	closed_count = 0;
 }
 
 static void setup(void)
@@ -111,6 +123,54 @@ START_TEST(in_a_row)
 	ck_assert_uint_gt(strlen(text), LARGE_SIZE);
 	ck_assert_ptr_nonnull(strstr(text, "GET /1 .\nHTTP/1.1 200 OK"));
 	check_has(text, "GET /3 .\n");
+}
+END_TEST
+
+/* A connection that is held outlives silence and a crowd of others, and its end is told. */
+START_TEST(held)
+{
+	int fds[8], fd = peer_connect(path);
+
+	ck_assert(peer_send(loop, fd, GET("/hold"), strlen(GET("/hold"))));
+	check_has(peer_read_until(loop, fd, ".\n"), "GET /hold .");
+	for (int i = 0; i < 8; i++) {
+		fds[i] = peer_connect(path);
+		peer_settle(loop);
+	}
+	ck_assert_uint_eq(http_server_counters(server).evicted, 1);
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+	/* It still serves, and is held only once. */
+	ck_assert(peer_send(loop, fd, GET("/hold"), strlen(GET("/hold"))));
+	check_has(peer_read_until(loop, fd, ".\n"), "GET /hold .");
+	ck_assert_uint_eq(http_server_counters(server).held, 1);
+	ck_assert_uint_eq(closed_count, 0);
+	close(fd);
+	peer_settle(loop);
+	ck_assert_uint_eq(closed_count, 1);
+	ck_assert_uint_eq(closed[0], 1);
+	ck_assert_uint_eq(http_server_counters(server).held, 0);
+}
+END_TEST
+
+/* Half of the connections, no more, and none that says it will close. */
+START_TEST(held_are_bounded)
+{
+	int fds[6];
+	const char *last = "GET /hold HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+	free(exchange(last));
+	ck_assert_uint_eq(http_server_counters(server).held, 0);
+	for (int i = 0; i < 6; i++) {
+		fds[i] = peer_connect(path);
+		ck_assert(peer_send(loop, fds[i], GET("/hold"), strlen(GET("/hold"))));
+		check_has(peer_read_until(loop, fds[i], ".\n"), "GET /hold .");
+	}
+	ck_assert_uint_eq(http_server_counters(server).held, 4);
+	for (int i = 0; i < 6; i++)
+		close(fds[i]);
+	peer_settle(loop);
+	ck_assert_uint_eq(closed_count, 4);
 }
 END_TEST
 
@@ -281,6 +341,8 @@ int main(void)
 	tcase_add_test(tcase, a_request);
 	tcase_add_test(tcase, in_pieces);
 	tcase_add_test(tcase, in_a_row);
+	tcase_add_test(tcase, held);
+	tcase_add_test(tcase, held_are_bounded);
 	tcase_add_test(tcase, close_after_reply);
 	tcase_add_test(tcase, says_continue);
 	tcase_add_test(tcase, too_large_is_told);
