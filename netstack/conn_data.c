@@ -187,15 +187,30 @@ static uint32_t rx_chunk_consume(struct rx_chunk *chunk, size_t size)
 
 /* Twice the window for a connection whose owner took a window's worth, with nothing left waiting.
  */
+/* A link that drops what its queue doesn't hold gets no larger window than half of that is, if the
+ * guest cuts its segments itself. */
+static uint32_t rx_window_max(const struct conn *conn)
+{
+	const struct link_caps *caps = switch_port_caps(conn->stack->sw, conn->port);
+	uint64_t held = caps ? (uint64_t)caps->queue_frames / 2 * conn->guest_mss : 0;
+
+	if (!held || held > CONN_RX_WINDOW_MAX)
+		return CONN_RX_WINDOW_MAX;
+	return held < CONN_RX_WINDOW_MIN ? CONN_RX_WINDOW_MIN : (uint32_t)held;
+}
+
 static void rx_grow(struct conn *conn, struct tcp_pcb *pcb)
 {
-	uint32_t before = conn->rx_window;
+	uint32_t before = conn->rx_window, max;
 
 	if (conn->rx_since_grow < conn->rx_window || conn->rx_bytes ||
 	    conn->rx_window >= CONN_RX_WINDOW_MAX || !(pcb->flags & TF_WND_SCALE))
 		return;
+	max = rx_window_max(conn);
 	conn->rx_since_grow = 0;
-	conn->rx_window = before * 2 < CONN_RX_WINDOW_MAX ? before * 2 : CONN_RX_WINDOW_MAX;
+	if (before >= max)
+		return;
+	conn->rx_window = before * 2 < max ? before * 2 : max;
 	pcb->rcv_wnd += conn->rx_window - before;
 }
 

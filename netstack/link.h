@@ -32,12 +32,14 @@ struct link;
 
 /* What a link can take in send(); it may deliver any of it in receive(). */
 struct link_caps {
-	bool csum;          /* frames with FRAME_CSUM_PARTIAL */
-	bool tso4;          /* FRAME_GSO_TCP4 (implies csum) */
-	bool tso6;          /* FRAME_GSO_TCP6 (implies csum) */
-	bool uso;           /* FRAME_GSO_UDP (implies csum) */
-	bool gro;           /* single segments come from it, which software should coalesce */
-	uint32_t frame_max; /* largest frame in bytes, super-frames included */
+	bool csum;             /* frames with FRAME_CSUM_PARTIAL */
+	bool tso4;             /* FRAME_GSO_TCP4 (implies csum) */
+	bool tso6;             /* FRAME_GSO_TCP6 (implies csum) */
+	bool uso;              /* FRAME_GSO_UDP (implies csum) */
+	bool gro;              /* single segments come from it, which software should coalesce */
+	uint32_t frame_max;    /* largest frame in bytes, super-frames included */
+	uint32_t queue_frames; /* frames from it that wait for us before it drops some; 0: it pushes
+				  back instead */
 };
 
 struct link_user {

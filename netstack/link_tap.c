@@ -333,8 +333,8 @@ int link_tap_open(struct loop *loop, const char *ifname, const char *netns, stru
 		  const char **ret_error)
 {
 	struct link_tap *tap;
-	bool uso;
-	int fd, status = tap_open(ifname, netns, &fd, &uso, ret_error);
+	struct tap_features features;
+	int fd, status = tap_open(ifname, netns, &fd, &features, ret_error);
 
 	if (status < 0)
 		return status;
@@ -349,9 +349,10 @@ int link_tap_open(struct loop *loop, const char *ifname, const char *netns, stru
 		.csum = true,
 		.tso4 = true,
 		.tso6 = true,
-		.uso = uso,
+		.uso = features.uso,
 		.gro = true, /* for guests that have turned their own segmentation off */
 		.frame_max = FRAME_SIZE_MAX,
+		.queue_frames = features.queue_frames,
 	};
 	snprintf(tap->link.name, sizeof(tap->link.name), "tap:%s%s%s", ifname,
 		 netns ? ",netns=" : "", netns ? netns : "");

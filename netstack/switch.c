@@ -493,6 +493,12 @@ void switch_flush(struct nswitch *sw)
 	loop_task_cancel(sw->loop, &sw->flush_task);
 }
 
+const struct link_caps *switch_port_caps(const struct nswitch *sw, unsigned port)
+{
+	return port <= SWITCH_PORTS_MAX && sw->by_number[port] ? &sw->by_number[port]->link->caps
+							       : NULL;
+}
+
 unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max)
 {
 	unsigned count = 0;

@@ -97,6 +97,8 @@ int switch_send(struct nswitch *sw, const struct frame *frame);
  * the round at the latest; calling it saves latency. */
 void switch_flush(struct nswitch *sw);
 
+/* What a port's link can take; NULL for a number that isn't a port's. Borrowed until the link goes. */
+const struct link_caps *switch_port_caps(const struct nswitch *sw, unsigned port);
 /* Fills up to `max` infos, in the order of attachment; returns how many ports there are. */
 unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max);
 

@@ -8,12 +8,16 @@
 /* Of the virtio_net_hdr, in the host's byte order, in front of each frame. */
 #define TAP_VNET_HEADER_SIZE 10
 
+struct tap_features {
+	bool uso;              /* the kernel knows UDP segmentation */
+	unsigned queue_frames; /* how many frames wait for us before some are dropped; 0: unknown */
+};
+
 /*
  * Opens the tap as link_tap_open() says: vnet headers, checksum offload and TSO both ways. Returns
- * 0 with an owned, non-blocking fd and whether the kernel knows UDP segmentation too; or -errno
- * with *ret_error.
+ * 0 with an owned, non-blocking fd and what the tap can do; or -errno with *ret_error.
  */
-int tap_open(const char *ifname, const char *netns, int *ret_fd, bool *ret_uso,
+int tap_open(const char *ifname, const char *netns, int *ret_fd, struct tap_features *ret_features,
 	     const char **ret_error);
 
 #endif

@@ -160,6 +160,25 @@ START_TEST(window_grows_for_an_owner_that_keeps_up)
 }
 END_TEST
 
+/* Where what doesn't fit the link's queue is lost, the window stays within half of the queue. */
+START_TEST(window_fits_the_queue_of_the_link)
+{
+	struct link_caps caps = session_offload;
+	struct session s;
+
+	caps.queue_frames = 300;
+	session_start(&s, &caps);
+	s.tcp.send_size = 64240;
+	session_open(&s);
+	s.tcp.to_send = 20 * MIB;
+	session_pass(&s, 20000, NULL);
+	ck_assert_uint_eq(s.received, 20 * MIB);
+	ck_assert_uint_gt(s.tcp.peer_window, 128 * 1460);
+	ck_assert_uint_le(s.tcp.peer_window, 150 * 1460);
+	session_stop(&s);
+}
+END_TEST
+
 START_TEST(guest_that_sends_beyond_the_window)
 {
 	static const uint8_t payload[60000];
@@ -445,6 +464,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_loop_test(tcase, bad_wire_of_super_frames, 0, 12);
 	tcase_add_loop_test(tcase, owner_that_does_not_read, 0, 4);
 	tcase_add_test(tcase, window_grows_for_an_owner_that_keeps_up);
+	tcase_add_test(tcase, window_fits_the_queue_of_the_link);
 	tcase_add_test(tcase, guest_that_sends_beyond_the_window);
 	tcase_add_test(tcase, out_of_order_segments_are_bounded);
 	tcase_add_loop_test(tcase, fin_out_of_order_at_the_edge_of_the_window, 0, 2);

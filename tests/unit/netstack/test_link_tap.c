@@ -367,6 +367,14 @@ static void delete_interface(void)
 	ck_assert_uint_eq(if_nametoindex(IFNAME), 0);
 }
 
+START_TEST(queue_is_long_enough)
+{
+	if (!possible)
+		return;
+	ck_assert_uint_ge(link_->caps.queue_frames, 8192);
+}
+END_TEST
+
 START_TEST(gone_with_the_interface)
 {
 	struct iovec iov = {bytes, 60};
@@ -451,6 +459,7 @@ int main(void)
 	tcase_add_test(tcase, receives_every_state);
 	tcase_add_test(tcase, sends_every_state);
 	tcase_add_test(tcase, drops_while_down);
+	tcase_add_test(tcase, queue_is_long_enough);
 	tcase_add_test(tcase, gone_with_the_interface);
 	tcase_add_test(tcase, gone_found_by_sending);
 	tcase_add_test(tcase, opens_again_and_again);
