@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "dhcp/dhcp6_reply.h"
 #include "dhcp/dhcp_pool.h"
-#include "dhcp/dhcp_pool_private.h"
 
 LOG_MODULE("dhcp6");
 
@@ -82,6 +81,7 @@ static struct dhcp_lease_info info_of(const struct dhcp6_server *server,
 		.client_id_size = lease->client.id_size,
 		.hostname = lease->hostname,
 		.expires_ms = lease->expires_ms,
+		.source = lease->client.source,
 	};
 }
 
@@ -630,7 +630,7 @@ bool dhcp6_server_by_hostname(const struct dhcp6_server *server, const char *hos
 bool dhcp6_server_by_mac(const struct dhcp6_server *server, const struct mac *mac,
 			 struct dhcp_lease_info *ret)
 {
-	return tell(server, dhcp_pool_find_by_mac(&server->pool, mac), ret);
+	return tell(server, dhcp_pool_bound_by_mac(&server->pool, mac), ret);
 }
 
 const struct dhcp6_counters *dhcp6_server_counters(const struct dhcp6_server *server)

@@ -118,6 +118,8 @@ void dhcp_pool_destroy(struct dhcp_pool *pool);
 struct dhcp_lease *dhcp_pool_lookup(struct dhcp_pool *pool, const struct dhcp_client *client);
 struct dhcp_lease *dhcp_pool_by_address(const struct dhcp_pool *pool, uint32_t address);
 struct dhcp_lease *dhcp_pool_by_hostname(const struct dhcp_pool *pool, const char *lower_case);
+/* A bound record of that MAC, static ones too; NULL: none. */
+struct dhcp_lease *dhcp_pool_bound_by_mac(const struct dhcp_pool *pool, const struct mac *mac);
 /* Whether the client has or had it, under this identifier. */
 bool dhcp_lease_is_of(const struct dhcp_lease *lease, const struct dhcp_client *client);
 

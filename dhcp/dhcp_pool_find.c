@@ -94,6 +94,18 @@ struct dhcp_lease *dhcp_pool_find_by_mac(const struct dhcp_pool *pool, const str
 	return best;
 }
 
+struct dhcp_lease *dhcp_pool_bound_by_mac(const struct dhcp_pool *pool, const struct mac *mac)
+{
+	for (struct hmap_node *node = hmap_find(&pool->by_mac, dhcp_pool_hash_mac(pool, mac)); node;
+	     node = hmap_find_next(node)) {
+		struct dhcp_lease *lease = container_of(node, struct dhcp_lease, by_mac);
+
+		if (mac_equal(&lease->client.mac, mac) && lease->state == DHCP_LEASE_BOUND)
+			return lease;
+	}
+	return NULL;
+}
+
 uint64_t dhcp_pool_hash_static(const struct dhcp_pool *pool, const struct dhcp_reservation *conf)
 {
 	return conf->by_mac ? dhcp_pool_hash_mac(pool, &conf->mac)

@@ -599,6 +599,17 @@ bool dhcp_server_by_hostname(const struct dhcp_server *server, const char *hostn
 	return true;
 }
 
+bool dhcp_server_by_mac(const struct dhcp_server *server, const struct mac *mac,
+			struct dhcp_lease_info *ret)
+{
+	const struct dhcp_lease *lease = dhcp_pool_bound_by_mac(&server->pool, mac);
+
+	if (!lease)
+		return false;
+	*ret = info_of(lease);
+	return true;
+}
+
 const struct dhcp_counters *dhcp_server_counters(const struct dhcp_server *server)
 {
 	return &server->counters;

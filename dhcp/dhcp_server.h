@@ -189,6 +189,10 @@ bool dhcp_server_by_address(const struct dhcp_server *server, const struct addr 
 bool dhcp_server_by_hostname(const struct dhcp_server *server, const char *hostname,
 			     struct dhcp_lease_info *ret);
 
+/* A granted lease of a MAC, likewise. */
+bool dhcp_server_by_mac(const struct dhcp_server *server, const struct mac *mac,
+			struct dhcp_lease_info *ret);
+
 const struct dhcp_counters *dhcp_server_counters(const struct dhcp_server *server);
 
 #endif
