@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Router advertisements and DHCPv6 on the gateway; see services6.h. */
+#include "netproxy/services6.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "netproxy/lease_event.h"
+#include "netstack/router_adv.h"
+
+LOG_MODULE("services");
+
+#define IP6_MTU_MIN  1280 /* RFC 8200, section 5 */
+#define SERVICE_HOPS 64
+
+struct services6 {
+	struct loop *loop;
+	struct forwarder *forwarder;
+	struct dhcp_server *dhcp4;   /* borrowed; NULL: none */
+	struct dhcp6_server *server; /* NULL: none */
+	struct loop_timer *expiry;
+};
+
+/* The search list in DNS wire form. */
+struct search_wire {
+	uint8_t bytes[DHCP6_SEARCH_SIZE_MAX];
+	size_t size;
+};
+
+/* ---- DHCPv6 ---- */
+
+static void schedule_expiry(struct services6 *services)
+{
+	uint64_t now = loop_now_ms(services->loop);
+	uint64_t next = dhcp6_server_expire(services->server, now);
+
+	if (next != UINT64_MAX)
+		loop_timer_set(services->expiry, next > now ? next - now : 0);
+}
+
+static void on_expiry(void *arg)
+{
+	schedule_expiry(arg);
+}
+
+/* The number of a guest's IPv4 address in its network, which its IPv6 address shall have too. */
+static uint32_t ipv4_host(const struct services6 *services, const struct mac *mac)
+{
+	const struct prefix *subnet = &stack_conf(forwarder_stack(services->forwarder))->subnet;
+	struct dhcp_lease_info lease;
+
+	if (!services->dhcp4 || !dhcp_server_by_mac(services->dhcp4, mac, &lease))
+		return 0;
+	return addr_v4(&lease.address) & ~prefix_mask4(subnet);
+}
+
+/* From an address of the scope that the guest asked from (RFC 6724, rule 2). */
+static struct endpoint reply_source(const struct services6 *services, const struct addr *to)
+{
+	struct stack *stack = forwarder_stack(services->forwarder);
+	bool local = IN6_IS_ADDR_LINKLOCAL(&to->v6);
+
+	return (struct endpoint){
+		.addr = local ? stack_link_local(stack) : stack_conf(stack)->gateway6,
+		.port = DHCP6_SERVER_PORT,
+	};
+}
+
+static void on_dhcp6(void *arg, const struct stack_datagram *datagram)
+{
+	struct services6 *services = arg;
+	struct dhcp6_sender sender = {
+		.mac = datagram->src_mac,
+		.multicast = addr_is_multicast(&datagram->dst.addr),
+		.source = datagram->port,
+	};
+	struct endpoint to = {.addr = datagram->src.addr, .port = DHCP6_CLIENT_PORT};
+	struct dhcp6_reply reply;
+	struct endpoint from;
+
+	if (datagram->src.addr.family != AF_INET6 || addr_is_any(&datagram->src.addr))
+		return;
+	sender.host = ipv4_host(services, &datagram->src_mac);
+	if (dhcp6_server_handle(services->server, &sender, datagram->payload, datagram->size,
+				loop_now_ms(services->loop), &reply) == 1) {
+		from = reply_source(services, &to.addr);
+		stack_send_udp(forwarder_stack(services->forwarder), &from, &to, &datagram->src_mac,
+			       SERVICE_HOPS, 0, reply.bytes, reply.size);
+	}
+	schedule_expiry(services);
+}
+
+static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_lease_info *lease)
+{
+	struct services6 *services = arg;
+
+	lease_event(services->forwarder, event, lease);
+}
+
+static size_t ipv6_of(const struct addr *addrs, unsigned count, struct addr *to, size_t room)
+{
+	size_t kept = 0;
+
+	for (unsigned i = 0; i < count && kept < room; i++) {
+		if (addrs[i].family == AF_INET6)
+			to[kept++] = addrs[i];
+	}
+	return kept;
+}
+
+static int start_dhcp6(struct services6 *services, const struct options *options,
+		       const struct search_wire *search)
+{
+	const struct stack_conf *stack = stack_conf(forwarder_stack(services->forwarder));
+	struct addr ntp[DHCP_ADDRESSES_MAX];
+	struct dhcp6_conf conf = {
+		.mac = stack->mac,
+		.prefix = stack->prefix6,
+		.gateway = stack->gateway6,
+		.host_alias = stack->alias6,
+		.ntp = ntp,
+		.ntp_count = ipv6_of(options->dhcp.ntp, options->dhcp.ntp_count, ntp,
+				     DHCP_ADDRESSES_MAX),
+		.domain = options->domain,
+		.search = search->bytes,
+		.search_size = search->size,
+		.lease_seconds = options->lease_seconds,
+		.leases_per_source_max = options->dhcp.per_guest_max,
+		.rapid_commit = true,
+		.on_lease = on_lease,
+		.on_lease_arg = services,
+	};
+	int r = dhcp6_server_new(&conf, &services->server);
+
+	if (r == 0)
+		r = loop_timer_new(services->loop, on_expiry, services, &services->expiry);
+	if (r == 0)
+		r = forwarder_serve_udp(services->forwarder, DHCP6_SERVER_PORT, on_dhcp6, services);
+	return r;
+}
+
+/* ---- Router advertisements ---- */
+
+/* What the advertisements say of addresses. */
+static int start_router(struct services6 *services, const struct options *options,
+			const struct search_wire *search)
+{
+	enum ipv6_addresses from = options->ipv6_addresses;
+	bool served = services->server != NULL;
+	struct router_adv_conf conf = {
+		.autonomous = from == IPV6_ADDRESSES_BOTH || from == IPV6_ADDRESSES_SLAAC,
+		.managed = served && from != IPV6_ADDRESSES_SLAAC,
+		.other = served,
+		.search = search->bytes,
+		.search_size = search->size,
+	};
+
+	return router_adv_start(forwarder_stack(services->forwarder), &conf);
+}
+
+/* ---- Life ---- */
+
+static void fill_search(const struct dns_service_search *search, struct search_wire *ret)
+{
+	struct wire_writer w = wire_writer(ret->bytes, sizeof(ret->bytes));
+
+	/* As many as fit, from the first: they stand in the order of their importance. */
+	for (size_t i = 0; i < search->count && search->names[i].size <= wire_room(&w); i++)
+		wire_put_bytes(&w, search->names[i].wire, search->names[i].size);
+	ret->size = wire_written(&w);
+}
+
+int services6_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
+		  const struct dns_service_search *search, struct dhcp_server *dhcp,
+		  struct services6 **ret_services)
+{
+	struct services6 *services = calloc(1, sizeof(*services));
+	struct search_wire wire;
+	int r = 0;
+
+	if (!services)
+		return -ENOMEM;
+	services->loop = loop;
+	services->forwarder = forwarder;
+	services->dhcp4 = dhcp;
+	fill_search(search, &wire);
+	if (options->prefix6.length && options->mtu < IP6_MTU_MIN) {
+		log_warn("no IPv6 for guests: it needs an MTU of %d or more, and this is %u",
+			 IP6_MTU_MIN, options->mtu);
+	} else if (options->prefix6.length) {
+		if (options->ipv6_addresses != IPV6_ADDRESSES_NONE && !options->dhcp.off)
+			r = start_dhcp6(services, options, &wire);
+		if (r == 0)
+			r = start_router(services, options, &wire);
+	}
+	if (r < 0) {
+		services6_free(services);
+		return r;
+	}
+	*ret_services = services;
+	return 0;
+}
+
+void services6_free(struct services6 *services)
+{
+	if (!services)
+		return;
+	loop_timer_free(services->expiry);
+	dhcp6_server_free(services->server);
+	free(services);
+}
+
+/* ---- Queries ---- */
+
+const struct dhcp6_server *services6_dhcp(const struct services6 *services)
+{
+	return services->server;
+}
+
+bool services6_by_name(const struct services6 *services, const char *name,
+		       struct dhcp_lease_info *ret)
+{
+	struct dhcp_lease_info four;
+
+	if (!services->server)
+		return false;
+	if (services->dhcp4 && dhcp_server_by_hostname(services->dhcp4, name, &four))
+		return dhcp6_server_by_mac(services->server, &four.mac, ret);
+	return dhcp6_server_by_hostname(services->server, name, ret);
+}
+
+const char *services6_name_of(const struct services6 *services, const struct addr *addr)
+{
+	struct dhcp_lease_info lease, four;
+
+	if (!services->server || !dhcp6_server_by_address(services->server, addr, &lease))
+		return NULL;
+	if (services->dhcp4 && dhcp_server_by_mac(services->dhcp4, &lease.mac, &four) &&
+	    four.hostname[0])
+		return four.hostname;
+	if (services->dhcp4 && dhcp_server_by_hostname(services->dhcp4, lease.hostname, &four) &&
+	    !mac_equal(&four.mac, &lease.mac))
+		return NULL; /* another guest's */
+	return lease.hostname[0] ? lease.hostname : NULL;
+}
