@@ -346,12 +346,14 @@ static bool exempts(const struct egress_conf *conf, const struct addr *addr, con
 
 const struct egress_proxy *egress_find(const struct egress_conf *conf, const struct endpoint *to)
 {
-	const struct egress_proxy *proxy = &conf->http;
+	const struct egress_proxy *proxy;
 
-	if (to->port != EGRESS_PORT_HTTP && to->port != EGRESS_PORT_HTTPS)
-		return NULL;
-	if (to->port == EGRESS_PORT_HTTPS && conf->https.addr_count)
+	if (to->port == EGRESS_PORT_HTTP)
+		proxy = &conf->http;
+	else if (to->port == EGRESS_PORT_HTTPS)
 		proxy = &conf->https;
+	else
+		return NULL;
 	if (!proxy->addr_count || exempts(conf, &to->addr, NULL, to->port))
 		return NULL;
 	return proxy;

@@ -48,7 +48,7 @@ struct egress_exception {
 };
 
 struct egress_conf {
-	struct egress_proxy http;  /* for port 80, and for port 443 where there is no other */
+	struct egress_proxy http;  /* for port 80 */
 	struct egress_proxy https; /* for port 443 */
 	struct egress_exception *exceptions;
 	unsigned exception_count;

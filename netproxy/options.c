@@ -305,6 +305,7 @@ void options_free(struct options *options)
 	free(options->publish);
 	free(options->rules);
 	options_free_dns(options);
+	egress_destroy(&options->proxy);
 	options->links = NULL;
 	options->vsocks = NULL;
 	options->apis = NULL;

@@ -17,6 +17,7 @@
 #include "dns/dns_resolvconf.h"
 #include "dns/dns_server.h"
 #include "dns/dns_wire.h"
+#include "forwarder/egress.h"
 #include "forwarder/policy.h"
 
 #define OPTIONS_LINKS_MAX   64
@@ -96,7 +97,9 @@ struct options {
 	unsigned publish_count;
 	struct policy_rule *rules; /* in the order in which they count: the command line's first */
 	unsigned rule_count;
-	bool egress_deny; /* what no rule matches */
+	bool egress_deny;         /* what no rule matches */
+	struct egress_conf proxy; /* names are not resolved yet */
+	bool https_proxy_given;
 
 	struct prefix subnet;
 	struct addr gateway;    /* set by options_finish(): the subnet's first address by default */

@@ -326,6 +326,15 @@ const struct option_def option_defs[] = {
 	{"egress", "allow|deny", options_apply_egress,
 	 "What happens to that which no rule matches (default allow). Link-local addresses and\n"
 	 "clouds' metadata services are denied unless a rule of --allow names them.", false},
+	{"http-proxy", "URL|env|none", options_apply_http_proxy,
+	 "Guests' connections to port 80 and 443 go by that HTTP proxy, asked to CONNECT to the host\n"
+	 "they name: [http://][USER[:PASSWORD]@]HOST[:PORT]. env takes the variables http_proxy,\n"
+	 "https_proxy and no_proxy.", false},
+	{"https-proxy", "URL|none", options_apply_https_proxy,
+	 "Another one, or none, for port 443.", false},
+	{"no-proxy", "LIST", options_apply_no_proxy,
+	 "What goes without it (many): addresses, networks, names with all below them, each with\n"
+	 ":PORT if need be; or *.", false},
 	{"no-guard", NULL, options_apply_no_guard,
 	 "Let guests use each other's addresses, advertise routes and serve DHCP.", false},
 	{"isolate", NULL, options_apply_isolate, "Don't let guests reach each other.", false},

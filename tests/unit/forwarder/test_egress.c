@@ -111,6 +111,7 @@ START_TEST(exceptions)
 	struct endpoint to;
 
 	egress_parse_proxy("10.0.0.1:3128", &conf.http);
+	egress_parse_proxy("10.0.0.1:3128", &conf.https);
 	ck_assert_int_eq(egress_add_exceptions(&conf,
 					       " 10.9.0.0/16,192.0.2.1:443\t[fd00::2]:80 "
 					       ".corp.test, *.lab.test,Host.Test:443 ,fd01::/16",
@@ -176,7 +177,7 @@ START_TEST(which_proxy)
 	ck_assert_ptr_null(egress_find(&conf, &http));
 	egress_parse_proxy("10.0.0.1:1", &conf.http);
 	ck_assert_ptr_eq(egress_find(&conf, &http), &conf.http);
-	ck_assert_ptr_eq(egress_find(&conf, &https), &conf.http);
+	ck_assert_ptr_null(egress_find(&conf, &https));
 	ck_assert_ptr_null(egress_find(&conf, &ssh));
 	egress_parse_proxy("10.0.0.1:2", &conf.https);
 	ck_assert_ptr_eq(egress_find(&conf, &https), &conf.https);

@@ -17,6 +17,7 @@ static void setup_proxy(void)
 	strcpy(conf.http.host, "proxy.test");
 	conf.http.addrs[0] = address("127.0.0.1");
 	conf.http.addr_count = 1;
+	conf.https = conf.http;
 	egress = &conf;
 	setup();
 	tcp.peer = (struct endpoint){.addr = address("203.0.113.1"), .port = 443};
@@ -249,9 +250,9 @@ START_TEST(next_address_of_the_proxy)
 {
 	int fd;
 
-	conf.http.addrs[0] = address("127.0.0.3"); /* nobody */
-	conf.http.addrs[1] = address("127.0.0.1");
-	conf.http.addr_count = 2;
+	conf.https.addrs[0] = address("127.0.0.3"); /* nobody */
+	conf.https.addrs[1] = address("127.0.0.1");
+	conf.https.addr_count = 2;
 	fd = connect_by_proxy();
 	pass(FLOW_TCP_PEEK_MS);
 	expect_text(fd, "CONNECT ");
@@ -261,7 +262,7 @@ END_TEST
 
 START_TEST(no_proxy_there)
 {
-	conf.http.addrs[0] = address("127.0.0.3");
+	conf.https.addrs[0] = address("127.0.0.3");
 	sim_tcp_connect(&tcp);
 	UNTIL(tcp.reset);
 	ck_assert(!tcp.established);

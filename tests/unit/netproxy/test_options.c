@@ -369,6 +369,62 @@ START_TEST(rules_keep_their_order)
 }
 END_TEST
 
+START_TEST(proxies)
+{
+	struct options options;
+
+	ck_assert_int_eq(parse_config("{\"http-proxy\": \"http://a:b@10.0.0.1:3128\", "
+				      "\"no-proxy\": [\"10.0.0.0/8\", \".corp\"]}",
+				      "--no-proxy x.test,y.test:443", &options),
+			 OPTIONS_RUN);
+	ck_assert_uint_eq(options.proxy.http.port, 3128);
+	ck_assert_uint_eq(options.proxy.https.port, 3128);
+	ck_assert_str_eq(options.proxy.http.auth, "YTpi");
+	ck_assert_uint_eq(options.proxy.exception_count, 4);
+	options_free(&options);
+
+	ck_assert_int_eq(parse_config("{\"https-proxy\": \"10.0.0.2:1\"}",
+				      "--http-proxy 10.0.0.1:2", &options),
+			 OPTIONS_RUN);
+	ck_assert_uint_eq(options.proxy.http.port, 2);
+	ck_assert_uint_eq(options.proxy.https.port, 1);
+	options_free(&options);
+
+	ck_assert_int_eq(
+		parse_config("{\"http-proxy\": \"10.0.0.1:2\"}", "--https-proxy none", &options),
+		OPTIONS_RUN);
+	ck_assert_uint_eq(options.proxy.http.addr_count, 1);
+	ck_assert_uint_eq(options.proxy.https.addr_count, 0);
+	options_free(&options);
+}
+END_TEST
+
+START_TEST(proxies_of_the_environment)
+{
+	struct options options;
+
+	setenv("http_proxy", "", 1);
+	setenv("HTTP_PROXY", "http://10.0.0.1:8080/", 1);
+	unsetenv("https_proxy");
+	unsetenv("HTTPS_PROXY");
+	setenv("no_proxy", "localhost, .corp", 1);
+	ck_assert_int_eq(parse_config("{}", "--http-proxy env", &options), OPTIONS_RUN);
+	ck_assert_uint_eq(options.proxy.http.port, 8080);
+	ck_assert_uint_eq(options.proxy.https.addr_count, 0);
+	ck_assert_uint_eq(options.proxy.exception_count, 2);
+	options_free(&options);
+	setenv("https_proxy", "socks5://10.0.0.1:1080/", 1);
+	ck_assert_int_eq(parse_config("{}", "--http-proxy env", &options), OPTIONS_BAD);
+	options_free(&options);
+	unsetenv("HTTP_PROXY");
+	unsetenv("https_proxy");
+	unsetenv("no_proxy");
+	ck_assert_int_eq(parse_config("{}", "--http-proxy env", &options), OPTIONS_RUN);
+	ck_assert_uint_eq(options.proxy.http.addr_count, 0);
+	options_free(&options);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("options");
@@ -387,6 +443,8 @@ int main(void)
 	tcase_add_loop_test(tcase, config_files, 0, COUNT(configs));
 	tcase_add_test(tcase, command_line_wins_and_lists_add_up);
 	tcase_add_test(tcase, rules_keep_their_order);
+	tcase_add_test(tcase, proxies);
+	tcase_add_test(tcase, proxies_of_the_environment);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
