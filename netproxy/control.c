@@ -142,6 +142,8 @@ static int change_zone(struct control *control, change_zone_fn *change,
 			.ip = zone->records[i].ip,
 		};
 	r = change(services_dns(control->services), &conf, error, error_size);
+	if (r == 0)
+		services_zones_changed(control->services);
 	free(records);
 	return r;
 }
@@ -159,8 +161,11 @@ static int put_zone(void *arg, const struct api_dns_zone *zone, char *error, siz
 static int remove_zone(void *arg, const char *name)
 {
 	struct control *control = arg;
+	int r = dns_server_remove_zone(services_dns(control->services), name);
 
-	return dns_server_remove_zone(services_dns(control->services), name);
+	if (r == 0)
+		services_zones_changed(control->services);
+	return r;
 }
 
 /* ---- Doors ---- */

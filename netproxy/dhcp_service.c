@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/wire.h"
+#include "netproxy/lease_event.h"
 #include "netproxy/lease_state.h"
 
 LOG_MODULE("services");
@@ -88,41 +89,15 @@ static void on_dhcp(void *arg, const struct stack_datagram *datagram)
 
 /* ---- Leases ---- */
 
-static const char *event_text(enum dhcp_lease_event event)
-{
-	switch (event) {
-	case DHCP_LEASE_GRANTED:
-		return "granted";
-	case DHCP_LEASE_RENEWED:
-		return "renewed";
-	case DHCP_LEASE_RELEASED:
-		return "released";
-	case DHCP_LEASE_EXPIRED:
-		return "expired";
-	}
-	return "changed";
-}
-
 static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_lease_info *lease)
 {
 	struct dhcp_service *service = arg;
-	struct stack *stack = forwarder_stack(service->forwarder);
-	char address[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
-	if (event == DHCP_LEASE_GRANTED || event == DHCP_LEASE_RENEWED) {
-		switch_lease(stack_switch(stack), &lease->address, &lease->mac, lease->source);
-		stack_learn(stack, &lease->address, &lease->mac);
-	} else {
-		switch_unlease(stack_switch(stack), &lease->address);
-	}
-	if (event == DHCP_LEASE_RENEWED) {
+	lease_event(service->forwarder, event, lease);
+	if (event == DHCP_LEASE_RENEWED)
 		state_file_changed_within(service->state, RENEWAL_SAVE_MS);
-		return;
-	}
-	state_file_changed(service->state);
-	addr_format(&lease->address, address);
-	log_info("lease %s: %s to %s %s", event_text(event), address, mac_format(&lease->mac, mac),
-		 lease->hostname);
+	else
+		state_file_changed(service->state);
 }
 
 static struct lease_clock clocks(const struct dhcp_service *service)

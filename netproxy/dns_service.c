@@ -9,12 +9,14 @@
 #include <sys/socket.h>
 
 #include "base/sock.h"
+#include "netproxy/zone_state.h"
 
 #define SERVICE_TTL 64
 
 struct dns_service {
 	struct forwarder *forwarder;
 	struct dns_server *server;
+	struct zone_state *zones;
 };
 
 /* A query over UDP on its way. */
@@ -131,8 +133,8 @@ static int start_server(struct dns_service *service, struct loop *loop,
 }
 
 int dns_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		    const struct dns_guest_lookup *guests, char error[static OPTIONS_ERROR_MAX],
-		    struct dns_service **ret_service)
+		    struct state_file *state, const struct dns_guest_lookup *guests,
+		    char error[static OPTIONS_ERROR_MAX], struct dns_service **ret_service)
 {
 	struct dns_service *service = calloc(1, sizeof(*service));
 	int r;
@@ -141,6 +143,8 @@ int dns_service_new(struct loop *loop, const struct options *options, struct for
 		return -ENOMEM;
 	service->forwarder = forwarder;
 	r = start_server(service, loop, options, guests, error);
+	if (r == 0)
+		r = zone_state_new(service->server, state, &service->zones);
 	if (r == 0)
 		r = forwarder_serve_udp(forwarder, DNS_PORT, on_datagram, service);
 	if (r == 0)
@@ -157,8 +161,14 @@ void dns_service_free(struct dns_service *service)
 {
 	if (!service)
 		return;
+	zone_state_free(service->zones);
 	dns_server_free(service->server);
 	free(service);
+}
+
+void dns_service_zones_changed(struct dns_service *service)
+{
+	zone_state_changed(service->zones);
 }
 
 struct dns_server *dns_service_server(struct dns_service *service)

@@ -10,6 +10,7 @@
 #include "dns/dns_server.h"
 #include "forwarder/forwarder.h"
 #include "netproxy/options.h"
+#include "netproxy/state_file.h"
 
 /* The domains that guests are told to search: their own, and those of --dns-search or else the
  * host's, so that a short name means to a guest what it means to its host. */
@@ -22,14 +23,16 @@ struct dns_service_search {
 
 struct dns_service;
 
-/* Returns 0 with an owned service on `forwarder`, which must outlive it, or -errno with a message.
- */
+/* Returns 0 with an owned service on `forwarder` and `state`, which must outlive it, or -errno with
+ * a message. */
 int dns_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		    const struct dns_guest_lookup *guests, char error[static OPTIONS_ERROR_MAX],
-		    struct dns_service **ret_service);
+		    struct state_file *state, const struct dns_guest_lookup *guests,
+		    char error[static OPTIONS_ERROR_MAX], struct dns_service **ret_service);
 void dns_service_free(struct dns_service *service);
 
 struct dns_server *dns_service_server(struct dns_service *service);
+/* The API has changed a zone: it is kept over a restart. */
+void dns_service_zones_changed(struct dns_service *service);
 /* As the host's files are now. */
 void dns_service_fill_search(struct dns_service *service, const struct options *options,
 			     struct dns_service_search *ret);

@@ -9,12 +9,14 @@
 
 #include "netproxy/dhcp_service.h"
 #include "netproxy/dns_service.h"
+#include "netproxy/services6.h"
 
 struct services {
 	struct loop *loop;
 	struct forwarder *forwarder;
 	struct dhcp_service *dhcp;
 	struct dns_service *dns;
+	struct services6 *v6;
 };
 
 /* The domains that DHCP tells guests to search, as texts. */
@@ -23,26 +25,30 @@ struct search_list {
 	const char *domains[DHCP_SEARCH_MAX + 1]; /* NULL-terminated */
 };
 
-static void fill_search_list(struct services *services, const struct options *options,
-			     struct search_list *ret)
+static void fill_search_list(const struct dns_service_search *search, struct search_list *ret)
 {
-	struct dns_service_search search;
 	size_t i;
 
-	dns_service_fill_search(services->dns, options, &search);
-	for (i = 0; i < search.count && i < DHCP_SEARCH_MAX; i++)
-		ret->domains[i] = dns_name_format(&search.names[i], ret->texts[i]);
+	for (i = 0; i < search->count && i < DHCP_SEARCH_MAX; i++)
+		ret->domains[i] = dns_name_format(&search->names[i], ret->texts[i]);
 	ret->domains[i] = NULL;
 }
 
 static int start_dhcp(struct services *services, const struct options *options,
 		      struct state_file *state, char error[static OPTIONS_ERROR_MAX])
 {
-	struct search_list search;
+	struct dns_service_search search;
+	struct search_list texts;
+	int r;
 
-	fill_search_list(services, options, &search);
-	return dhcp_service_new(services->loop, options, services->forwarder, state, search.domains,
-				error, &services->dhcp);
+	dns_service_fill_search(services->dns, options, &search);
+	fill_search_list(&search, &texts);
+	r = dhcp_service_new(services->loop, options, services->forwarder, state, texts.domains,
+			     error, &services->dhcp);
+	if (r < 0)
+		return r;
+	return services6_new(services->loop, options, services->forwarder, &search,
+			     services_dhcp(services), &services->v6);
 }
 
 /* ---- Names of guests ---- */
@@ -50,11 +56,17 @@ static int start_dhcp(struct services *services, const struct options *options,
 static int guest_addr_of(void *arg, const char *name, sa_family_t family, struct addr *ret)
 {
 	struct services *services = arg;
-	struct dhcp_lease_info lease;
+	struct dhcp_lease_info four, six;
+	bool has_four = dhcp_server_by_hostname(services_dhcp(services), name, &four);
+	bool has_six = services6_by_name(services->v6, name, &six);
 
-	if (!dhcp_server_by_hostname(services_dhcp(services), name, &lease))
+	if (!has_four && !has_six)
 		return -ENOENT;
-	*ret = family == AF_INET ? lease.address : (struct addr){0};
+	*ret = (struct addr){0};
+	if (family == AF_INET && has_four)
+		*ret = four.address;
+	if (family == AF_INET6 && has_six)
+		*ret = six.address;
 	return 0;
 }
 
@@ -62,10 +74,15 @@ static int guest_name_of(void *arg, const struct addr *addr, char to[static DNS_
 {
 	struct services *services = arg;
 	struct dhcp_lease_info lease;
+	const char *name = NULL;
 
-	if (!dhcp_server_by_address(services_dhcp(services), addr, &lease) || !lease.hostname[0])
+	if (addr->family == AF_INET6)
+		name = services6_name_of(services->v6, addr);
+	else if (dhcp_server_by_address(services_dhcp(services), addr, &lease))
+		name = lease.hostname;
+	if (!name || !name[0])
 		return -ENOENT;
-	snprintf(to, DNS_LABEL_MAX + 1, "%s", lease.hostname);
+	snprintf(to, DNS_LABEL_MAX + 1, "%s", name);
 	return 0;
 }
 
@@ -86,7 +103,7 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 	services->forwarder = forwarder;
 	error[0] = '\0';
 	/* DNS first: it knows the host's search domains, which DHCP hands out. */
-	r = dns_service_new(loop, options, forwarder, &guests, error, &services->dns);
+	r = dns_service_new(loop, options, forwarder, state, &guests, error, &services->dns);
 	if (r == 0)
 		r = start_dhcp(services, options, state, error);
 	if (r < 0) {
@@ -105,6 +122,7 @@ void services_free(struct services *services)
 	if (!services)
 		return;
 	dns_service_free(services->dns);
+	services6_free(services->v6);
 	dhcp_service_free(services->dhcp);
 	free(services);
 }
@@ -114,7 +132,17 @@ struct dhcp_server *services_dhcp(struct services *services)
 	return dhcp_service_server(services->dhcp);
 }
 
+const struct dhcp6_server *services_dhcp6(struct services *services)
+{
+	return services6_dhcp(services->v6);
+}
+
 struct dns_server *services_dns(struct services *services)
 {
 	return dns_service_server(services->dns);
+}
+
+void services_zones_changed(struct services *services)
+{
+	dns_service_zones_changed(services->dns);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The services of the gateway, DHCP and DNS, put on the network (dhcp_service.c, dns_service.c): they know messages, the
- * forwarder knows datagrams and connections, and this brings the two together, and DHCP's leases to DNS, the
- * stack and the API.
+ * The services of the gateway, DHCP (dhcp_service.c) and DNS (dns_service.c), put on the network:
+ * they know messages, the forwarder knows datagrams and connections, and this brings the two
+ * together, and DHCP's leases to DNS, the stack and the API.
  */
 #ifndef NETPROXY_SERVICES_H
 #define NETPROXY_SERVICES_H
 
 #include "base/loop.h"
+#include "dhcp/dhcp6_server.h"
 #include "dhcp/dhcp_server.h"
 #include "dns/dns_server.h"
 #include "forwarder/forwarder.h"
@@ -24,6 +25,10 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 void services_free(struct services *services);
 
 struct dhcp_server *services_dhcp(struct services *services);
+/* NULL: there is no DHCPv6. */
+const struct dhcp6_server *services_dhcp6(struct services *services);
 struct dns_server *services_dns(struct services *services);
+/* The API has changed a zone of DNS. */
+void services_zones_changed(struct services *services);
 
 #endif
