@@ -44,7 +44,8 @@ static inline struct addr address(const char *text)
 	return addr;
 }
 
-static inline void setup(void)
+/* Everything as usual, but for what `change`, if not NULL, does to the configuration. */
+static inline void setup_with(void (*change)(struct forwarder_conf *conf))
 {
 	static const struct link_caps caps = {.csum = true, .frame_max = 1514};
 	struct forwarder_conf conf = {
@@ -59,6 +60,8 @@ static inline void setup(void)
 	ck_assert_int_eq(prefix_parse("192.168.65.0/24", &conf.stack.subnet), 0);
 	conf.stack.gateway = address("192.168.65.1");
 	conf.stack.alias = address("192.168.65.254");
+	if (change)
+		change(&conf);
 	now_ms = 1000000;
 	ck_assert_int_eq(loop_new(&loop), 0);
 	loop_use_virtual_time(loop, now_ms);
@@ -80,6 +83,11 @@ static inline void setup(void)
 		.now_ms = now_ms,
 	};
 	stack_learn(forwarder_stack(forwarder), &tcp.self.addr, &guest_mac);
+}
+
+static inline void setup(void)
+{
+	setup_with(NULL);
 }
 
 static inline void teardown(void)
