@@ -227,3 +227,22 @@ def test_v1_api(t):
     code, body = t.proxy.request("PUT", path, {"records": [{"name": "a", "ip": "10.0.0.1", "regexp": "("}]})
     assert code == 400 and "regular expression" in body, body
     assert len(t.proxy.get("/v1/dns/zones")) == 3
+
+
+@case(start=False)
+def test_zones_survive_a_restart(t):
+    """What came by the API is there again, in front of what the configuration says."""
+    args = ["--state", f"{t.directory}/state", "--dns-record", "a.lab.test=10.0.0.1", "--dns-zone", "lab.test"]
+    t.start(*args)
+    t.proxy.post("/services/dns/add", {"Name": "lab.test.", "Records": [{"Name": "b", "IP": "10.0.0.2"}]})
+    code, body = t.proxy.request("PUT", "/v1/dns/zones/new.test", {"default_ip": "10.0.0.3"})
+    assert code == 200, body
+    before = t.proxy.get("/v1/dns/zones")
+    t.proxy.finish()
+    t.start(*args)
+    assert t.proxy.get("/v1/dns/zones") == before
+    assert [record["name"] for record in t.proxy.get("/v1/dns/zones/lab.test")["records"]] == ["b", "a"]
+    assert t.proxy.request("DELETE", "/v1/dns/zones/new.test")[0] == 200
+    t.proxy.finish()
+    t.start(*args)
+    assert t.proxy.request("GET", "/v1/dns/zones/new.test")[0] == 404
