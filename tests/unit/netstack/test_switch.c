@@ -76,15 +76,30 @@ static void attach(unsigned guest, const struct link_caps *caps)
 	switch_sink(sw)->attached(switch_sink(sw)->arg, sim_link_link(guests[guest]));
 }
 
-static void setup(void)
+static void setup_with(const struct guard_conf *guard)
 {
-	log_set_levels("warn");
+	log_set_levels("error");
 	memset(&local, 0, sizeof(local));
 	ck_assert_int_eq(loop_new(&loop), 0);
 	ck_assert_int_eq(switch_new(loop, &gateway, &local_ops, &local, &sw), 0);
+	if (guard)
+		ck_assert_int_eq(switch_guard(sw, guard), 0);
 	attach(0, &plain);
 	attach(1, &plain);
 	attach(2, &offloading);
+}
+
+static void setup(void)
+{
+	setup_with(NULL);
+}
+
+static void setup_guarded(void)
+{
+	struct guard_conf conf = {.mac = gateway};
+
+	prefix_parse("192.168.65.0/24", &conf.subnet);
+	setup_with(&conf);
 }
 
 static void teardown(void)
@@ -423,10 +438,156 @@ START_TEST(ports_are_bounded)
 }
 END_TEST
 
+/* ---- Between guests ---- */
+
+START_TEST(isolated_guests_reach_the_gateway_only)
+{
+	struct mac a = mac_of(0), b = mac_of(1), multicast = {{1, 0, 0x5e, 0, 0, 1}};
+	static uint8_t bytes[SIM_PACKET_MAX];
+	struct iovec iov;
+	struct frame super;
+
+	switch_isolate(sw);
+	learn_all();
+	inject(0, &a, &b);                                /* known */
+	inject(0, &a, &(struct mac){{2, 9, 9, 9, 9, 9}}); /* unknown */
+	inject(0, &a, &mac_broadcast);
+	inject(0, &a, &multicast);
+	expect_counts(0, 0, 0);
+	ck_assert_uint_eq(info_of(0).switching.isolated, 4);
+	ck_assert_uint_eq(info_of(0).switching.flooded, 0);
+	/* The gateway heard what was for all. */
+	ck_assert_uint_eq(local.frames, GUESTS + 2);
+	/* And is heard. */
+	super = super_frame(&b, &iov, bytes);
+	super.gso = FRAME_GSO_NONE;
+	ck_assert_int_eq(switch_send(sw, &super), 0);
+	super = super_frame(&mac_broadcast, &iov, bytes);
+	super.gso = FRAME_GSO_NONE;
+	ck_assert_int_eq(switch_send(sw, &super), 0);
+	expect_counts(1, 2, 1);
+}
+END_TEST
+
+START_TEST(storms_are_limited)
+{
+	unsigned limit = SWITCH_FLOOD_COPIES / (GUESTS - 1);
+	struct mac a = mac_of(0), b = mac_of(1), unknown = {{2, 9, 9, 9, 9, 9}};
+
+	loop_use_virtual_time(loop, 5000);
+	for (unsigned i = 0; i < limit; i++) {
+		inject(0, &a, i % 2 ? &mac_broadcast : &unknown);
+		expect_counts(0, 1, 1);
+	}
+	inject(0, &a, &mac_broadcast);
+	inject(0, &a, &unknown);
+	expect_counts(0, 0, 0);
+	ck_assert_uint_eq(info_of(0).switching.flooded, limit);
+	ck_assert_uint_eq(info_of(0).switching.flood_limited, 2);
+	/* The gateway hears it all; other guests, and unicasts, have nothing to do with it. */
+	ck_assert_uint_eq(local.frames, limit / 2 + 1);
+	inject(1, &b, &mac_broadcast);
+	expect_counts(1, 0, 1);
+	inject(0, &a, &b);
+	expect_counts(0, 1, 0);
+	loop_use_virtual_time(loop, 6000);
+	inject(0, &a, &mac_broadcast);
+	expect_counts(0, 1, 1);
+	ck_assert_uint_eq(switch_counters(sw).flood_limited, 2);
+}
+END_TEST
+
+static void inject_ip(unsigned guest, const struct mac *src, const struct mac *dst, uint32_t ip)
+{
+	struct sim_packet p = packet_from(src, dst, 100);
+	uint8_t bytes[300];
+
+	p.src = addr_from_v4(ip);
+	sim_link_inject(guests[guest], bytes, sim_packet_build(&p, bytes));
+	sim_link_batch_end(guests[guest]);
+}
+
+/* As learn_all(), each guest by an address of its own. */
+static void learn_all_apart(void)
+{
+	for (unsigned i = 0; i < GUESTS; i++) {
+		struct mac mac = mac_of(i);
+
+		inject_ip(i, &mac, &gateway, 0xc0a84102 + i);
+	}
+	ck_assert_uint_eq(local.frames, GUESTS);
+}
+
+/* With and without a guard: one port's invented addresses push nobody else's out. */
+START_TEST(mac_flood)
+{
+	struct mac a = mac_of(0), b = mac_of(1);
+
+	learn_all_apart();
+	for (unsigned i = 0; i < 100000; i++) {
+		struct mac mac = {{2, 7, 0, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
+		struct sim_packet p = packet_from(&mac, &gateway, 0);
+		uint8_t bytes[300];
+
+		p.src = addr_from_v4(0x0a000001);
+		sim_link_inject(guests[2], bytes, sim_packet_build(&p, bytes));
+	}
+	sim_link_batch_end(guests[2]);
+	inject_ip(0, &a, &b, 0xc0a84102);
+	expect_counts(0, 1, 0);
+	inject_ip(1, &b, &a, 0xc0a84103);
+	expect_counts(1, 0, 0);
+	ck_assert_uint_eq(info_of(2).switching.guarded[GUARD_MAC], 0);
+}
+END_TEST
+
+START_TEST(the_guard_is_asked)
+{
+	struct mac a = mac_of(0), b = mac_of(1);
+	struct addr leased = addr_from_v4(0xc0a84109);
+	unsigned port;
+
+	inject_ip(0, &a, &gateway, 0xc0a84102);
+	inject_ip(1, &b, &gateway, 0xc0a84103);
+	ck_assert_uint_eq(local.frames, 2);
+	/* Another's IP address, another's MAC: neither the gateway nor anybody hears of it, and
+	 * nothing is learned. */
+	inject_ip(1, &b, &gateway, 0xc0a84102);
+	inject_ip(1, &b, &mac_broadcast, 0xc0a84102);
+	inject_ip(1, &a, &gateway, 0xc0a84103);
+	ck_assert_uint_eq(local.frames, 2);
+	expect_counts(0, 0, 0);
+	ck_assert_uint_eq(info_of(1).switching.guarded[GUARD_IP], 2);
+	ck_assert_uint_eq(info_of(1).switching.guarded[GUARD_MAC], 1);
+	inject_ip(1, &b, &a, 0xc0a84103);
+	expect_counts(1, 0, 0);
+	/* A lease, and what is left of it when the link goes and comes back. */
+	port = info_of(0).port;
+	switch_lease(sw, &leased, &a, port);
+	inject_ip(1, &b, &gateway, 0xc0a84109);
+	ck_assert_uint_eq(local.frames, 2);
+	sim_link_hang_up(guests[0], "test");
+	sim_link_free(guests[0]);
+	inject_ip(1, &b, &gateway, 0xc0a84109);
+	ck_assert_uint_eq(local.frames, 2);
+	attach(0, &plain);
+	inject_ip(0, &a, &gateway, 0xc0a84109);
+	ck_assert_uint_eq(local.frames, 3);
+	switch_unlease(sw, &leased);
+	inject_ip(1, &b, &gateway, 0xc0a84109);
+	ck_assert_uint_eq(local.frames, 4);
+	/* Counted beyond the port's life. */
+	sim_link_hang_up(guests[1], "test");
+	ck_assert_uint_eq(switch_counters(sw).guarded[GUARD_IP], 4);
+	ck_assert_uint_eq(switch_counters(sw).guarded[GUARD_MAC], 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("switch");
 	TCase *tcase = tcase_create("switch");
+	TCase *guarded = tcase_create("guarded");
 	SRunner *runner;
 	int failed;
 
@@ -441,7 +602,14 @@ int main(void)
 	tcase_add_test(tcase, answers_from_within_receive);
 	tcase_add_test(tcase, flushes_once_per_round);
 	tcase_add_test(tcase, ports_are_bounded);
+	tcase_add_test(tcase, isolated_guests_reach_the_gateway_only);
+	tcase_add_test(tcase, storms_are_limited);
+	tcase_add_test(tcase, mac_flood);
 	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(guarded, setup_guarded, teardown);
+	tcase_add_test(guarded, the_guard_is_asked);
+	tcase_add_test(guarded, mac_flood);
+	suite_add_tcase(suite, guarded);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
