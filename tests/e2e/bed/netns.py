@@ -27,6 +27,10 @@ def _setns(fd):
         raise OSError(error, os.strerror(error))
 
 
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class Namespace:
     def __init__(self, role):
         self.name = f"{PREFIX}-{os.getpid()}-{role}"
@@ -75,19 +79,19 @@ class Namespace:
 
     def listen(self, address="0.0.0.0", port=0, backlog=4096):
         """A TCP listener; its port by getsockname()."""
-        sock = self.socket()
+        sock = self.socket(family=_family(address))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address, port))
         sock.listen(backlog)
         return sock
 
     def udp(self, address="0.0.0.0", port=0):
-        sock = self.socket(socket.SOCK_DGRAM)
+        sock = self.socket(socket.SOCK_DGRAM, _family(address))
         sock.bind((address, port))
         return sock
 
     def connect(self, address, port, source=None):
-        sock = self.socket()
+        sock = self.socket(family=_family(address))
         try:
             if source:
                 sock.bind((source, 0))

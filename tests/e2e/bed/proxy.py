@@ -13,6 +13,9 @@ from . import process, wait
 GATEWAY = "192.168.65.1"
 ALIAS = "192.168.65.254"  # the host's loopback
 FIRST_GUEST = "192.168.65.2"
+PREFIX6 = "fd65:6e70:7879::/64"
+GATEWAY6 = "fd65:6e70:7879::1"
+ALIAS6 = "fd65:6e70:7879::fe"
 READY_TIMEOUT = 10
 
 

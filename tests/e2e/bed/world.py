@@ -6,6 +6,8 @@
                                 10.79.0.0/16  black hole: nothing comes back
                                 10.80.0.0/16  ICMP host unreachable
                                 10.81.0.0/16  ICMP administratively prohibited
+
+and the same in IPv6: fd77::1 and fd77::2, fd78::/16 to fd81::/16. The host has no IPv6 route to anything else.
 """
 
 import threading
@@ -18,6 +20,13 @@ MANY = "10.78.%d.%d"
 BLACK_HOLE = "10.79.0.1"
 UNREACHABLE = "10.80.0.1"
 PROHIBITED = "10.81.0.1"
+HOST_ADDRESS6 = "fd77::1"
+ADDRESS6 = "fd77::2"
+MANY6 = "fd78::%x"
+BLACK_HOLE6 = "fd79::1"
+UNREACHABLE6 = "fd80::1"
+PROHIBITED6 = "fd81::1"
+NO_ROUTE6 = "2001:db8::1"
 
 _ZONE = [
     "host-record=a.test,10.77.0.2,77",
@@ -50,8 +59,10 @@ class World:
         self.host.ip("link", "add", "h0", "type", "veth", "peer", "name", "w0",
                      "netns", self.world.name)
         self.host.ip("addr", "add", f"{HOST_ADDRESS}/24", "dev", "h0")
+        self.host.ip("-6", "addr", "add", f"{HOST_ADDRESS6}/64", "dev", "h0", "nodad")
         self.host.ip("link", "set", "h0", "up")
         self.world.ip("addr", "add", f"{ADDRESS}/24", "dev", "w0")
+        self.world.ip("-6", "addr", "add", f"{ADDRESS6}/64", "dev", "w0", "nodad")
         self.world.ip("link", "set", "w0", "up")
 
     def _route(self):
@@ -62,6 +73,17 @@ class World:
         self.world.ip("route", "add", "blackhole", "10.79.0.0/16")
         self.world.ip("route", "add", "unreachable", "10.80.0.0/16")
         self.world.ip("route", "add", "prohibit", "10.81.0.0/16")
+        self._route6()
+
+    def _route6(self):
+        for kind, number in (("local", 78), ("blackhole", 79), ("unreachable", 80), ("prohibit", 81)):
+            network = f"fd{number}::/16"
+            self.host.ip("-6", "route", "add", network, "via", ADDRESS6)
+            self.world.ip("-6", "route", "add", kind, network, "dev", "lo")
+        self.world.sysctl(ipv6__conf__all__forwarding=1, ipv6__icmp__ratelimit=0)
+        # The kernel takes a moment to have a link's IPv6 ready.
+        wait.until(lambda: self.host.run("ping", "-n", "-c", "1", "-W", "1", ADDRESS6,
+                                         check=False).returncode == 0, "IPv6 between host and world")
 
     def _start_dns(self):
         config = f"{self._directory}/dnsmasq.conf"

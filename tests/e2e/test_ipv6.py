@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IPv6 from a guest with an address of its own choice: neighbours, echo, TCP and UDP outwards, what is refused."""
+
+import errno
+import socket
+import threading
+import time
+
+from bed import traffic, wait, world
+from bed.cases import MAIN, MIB, case
+from bed.proxy import ALIAS6, GATEWAY6
+
+GUEST6 = "fd65:6e70:7879::2:%x"
+
+
+def configure(t, guest=None, answered=True):
+    """Gives the guest an address, and a default route by the gateway's; nothing is learned from others."""
+    guest = guest or t.guest
+    address = GUEST6 % (guest.number + 1)
+    guest.ns.sysctl(ipv6__conf__eth0__accept_ra=0)
+    guest.ns.ip("-6", "route", "flush", "proto", "ra")
+    guest.ns.ip("-6", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+    guest.ns.ip("-6", "route", "replace", "default", "via", GATEWAY6, "dev", "eth0", "metric", "1")
+    if answered:  # the guest's kernel takes a moment to have its link's IPv6 ready
+        wait.until(lambda: guest.ping(GATEWAY6, deadline=1), "the gateway to answer")
+    return address
+
+
+def pair6(t, address=world.ADDRESS6, server=None, bind="::"):
+    return t.pair(address, server, bind)
+
+
+@case(links=MAIN)
+def test_ping(t):
+    configure(t)
+    assert t.guest.ping(GATEWAY6, count=3)
+    assert t.guest.ping(GATEWAY6, "-s", "8000"), "in fragments both ways"
+    assert t.guest.ping("ff02::2%eth0")
+    assert t.guest.ping(ALIAS6)
+    assert t.guest.ping(world.ADDRESS6, count=3)
+    assert not t.guest.ping(world.BLACK_HOLE6, deadline=1)
+
+
+@case(links=MAIN)
+def test_our_addresses_are_defended(t):
+    """A guest that wants to have the gateway's or the host's address hears that it is taken."""
+    configure(t)
+    for address in (GATEWAY6, ALIAS6):
+        t.guest.ns.ip("-6", "addr", "add", f"{address}/64", "dev", "eth0")
+        wait.until(lambda: "dadfailed" in t.guest.ns.ip("-6", "addr", "show", "dev", "eth0"),
+                   f"the guest to notice that {address} is taken")
+        t.guest.ns.ip("-6", "addr", "del", f"{address}/64", "dev", "eth0")
+    # Without asking, it reaches nobody from there.
+    t.guest.ns.ip("-6", "addr", "add", f"{ALIAS6}/128", "dev", "eth0", "nodad")
+    assert not t.guest.ping(world.ADDRESS6, "-I", ALIAS6, deadline=1)
+    t.guest.ns.ip("-6", "addr", "del", f"{ALIAS6}/128", "dev", "eth0")
+    assert t.guest.ping(world.ADDRESS6)
+
+
+@case(links=MAIN, timeout=120)
+def test_bulk(t):
+    """Each direction alone, and both at once; every byte is compared."""
+    configure(t)
+    size = t.size(64 * MIB)
+    client, far = pair6(t)
+    traffic.one_way(client, far, size, seed=1)
+    client, far = pair6(t)
+    traffic.one_way(far, client, size, seed=2)
+    client, far = pair6(t)
+    traffic.finish(traffic.recv(far, 3, size), traffic.recv(client, 4, size),
+                   traffic.send(client, 3, size), traffic.send(far, 4, size))
+
+
+@case(links=("stream-lossy",), timeout=120)
+def test_bulk_over_a_bad_wire(t):
+    configure(t)
+    size = t.size(8 * MIB)
+    client, far = pair6(t)
+    traffic.one_way(client, far, size, seed=1)
+    client, far = pair6(t)
+    traffic.one_way(far, client, size, seed=2)
+
+
+def serve_page(listener, page):
+    sock = traffic.accept(listener)
+    with sock:
+        while not sock.recv(4096).endswith(b"\r\n\r\n"):
+            pass
+        sock.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+
+
+@case(links=MAIN)
+def test_curl(t):
+    configure(t)
+    page = b"a page from the world\n" * 1000
+    with t.world.listen("::") as listener:
+        server = threading.Thread(target=serve_page, args=(listener, page))
+        server.start()
+        done = t.guest.ns.run("curl", "-6", "-sS", "--max-time", str(int(10 * wait.slowness)),
+                              f"http://[{world.ADDRESS6}]:{listener.getsockname()[1]}/")
+        server.join()
+    assert done.stdout.encode() == page, f"{len(done.stdout)} bytes"
+
+
+@case(links=MAIN)
+def test_alias(t):
+    """The host alias is the host's [::1]."""
+    configure(t)
+    client, far = pair6(t, ALIAS6, t.host, "::1")
+    assert far.getpeername()[0] == "::1", far.getpeername()
+    traffic.one_way(client, far, t.size(16 * MIB), seed=3)
+
+
+def failed_after(t, address, port):
+    start = time.monotonic()
+    try:
+        t.guest.ns.connect(address, port).close()
+    except OSError as error:
+        return error.errno, time.monotonic() - start
+    raise AssertionError(f"connected to [{address}]:{port}")
+
+
+@case(links=MAIN)
+def test_refused_at_once(t):
+    configure(t)
+    for address in (world.ADDRESS6, ALIAS6, GATEWAY6):
+        error, took = failed_after(t, address, 9)
+        assert error == errno.ECONNREFUSED, (address, errno.errorcode[error])
+        assert took < 0.5 * wait.slowness, f"{address}: refused only after {took:.2f} s"
+
+
+@case(links=MAIN)
+def test_unreachable_at_once(t):
+    """What can't be reached fails with the reason, so that the guest tries IPv4 at once."""
+    configure(t)
+    expected = {
+        world.NO_ROUTE6: (errno.ENETUNREACH,),
+        world.UNREACHABLE6: (errno.EHOSTUNREACH, errno.ENETUNREACH),
+        world.PROHIBITED6: (errno.EACCES, errno.EHOSTUNREACH),
+        GUEST6 % 0x99: (errno.EHOSTUNREACH,),
+    }
+    for address, errors in expected.items():
+        error, took = failed_after(t, address, 80)
+        assert error in errors, (address, errno.errorcode[error])
+        # A guest that isn't there is asked for by the guest itself, for three seconds.
+        limit = 5 if address == GUEST6 % 0x99 else 2
+        assert took < limit * wait.slowness, f"{address}: only after {took:.2f} s"
+
+
+@case(links=MAIN)
+def test_udp(t):
+    """Datagrams there and back, small ones and such as go in fragments."""
+    configure(t)
+    echo = t.world.udp("::")
+    t.serve(traffic.UdpEcho(echo))
+    sock = t.keep(t.guest.ns.socket(socket.SOCK_DGRAM, socket.AF_INET6))
+    for size in (1, 1400, 1452, 1453, 8000, 40000):
+        datagram = bytes(n % 251 for n in range(size))
+        sock.sendto(datagram, (world.ADDRESS6, echo.getsockname()[1]))
+        assert sock.recv(65536) == datagram, f"{size} bytes"
+
+
+@case(links=MAIN)
+def test_udp_to_closed_port(t):
+    configure(t)
+    sock = t.keep(t.guest.ns.socket(socket.SOCK_DGRAM, socket.AF_INET6))
+    sock.connect((world.ADDRESS6, 9))
+    sock.send(b"anybody?")
+    sock.settimeout(5 * wait.slowness)
+    try:
+        sock.recv(16)
+        raise AssertionError("an answer from a closed port")
+    except ConnectionRefusedError:
+        pass
+
+
+@case(links=("stream",), guests=2)
+def test_foreign_source(t):
+    """A guest reaches nobody from an address outside of the network."""
+    configure(t)
+    t.guest.ns.ip("-6", "addr", "add", "2001:db8:bad::1/128", "dev", "eth0", "nodad")
+    assert not t.guest.ping(world.ADDRESS6, "-I", "2001:db8:bad::1", deadline=1)
+    assert t.guest.ping(world.ADDRESS6)
+
+
+@case(links=("stream",), guests=2)
+def test_guest_to_guest(t):
+    first, second = (configure(t, one) for one in t.guests)
+    assert t.guests[0].ping(second) and t.guests[1].ping(first)
+
+
+@case(links=("tap",), args=["--prefix6", "none"])
+def test_without(t):
+    """There is no IPv6, and nobody is told that there were."""
+    configure(t, answered=False)
+    assert not t.guest.ping(world.ADDRESS6, deadline=1)
+    assert t.guest.ping(world.ADDRESS)
