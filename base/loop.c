@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <sched.h>
 #include <stdlib.h>
 
+#include "base/busy_poll.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -33,6 +35,10 @@ struct loop {
 	bool now_valid;             /* now_ms was read in this round */
 	bool virtual_time;          /* now_ms moves in loop_advance() only, ... */
 	struct list virtual_timers; /* ... and so the pending timers are here */
+	struct busy_poll busy_poll;
+	bool clocked;      /* waits are measured, for busy_poll */
+	bool has_event;    /* one was handled since the wait began */
+	uint64_t event_us; /* when the first one was, if clocked */
 	bool in_round;
 	bool stopped;
 	int status;
@@ -179,10 +185,48 @@ int loop_run_once(struct loop *loop, bool may_wait)
 	return r;
 }
 
+void loop_set_busy_poll(struct loop *loop, uint32_t max_us)
+{
+	loop->busy_poll = (struct busy_poll){.max_us = max_us};
+}
+
+/* Notes that a wait has ended. */
+static void note_event(struct loop *loop)
+{
+	if (loop->has_event)
+		return;
+	loop->has_event = true;
+	if (loop->clocked)
+		loop->event_us = clock_us();
+}
+
+/* Waits for something to happen and handles it, without sleeping as long as that seems worth it.
+ * Whoever else wants the processor gets it meanwhile. */
+static int run_busy(struct loop *loop)
+{
+	uint64_t since_us = clock_us();
+	uint32_t window_us = busy_poll_window(&loop->busy_poll, since_us - loop->event_us);
+	bool may_sleep;
+	int r;
+
+	loop->has_event = false;
+	loop->clocked = true;
+	do {
+		may_sleep = clock_us() - since_us >= window_us;
+		r = loop_run_once(loop, may_sleep);
+		if (!may_sleep && !loop->has_event)
+			sched_yield();
+	} while (r == 0 && !may_sleep && !loop->has_event && !loop->stopped);
+	loop->clocked = false;
+	if (loop->has_event)
+		busy_poll_waited(&loop->busy_poll, loop->event_us - since_us);
+	return r;
+}
+
 int loop_run(struct loop *loop)
 {
 	while (!loop->stopped) {
-		int r = loop_run_once(loop, true);
+		int r = loop->busy_poll.max_us ? run_busy(loop) : loop_run_once(loop, true);
 
 		if (r < 0)
 			return r;
@@ -206,6 +250,7 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 		ready |= LOOP_READ;
 	if (what & EV_WRITE)
 		ready |= LOOP_WRITE;
+	note_event(watch->loop);
 	/* The watch may be gone after this. */
 	watch->fn(watch->arg, fd, ready);
 }
@@ -328,6 +373,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	note_event(timer->loop);
 	/* libevent's clock is the coarse one, some milliseconds behind; nobody should see
 	 * a timer fire before its time. */
 	if (now_ms < timer->deadline_ms) {

@@ -33,6 +33,9 @@ typedef void loop_fn(void *arg);
 int loop_new(struct loop **ret_loop);
 /* Every watch, timer and signal on it must have been freed before. NULL is fine. */
 void loop_free(struct loop *loop);
+/* Before it sleeps, loop_run() looks for events for up to `max_us` longer where that pays, as
+ * busy_poll.h says; 0, the default: never. */
+void loop_set_busy_poll(struct loop *loop, uint32_t max_us);
 /* Runs until loop_stop(); returns the status given there, or -errno when waiting failed. */
 int loop_run(struct loop *loop);
 /* Ends loop_run() after the current round. */

@@ -457,6 +457,38 @@ START_TEST(time_stands_still_within_a_round)
 }
 END_TEST
 
+/* Echoes of oneself: every wait is short, so the loop looks for them without sleeping. */
+static void on_echo(void *arg, int fd, unsigned ready)
+{
+	unsigned *left = arg;
+	char byte;
+
+	(void)ready;
+	ck_assert_int_eq(read(fd, &byte, 1), 1);
+	if (--*left)
+		poke();
+	else
+		loop_timer_set(timer, 3); /* a wait that ends in sleep */
+}
+
+START_TEST(busy_polling_misses_nothing)
+{
+	unsigned left = 1000;
+
+	start();
+	make_tasks(run_letter);
+	loop_set_busy_poll(loop, 50);
+	ck_assert_int_eq(loop_timer_new(loop, stop_with_7, &task_a, &timer), 0);
+	ck_assert_int_eq(loop_fd_new(loop, fds[0], LOOP_READ, on_echo, &left, &watch), 0);
+	poke();
+	ck_assert_int_eq(loop_run(loop), 7);
+	ck_assert_uint_eq(left, 0);
+	ck_assert_str_eq(trace, "sa");
+	loop_timer_free(timer);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	return unit_run("loop", (const TTest *[]){
@@ -474,6 +506,7 @@ int main(void)
 					timer_is_never_early,
 					timer_cancelled_or_moved,
 					stop_ends_the_run_after_the_round,
+					busy_polling_misses_nothing,
 					signals_arrive,
 					time_stands_still_within_a_round,
 					NULL,
