@@ -35,6 +35,8 @@ struct forwarder {
 	struct service services[FORWARDER_SERVICES_MAX];
 	unsigned service_count;
 	uint64_t udp_group;
+	forwarder_address_gone_fn *address_gone;
+	void *address_gone_arg;
 };
 
 static const struct service *service_find(const struct forwarder *forwarder, uint16_t port,
@@ -280,6 +282,19 @@ void forwarder_free(struct forwarder *forwarder)
 	stack_free(forwarder->stack);
 	policy_free(forwarder->policy);
 	free(forwarder);
+}
+
+void forwarder_on_address_gone(struct forwarder *forwarder, forwarder_address_gone_fn *fn,
+			       void *arg)
+{
+	forwarder->address_gone = fn;
+	forwarder->address_gone_arg = arg;
+}
+
+void forwarder_address_gone(struct forwarder *forwarder, const struct addr *addr)
+{
+	if (forwarder->address_gone)
+		forwarder->address_gone(forwarder->address_gone_arg, addr);
 }
 
 struct stack *forwarder_stack(struct forwarder *forwarder)

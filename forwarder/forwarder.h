@@ -25,7 +25,7 @@ struct forwarder;
 
 struct forwarder_conf {
 	struct stack_conf stack;
-	bool host_access; /* whether the host alias leads to the host's loopback */
+	bool host_access;                 /* whether the host alias leads to the host's loopback */
 	const struct egress_conf *egress; /* guests' way out by a proxy; borrowed; NULL: none */
 	const struct policy_rule *policy_rules; /* borrowed for forwarder_new(); see policy.h */
 	size_t policy_rule_count;
@@ -72,6 +72,13 @@ struct stack *forwarder_stack(struct forwarder *forwarder);
 /* Borrowed: what guests may reach. */
 struct policy *forwarder_policy(struct forwarder *forwarder);
 struct forwarder_counters forwarder_counters(const struct forwarder *forwarder);
+
+/* Told that an address is no guest's any more. One at a time; NULL: nobody. */
+typedef void forwarder_address_gone_fn(void *arg, const struct addr *addr);
+void forwarder_on_address_gone(struct forwarder *forwarder, forwarder_address_gone_fn *fn,
+			       void *arg);
+/* To be called when a lease has ended: the address is free, or another's next time. */
+void forwarder_address_gone(struct forwarder *forwarder, const struct addr *addr);
 
 /* Registers a service of the gateway's; -EEXIST when the port is taken, -ENOSPC at
  * FORWARDER_SERVICES_MAX. */

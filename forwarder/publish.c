@@ -445,6 +445,13 @@ int publish_set_guest_rules(struct publish *publish, const struct publish_rule *
 	return 0;
 }
 
+/* What a guest published of an address that it has no more, must not lead to the next who gets it.
+ */
+static void on_address_gone(void *arg, const struct addr *addr)
+{
+	publish_remove_guest_address(arg, addr);
+}
+
 int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish **ret_publish)
 {
 	struct publish *publish = calloc(1, sizeof(*publish));
@@ -462,6 +469,7 @@ int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish *
 		free(publish);
 		return r;
 	}
+	forwarder_on_address_gone(forwarder, on_address_gone, publish);
 	*ret_publish = publish;
 	return 0;
 }
@@ -472,6 +480,7 @@ void publish_free(struct publish *publish)
 
 	if (!publish)
 		return;
+	forwarder_on_address_gone(publish->forwarder, NULL, NULL);
 	while ((node = hmap_next(&publish->forwards, NULL)))
 		forward_end(container_of(node, struct forward, node));
 	publish_udp_free(publish->udp);

@@ -16,6 +16,7 @@ struct control {
 	struct loop *loop;
 	const struct options *options;
 	struct services *services;
+	struct forwarder *forwarder;
 	struct publish *publish;
 	struct api *api;
 };
@@ -48,8 +49,11 @@ static void visit_leases(void *arg, api_lease_fn *fn, void *visitor)
 {
 	struct control *control = arg;
 	struct lease_visit visit = {.control = control, .fn = fn, .visitor = visitor};
+	const struct dhcp6_server *dhcp6 = services_dhcp6(control->services);
 
 	dhcp_server_for_each(services_dhcp(control->services), visit_lease, &visit);
+	if (dhcp6)
+		dhcp6_server_for_each(dhcp6, visit_lease, &visit);
 }
 
 static void keep_lowest(void *arg, const struct dhcp_lease_info *info)
@@ -74,6 +78,18 @@ static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)
 		return -ENOENT;
 	*ret = found;
 	return 0;
+}
+
+/* An address is the guest's, if it is found where the guest's own one is. */
+static bool guest_owns(void *arg, uint32_t guest_id, const struct addr *addr)
+{
+	struct control *control = arg;
+	struct stack *stack = forwarder_stack(control->forwarder);
+	struct mac mac, own_mac;
+	struct addr own;
+
+	return guest_addr(control, guest_id, &own) == 0 && stack_neighbour(stack, &own, &own_mac) &&
+	       stack_neighbour(stack, addr, &mac) && mac_equal(&mac, &own_mac);
 }
 
 /* ---- Names ---- */
@@ -218,6 +234,7 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		.dns_put = put_zone,
 		.dns_remove = remove_zone,
 		.guest_addr = guest_addr,
+		.guest_owns = guest_owns,
 	};
 	int r = control ? 0 : -ENOMEM;
 
@@ -225,6 +242,7 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		control->loop = loop;
 		control->options = options;
 		control->services = services;
+		control->forwarder = forwarder;
 		control->publish = publish;
 		r = api_new(loop, &backend, &control->api);
 	}

@@ -32,6 +32,7 @@ void lease_event(struct forwarder *forwarder, enum dhcp_lease_event event,
 		stack_learn(stack, &lease->address, &lease->mac);
 	} else {
 		switch_unlease(stack_switch(stack), &lease->address);
+		forwarder_address_gone(forwarder, &lease->address);
 	}
 	if (event != DHCP_LEASE_RENEWED)
 		log_info("lease %s: %s to %s %s", event_text(event),

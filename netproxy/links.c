@@ -17,8 +17,13 @@ struct links {
 	unsigned listener_count;
 	struct link_vhost_listener *vhosts[OPTIONS_LINKS_MAX];
 	unsigned vhost_count;
-	struct vsock_device *vsocks[OPTIONS_VSOCKS_MAX];
+	struct vsock_guest {
+		struct links *links;
+		struct vsock_device *device;
+	} vsocks[OPTIONS_VSOCKS_MAX];
 	unsigned vsock_count;
+	links_guest_fn *on_guest;
+	void *arg;
 };
 
 /* What to do about an error, where it isn't obvious. */
@@ -99,24 +104,40 @@ static int open_link(struct links *links, struct loop *loop, const struct link_o
 	return -EINVAL;
 }
 
+static void on_vsock_event(void *arg, enum vsock_guest_event event)
+{
+	struct vsock_guest *guest = arg;
+	struct links *links = guest->links;
+
+	links->on_guest(links->arg, (uint32_t)(guest - links->vsocks) + 1, event);
+}
+
 static int open_vsock(struct links *links, struct loop *loop, const struct vsock_option *option,
 		      char error[static OPTIONS_ERROR_MAX])
 {
-	struct vsock_conf conf = {.socket_path = option->path, .guest_cid = option->cid};
+	struct vsock_guest *guest = &links->vsocks[links->vsock_count];
+	struct vsock_conf conf = {
+		.socket_path = option->path,
+		.guest_cid = option->cid,
+		.on_guest = on_vsock_event,
+		.on_guest_arg = guest,
+	};
 	char why[256] = "";
-	int r = vsock_device_new(loop, &conf, &links->vsocks[links->vsock_count], why, sizeof(why));
+	int r = vsock_device_new(loop, &conf, &guest->device, why, sizeof(why));
 
 	if (r < 0) {
 		snprintf(error, OPTIONS_ERROR_MAX, "--vsock %.108s: %s", option->path,
 			 why[0] ? why : strerror(-r));
 		return r;
 	}
+	guest->links = links;
 	links->vsock_count++;
 	return 0;
 }
 
 int links_new(struct loop *loop, const struct options *options, struct nswitch *sw,
-	      char error[static OPTIONS_ERROR_MAX], struct links **ret_links)
+	      links_guest_fn *on_guest, void *arg, char error[static OPTIONS_ERROR_MAX],
+	      struct links **ret_links)
 {
 	struct links *links = calloc(1, sizeof(*links));
 	int r = 0;
@@ -125,6 +146,8 @@ int links_new(struct loop *loop, const struct options *options, struct nswitch *
 		snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
 		return -ENOMEM;
 	}
+	links->on_guest = on_guest;
+	links->arg = arg;
 	for (unsigned i = 0; r == 0 && i < options->link_count; i++)
 		r = open_link(links, loop, &options->links[i], sw, error);
 	for (unsigned i = 0; r == 0 && i < options->vsock_count; i++)
@@ -146,6 +169,6 @@ void links_free(struct links *links)
 	for (unsigned i = 0; i < links->vhost_count; i++)
 		link_vhost_listener_free(links->vhosts[i]);
 	for (unsigned i = 0; i < links->vsock_count; i++)
-		vsock_device_free(links->vsocks[i]);
+		vsock_device_free(links->vsocks[i].device);
 	free(links);
 }

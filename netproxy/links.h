@@ -6,13 +6,18 @@
 #include "base/loop.h"
 #include "netproxy/options.h"
 #include "netstack/switch.h"
+#include "virtio/vsock.h"
 
 struct links;
+
+/* What happened to the vsock device of a guest; ids count from 1 in the order of --vsock. */
+typedef void links_guest_fn(void *arg, uint32_t guest_id, enum vsock_guest_event event);
 
 /* Opens all links and attaches them to the switch as guests come. Returns 0 or -errno with a
  * message. */
 int links_new(struct loop *loop, const struct options *options, struct nswitch *sw,
-	      char error[static OPTIONS_ERROR_MAX], struct links **ret_links);
+	      links_guest_fn *on_guest, void *arg, char error[static OPTIONS_ERROR_MAX],
+	      struct links **ret_links);
 /* Stops listening; links that are attached belong to the switch. */
 void links_free(struct links *links);
 

@@ -25,6 +25,7 @@
 #include "netproxy/control.h"
 #include "netproxy/links.h"
 #include "netproxy/options.h"
+#include "netproxy/published.h"
 #include "netproxy/services.h"
 #include "netproxy/state_file.h"
 
@@ -46,6 +47,7 @@ struct netproxy {
 	struct state_file *state; /* keeps nothing without --state */
 	struct forwarder *forwarder;
 	struct publish *publish;
+	struct published *published;
 	struct services *services;
 	struct control *control;
 	struct links *links;
@@ -243,28 +245,11 @@ static int protect_guests(struct netproxy *np, char error[static OPTIONS_ERROR_M
 	return r;
 }
 
-static int publish_one(struct netproxy *np, const struct publish_option *option,
-		       char error[static OPTIONS_ERROR_MAX])
+static void on_guest_event(void *arg, uint32_t guest_id, enum vsock_guest_event event)
 {
-	struct publish_spec spec = {
-		.protocol = option->udp ? PUBLISH_UDP : PUBLISH_TCP,
-		.local = option->local,
-		.remote = option->guest,
-		.owner = {.kind = PUBLISH_OWNER_CONFIG},
-	};
-	char local[ENDPOINT_TEXT_MAX];
-	int r = publish_add(np->publish, &spec, 1, 0, NULL);
+	struct netproxy *np = arg;
 
-	if (r < 0)
-		snprintf(
-			error, OPTIONS_ERROR_MAX, "--publish %s: %s%s",
-			endpoint_format(&option->local, local), strerror(-r),
-			r == -EACCES
-				? ": ports below net.ipv4.ip_unprivileged_port_start need a privilege"
-			: r == -EADDRINUSE
-				? ": something on this host listens there ('ss -ltnp' shows what)"
-				: "");
-	return r;
+	published_guest_event(np->published, guest_id, event);
 }
 
 static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
@@ -288,14 +273,15 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	if (r == 0)
 		r = services_new(np->loop, np->options, np->forwarder, np->state, error,
 				 &np->services);
-	for (unsigned i = 0; r == 0 && i < np->options->publish_count; i++)
-		r = publish_one(np, &np->options->publish[i], error);
+	if (r == 0)
+		r = published_new(np->loop, np->options, np->publish, np->services, np->state,
+				  error, &np->published);
 	if (r == 0)
 		r = control_new(np->loop, np->options, np->forwarder, np->publish, np->services,
 				error, &np->control);
 	if (r == 0)
 		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)),
-			      error, &np->links);
+			      on_guest_event, np, error, &np->links);
 	if (r == 0 && np->options->pid_file[0])
 		r = write_pid_file(np->options->pid_file, error);
 	return r;
@@ -305,6 +291,7 @@ static void stop(struct netproxy *np)
 {
 	links_free(np->links);
 	control_free(np->control);
+	published_free(np->published);
 	publish_free(np->publish);
 	services_free(np->services);
 	forwarder_free(np->forwarder);

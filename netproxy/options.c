@@ -151,6 +151,7 @@ static struct addr host6(const struct prefix *prefix, uint8_t last)
 /* What depends on other options, and whether they go together. */
 static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 {
+	struct addr first_guest;
 	char subnet[PREFIX_TEXT_MAX];
 	uint32_t first = addr_v4(&options->subnet.addr);
 	uint32_t last = first | ~prefix_mask4(&options->subnet);
@@ -180,18 +181,8 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 			 "--gateway and --host-alias are the same address: expected two");
 		return -EINVAL;
 	}
-	for (unsigned i = 0; i < options->publish_count; i++) {
-		struct addr *guest = &options->publish[i].guest.addr;
-
-		if (guest->family == AF_UNSPEC)
-			*guest = options_first_guest(options);
-		if (!prefix_contains(&options->subnet, guest)) {
-			snprintf(error, OPTIONS_ERROR_MAX,
-				 "--publish: expected a guest's address in the network %s", subnet);
-			return -EINVAL;
-		}
-	}
-	return 0;
+	first_guest = options_first_guest(options);
+	return options_finish_publish(options, &first_guest, error);
 }
 
 /* Fills getopt's table, which ends in zeros. */
@@ -303,6 +294,7 @@ void options_free(struct options *options)
 	free(options->vsocks);
 	free(options->apis);
 	free(options->publish);
+	free(options->guest_publish);
 	free(options->rules);
 	options_free_dns(options);
 	egress_destroy(&options->proxy);
@@ -310,5 +302,6 @@ void options_free(struct options *options)
 	options->vsocks = NULL;
 	options->apis = NULL;
 	options->publish = NULL;
+	options->guest_publish = NULL;
 	options->rules = NULL;
 }

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/sock.h"
+#include "forwarder/publish.h"
 #include "netproxy/options_dhcp.h"
 #include "dns/dns_pattern.h"
 #include "dns/dns_resolvconf.h"
@@ -20,13 +21,14 @@
 #include "forwarder/egress.h"
 #include "forwarder/policy.h"
 
-#define OPTIONS_LINKS_MAX   64
-#define OPTIONS_VSOCKS_MAX  64
-#define OPTIONS_APIS_MAX    16
-#define OPTIONS_PUBLISH_MAX 1024
-#define OPTIONS_NAME_MAX    64
-#define OPTIONS_PATH_MAX    4096
-#define OPTIONS_ERROR_MAX   512
+#define OPTIONS_LINKS_MAX         64
+#define OPTIONS_VSOCKS_MAX        64
+#define OPTIONS_APIS_MAX          16
+#define OPTIONS_GUEST_PUBLISH_MAX 64
+#define OPTIONS_PUBLISH_MAX       1024
+#define OPTIONS_NAME_MAX          64
+#define OPTIONS_PATH_MAX          4096
+#define OPTIONS_ERROR_MAX         512
 
 enum link_option_kind {
 	LINK_OPTION_QEMU_UNIX, /* qemu:PATH */
@@ -63,9 +65,11 @@ struct api_option {
 };
 
 struct publish_option {
-	struct endpoint local; /* AF_UNSPEC: all addresses */
-	struct endpoint guest; /* AF_UNSPEC: the first guest */
-	bool udp;
+	struct publish_spec spec; /* with the first port of a range; `remote` AF_UNSPEC without a
+				     name: the first guest, which options_finish_publish() fills in
+				   */
+	unsigned ports;
+	bool tcp_and_udp;
 };
 
 /* Names within a domain go to resolvers of their own. */
@@ -95,6 +99,9 @@ struct options {
 	unsigned api_count;
 	struct publish_option *publish;
 	unsigned publish_count;
+	struct publish_rule *guest_publish; /* what guests may bind; any where none was given */
+	unsigned guest_publish_count;
+	bool guest_publish_given;
 	struct policy_rule *rules; /* in the order in which they count: the command line's first */
 	unsigned rule_count;
 	bool egress_deny;         /* what no rule matches */
@@ -106,7 +113,7 @@ struct options {
 	struct addr host_alias; /* ... and the last but one */
 	struct prefix prefix6;  /* the guests' IPv6 network, a /64; of length 0: none */
 	enum ipv6_addresses ipv6_addresses;
-	struct addr gateway6;   /* set by options_finish(): the prefix's ::1 */
+	struct addr gateway6;    /* set by options_finish(): the prefix's ::1 */
 	struct addr host_alias6; /* ... and its ::fe */
 	bool gateway_given;
 	bool host_alias_given;
@@ -155,7 +162,8 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 				  char error[static OPTIONS_ERROR_MAX]);
 void options_free(struct options *options);
 
-/* The address that the first guest gets: the first --dhcp-host's, or else the first of the range. */
+/* The address that the first guest gets: the first --dhcp-host's, or else the first of the range.
+ */
 struct addr options_first_guest(const struct options *options);
 
 /* Prints how to start, for a call without arguments. */

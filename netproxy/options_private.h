@@ -36,6 +36,12 @@ extern const struct option_def option_defs[];
 size_t option_def_count(void);
 
 void options_print_help(void);
+/* options_publish.c */
+option_apply_fn options_apply_publish, options_apply_guest_publish;
+/* Puts the first guest where none is named, and checks that they are guests. */
+int options_finish_publish(struct options *options, const struct addr *first_guest,
+			   char error[static OPTIONS_ERROR_MAX]);
+
 /* Writes that `value` was given where something else was expected; returns -EINVAL. */
 int options_complain(char error[static OPTIONS_ERROR_MAX], const char *value, const char *expected);
 /* A decimal number in that range. Returns 0, or -EINVAL with a message. */

@@ -117,22 +117,6 @@ static int apply_api(struct options *options, const char *value,
 	return 0;
 }
 
-static int apply_publish(struct options *options, const char *value,
-			 char error[static OPTIONS_ERROR_MAX])
-{
-	struct publish_option publish, *to;
-	int r = options_parse_publish(value, &publish, error);
-
-	if (r < 0)
-		return r;
-	to = options_grow((void **)&options->publish, &options->publish_count, sizeof(publish),
-			  OPTIONS_PUBLISH_MAX, error);
-	if (!to)
-		return -ENOSPC;
-	*to = publish;
-	return 0;
-}
-
 static int apply_subnet(struct options *options, const char *value,
 			char error[static OPTIONS_ERROR_MAX])
 {
@@ -301,9 +285,17 @@ const struct option_def option_defs[] = {
 	 "With many guests, guest= says whose device it is.", false},
 	{"api", "unix:PATH|tcp:ADDRESS:PORT", apply_api,
 	 "Serve the control API there (many): what netproxyctl talks to.", false},
-	{"publish", "[HOSTIP:]HOSTPORT:[GUEST:]PORT[/tcp|udp]", apply_publish,
+	{"publish", "[HOSTIP:]HOSTPORT[-LAST]:[GUEST:]PORT[-LAST][/tcp|udp|tcp+udp][,...]",
+	 options_apply_publish,
 	 "Publish a guest's port on the host (many). Without HOSTIP on all addresses; without\n"
-	 "GUEST the first guest's.", false},
+	 "GUEST, an address or a name, the first guest's. HOSTPORT 0 picks one. A path instead of\n"
+	 "HOSTPORT is a unix socket's. Behind a comma:\n"
+	 "  source=gateway  clients appear as the gateway, not by their own addresses\n"
+	 "  proxy=v2        a PROXY protocol header tells the guest who the client is\n"
+	 "  name=NAME       what to call it", false},
+	{"guest-publish", "any|none|WHERE[:PORT[-LAST]]", options_apply_guest_publish,
+	 "What guests may publish by themselves (many; default any): WHERE is an address of the\n"
+	 "host, a prefix, or any, such as 127.0.0.1 or any:1024-65535.", false},
 	{"subnet", "PREFIX", apply_subnet, "The guests' network (default " DEFAULT_SUBNET ").", false},
 	{"prefix6", "PREFIX|none", apply_prefix6,
 	 "The guests' IPv6 network, a /64 (default " DEFAULT_PREFIX6 ", a unique local one), or\n"

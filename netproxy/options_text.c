@@ -8,8 +8,6 @@
 
 #include "netproxy/options.h"
 
-#define PUBLISH_TOKENS_MAX 4
-
 static int complain(char error[static OPTIONS_ERROR_MAX], const char *text, const char *expected)
 {
 	snprintf(error, OPTIONS_ERROR_MAX, "\"%.200s\": expected %s", text, expected);
@@ -176,99 +174,4 @@ int options_parse_api(const char *text, struct api_option *ret,
 	}
 	*ret = api;
 	return 0;
-}
-
-/* Cuts "a:[b:c]:d" at the colons outside of brackets. Returns the number of pieces, or -1 when
- * there are too many. */
-static int split_colons(char *text, char *tokens[static PUBLISH_TOKENS_MAX])
-{
-	int count = 0;
-	bool in_brackets = false;
-
-	tokens[count++] = text;
-	for (char *at = text; *at; at++) {
-		if (*at == '[')
-			in_brackets = true;
-		else if (*at == ']')
-			in_brackets = false;
-		if (*at != ':' || in_brackets)
-			continue;
-		if (count == PUBLISH_TOKENS_MAX)
-			return -1;
-		*at = '\0';
-		tokens[count++] = at + 1;
-	}
-	return count;
-}
-
-static bool parse_port(const char *text, bool allow_0, uint16_t *ret)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || value > 65535 || (value == 0 && !allow_0))
-		return false;
-	*ret = (uint16_t)value;
-	return true;
-}
-
-/* An address without a port, IPv6 in brackets or not. */
-static bool parse_host(char *text, struct addr *ret)
-{
-	size_t size = strlen(text);
-
-	if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
-		text[size - 1] = '\0';
-		text++;
-	}
-	return addr_parse(text, ret) == 0;
-}
-
-static bool looks_like_port(const char *text)
-{
-	return *text && strspn(text, "0123456789") == strlen(text);
-}
-
-/* Two to four pieces: [HOSTIP] HOSTPORT [GUEST] PORT. */
-static bool parse_publish_tokens(char **tokens, int count, struct publish_option *ret)
-{
-	int at = 0;
-
-	if (count < 2)
-		return false;
-	if (!looks_like_port(tokens[0])) {
-		if (!parse_host(tokens[at++], &ret->local.addr))
-			return false;
-	}
-	if (count - at < 2 || !parse_port(tokens[at++], true, &ret->local.port))
-		return false;
-	if (count - at == 2 && !parse_host(tokens[at++], &ret->guest.addr))
-		return false;
-	return count - at == 1 && parse_port(tokens[at], false, &ret->guest.port);
-}
-
-int options_parse_publish(const char *text, struct publish_option *ret,
-			  char error[static OPTIONS_ERROR_MAX])
-{
-	struct publish_option publish = {0};
-	char copy[256];
-	char *tokens[PUBLISH_TOKENS_MAX];
-	char *slash;
-
-	if (copy_text(copy, sizeof(copy), text, strlen(text))) {
-		slash = strrchr(copy, '/');
-		if (slash) {
-			*slash++ = '\0';
-			publish.udp = strcmp(slash, "udp") == 0;
-			if (!publish.udp && strcmp(slash, "tcp") != 0)
-				return complain(error, text, "tcp or udp behind the slash");
-		}
-		if (parse_publish_tokens(tokens, split_colons(copy, tokens), &publish)) {
-			*ret = publish;
-			return 0;
-		}
-	}
-	return complain(error, text,
-			"[HOSTIP:]HOSTPORT:[GUEST:]PORT[/tcp|udp], such as 8080:80 or "
-			"127.0.0.1:2222:192.168.65.3:22/tcp");
 }

@@ -127,6 +127,20 @@ void services_free(struct services *services)
 	free(services);
 }
 
+int services_guest_addr(struct services *services, const char *name, sa_family_t family,
+			struct addr *ret)
+{
+	sa_family_t other = family == AF_INET6 ? AF_INET : AF_INET6;
+	struct addr addr;
+	int r = guest_addr_of(services, name, family == AF_INET6 ? AF_INET6 : AF_INET, &addr);
+
+	if (r == 0 && addr.family == AF_UNSPEC)
+		r = guest_addr_of(services, name, family == AF_UNSPEC ? AF_INET6 : other, &addr);
+	if (r == 0)
+		*ret = addr;
+	return r;
+}
+
 struct dhcp_server *services_dhcp(struct services *services)
 {
 	return dhcp_service_server(services->dhcp);

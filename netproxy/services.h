@@ -24,6 +24,10 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 		 struct services **ret_services);
 void services_free(struct services *services);
 
+/* The address of the guest of that name, of `family` if it has one of it, else of the other.
+ * Returns 0 or -ENOENT. */
+int services_guest_addr(struct services *services, const char *name, sa_family_t family,
+			struct addr *ret);
 struct dhcp_server *services_dhcp(struct services *services);
 /* NULL: there is no DHCPv6. */
 const struct dhcp6_server *services_dhcp6(struct services *services);

@@ -177,14 +177,22 @@ void vsock_device_wake(struct vsock_device *d)
 	vsock_host_tick_if_needed(d);
 }
 
+static void tell(struct vsock_device *d, enum vsock_guest_event event)
+{
+	if (d->on_guest)
+		d->on_guest(d->on_guest_arg, event);
+}
+
 /* A driver that goes on where the queue stopped knows its connections still: the VM was paused. Any
  * other has just begun, and knows none. */
 static void on_queue_started(void *arg, unsigned index, struct virtq *vq)
 {
 	struct vsock_device *d = arg;
 
-	if (vq->last_avail != d->stopped_at[index])
+	if (vq->last_avail != d->stopped_at[index]) {
 		drop_all(d);
+		tell(d, VSOCK_GUEST_RESET);
+	}
 	d->queues[index] = vq;
 }
 
@@ -221,12 +229,18 @@ static int on_config_read(void *arg, uint32_t offset, uint32_t size, uint8_t *to
 	return 0;
 }
 
+static void on_attached(void *arg)
+{
+	tell(arg, VSOCK_GUEST_ATTACHED);
+}
+
 static void on_detached(void *arg)
 {
 	struct vsock_device *d = arg;
 
 	drop_all(d);
 	memset(d->stopped_at, 0, sizeof(d->stopped_at));
+	tell(d, VSOCK_GUEST_DETACHED);
 }
 
 static const struct vhost_device_ops vsock_ops = {
@@ -234,6 +248,7 @@ static const struct vhost_device_ops vsock_ops = {
 	.queue_kicked = on_queue_kicked,
 	.queue_stopped = on_queue_stopped,
 	.config_read = on_config_read,
+	.attached = on_attached,
 	.detached = on_detached,
 };
 
@@ -346,6 +361,8 @@ int vsock_device_new(struct loop *loop, const struct vsock_conf *conf, struct vs
 		vsock_device_free(d);
 		return r;
 	}
+	d->on_guest = conf->on_guest;
+	d->on_guest_arg = conf->on_guest_arg;
 	*ret = d;
 	return 0;
 }
@@ -354,6 +371,7 @@ void vsock_device_free(struct vsock_device *device)
 {
 	if (!device)
 		return;
+	device->on_guest = NULL;
 	vhost_user_free(device->vhost);
 	vsock_host_stop(device);
 	loop_task_cancel(device->loop, &device->rx_task);

@@ -29,6 +29,13 @@
 
 struct vsock_device;
 
+/* What a guest's forwards, and whatever else it asked for, may depend on. */
+enum vsock_guest_event {
+	VSOCK_GUEST_ATTACHED, /* a VMM has come */
+	VSOCK_GUEST_RESET,    /* a driver has begun anew on a device that was in use: a reboot */
+	VSOCK_GUEST_DETACHED, /* the VMM has gone, or took the device out */
+};
+
 /* Zero or NULL stands for the default. Paths are copied. */
 struct vsock_conf {
 	const char *socket_path; /* where the VMM connects; required */
@@ -36,6 +43,9 @@ struct vsock_conf {
 	const char *base_path;   /* of the host's sockets; default: socket_path */
 	unsigned conns_max;      /* connections, closing ones included; default 1024 */
 	uint32_t buf_alloc;      /* bytes per connection, 4 KiB to 64 MiB; default 256 KiB */
+	/* Must not free the device. Not called while it is made or freed. */
+	void (*on_guest)(void *arg, enum vsock_guest_event event);
+	void *on_guest_arg;
 };
 
 struct vsock_counters {

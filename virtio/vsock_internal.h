@@ -55,6 +55,8 @@ struct vsock_device {
 	struct vhost_user *vhost;
 	struct vhost_conf vhost_conf;
 	uint64_t guest_cid;
+	void (*on_guest)(void *arg, enum vsock_guest_event event); /* NULL: nobody asks */
+	void *on_guest_arg;
 	char base_path[SOCK_PATH_MAX];
 	char connect_path[SOCK_PATH_MAX];
 	int listen_fd; /* BASE_connect */

@@ -37,7 +37,7 @@ static void parse_text(uint8_t kind, const char *text)
 		break;
 	case 3:
 		r = options_parse_publish(text, &publish, error);
-		assert(r < 0 || publish.guest.port);
+		assert(r < 0 || (publish.spec.remote.port && publish.ports));
 		break;
 	}
 	assert((r < 0) == (error[0] != '\0'));

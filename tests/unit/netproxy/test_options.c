@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's options: their text forms, the command line, and the configuration file. */
-#include "netproxy/options.h"
+#include "netproxy/options_private.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -85,6 +85,24 @@ static const struct {
 	  {"8080:80/udp", true},
 	  {"127.0.0.1:8080:80", true},
 	  {"[::1]:8080:80", true},
+	  {"8080-8089:80-89/tcp+udp", true},
+	  {"8080-8089:80", true},
+	  {"8080:web:80", true},
+	  {"8080:[fd65::2]:80,source=gateway,proxy=v2,name=web", true},
+	  {"/run/web.sock:80", true},
+	  {"/run/web.sock:web-1.a:80,source=client", true},
+	  {"8080-8089:80-88", false},
+	  {"8089-8080:80", false},
+	  {"0-5:80", false},
+	  {"8080-:80", false},
+	  {"8080:we b:80", false},
+	  {"8080:80,", false},
+	  {"8080:80,proxy=v1", false},
+	  {"8080:80,name=", false},
+	  {"/run/web.sock", false},
+	  {"/run/web.sock:80-89", false},
+	  {"/run/web.sock:80/udp", false},
+	  {"/" LONG_107 ":80", false},
 	  {"8080:192.168.65.3:80", true},
 	  {"127.0.0.1:8080:192.168.65.3:80/udp", true},
 	  {"80", false},
@@ -158,13 +176,65 @@ START_TEST(publish_in_full)
 	char text[ENDPOINT_TEXT_MAX];
 
 	ck_assert_int_eq(options_parse_publish("[::1]:53:192.168.65.3:54/udp", &publish, error), 0);
-	ck_assert_str_eq(endpoint_format(&publish.local, text), "[::1]:53");
-	ck_assert_str_eq(endpoint_format(&publish.guest, text), "192.168.65.3:54");
-	ck_assert(publish.udp);
+	ck_assert_str_eq(endpoint_format(&publish.spec.local, text), "[::1]:53");
+	ck_assert_str_eq(endpoint_format(&publish.spec.remote, text), "192.168.65.3:54");
+	ck_assert_int_eq(publish.spec.protocol, PUBLISH_UDP);
 	ck_assert_int_eq(options_parse_publish("53:54", &publish, error), 0);
-	ck_assert_int_eq(publish.local.addr.family, AF_UNSPEC);
-	ck_assert_int_eq(publish.guest.addr.family, AF_UNSPEC);
-	ck_assert(!publish.udp);
+	ck_assert_int_eq(publish.spec.local.addr.family, AF_UNSPEC);
+	ck_assert_int_eq(publish.spec.remote.addr.family, AF_UNSPEC);
+	ck_assert_int_eq(publish.spec.protocol, PUBLISH_TCP);
+	ck_assert(!publish.spec.proxy_v2 && !publish.tcp_and_udp);
+	ck_assert_uint_eq(publish.ports, 1);
+	ck_assert_int_eq(options_parse_publish("127.0.0.1:8000-8009:web:80-89/tcp+udp,proxy=v2,"
+					       "source=gateway,name=my web",
+					       &publish, error),
+			 0);
+	ck_assert_uint_eq(publish.ports, 10);
+	ck_assert_uint_eq(publish.spec.local.port, 8000);
+	ck_assert_uint_eq(publish.spec.remote.port, 80);
+	ck_assert_str_eq(publish.spec.guest, "web");
+	ck_assert_str_eq(publish.spec.name, "my web");
+	ck_assert(publish.tcp_and_udp && publish.spec.proxy_v2);
+	ck_assert_int_eq(publish.spec.source, PUBLISH_SOURCE_GATEWAY);
+	ck_assert_int_eq(publish.spec.owner.kind, PUBLISH_OWNER_CONFIG);
+	ck_assert_int_eq(options_parse_publish("/run/web.sock:[fd65::2]:80", &publish, error), 0);
+	ck_assert_int_eq(publish.spec.protocol, PUBLISH_UNIX);
+	ck_assert_str_eq(publish.spec.local_text, "/run/web.sock");
+	ck_assert_str_eq(endpoint_format(&publish.spec.remote, text), "[fd65::2]:80");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	bool good;
+} guest_publishes[] = {
+	{"any", true},
+	{"none", true},
+	{"127.0.0.1", true},
+	{"10.0.0.0/8", true},
+	{"any:80", true},
+	{"any:1024-65535", true},
+	{"[::1]:80", true},
+	{"[fd00::/8]", true},
+	{"10.0.0.0/8:1-1", true},
+	{"127.0.0.1:0", false},
+	{"127.0.0.1:80-79", false},
+	{"some", false},
+	{":80", false},
+	{"10.0.0.1/8", false},
+	{"", false},
+	{"127.0.0.1:80:90", false},
+	{"::1", false},
+};
+
+START_TEST(guest_publish_forms)
+{
+	struct options options = {0};
+
+	check(guest_publishes[_i].text, guest_publishes[_i].good,
+	      options_apply_guest_publish(&options, guest_publishes[_i].text, error));
+	ck_assert(options.guest_publish_given);
+	free(options.guest_publish);
 }
 END_TEST
 
@@ -257,7 +327,7 @@ START_TEST(defaults)
 	ck_assert_int_eq(parse("--publish 80:80", &options), OPTIONS_RUN);
 	ck_assert_str_eq(addr_format(&options.gateway, text), "192.168.65.1");
 	ck_assert_str_eq(addr_format(&options.host_alias, text), "192.168.65.254");
-	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.2");
+	ck_assert_str_eq(addr_format(&options.publish[0].spec.remote.addr, text), "192.168.65.2");
 	ck_assert_uint_eq(options.mtu, 1500);
 	ck_assert(options.host_access);
 	options_free(&options);
@@ -270,10 +340,10 @@ START_TEST(first_guest_is_neither_gateway_nor_alias)
 	char text[ADDR_TEXT_MAX];
 
 	ck_assert_int_eq(parse("--publish 80:80 --host-alias 192.168.65.2", &options), OPTIONS_RUN);
-	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.3");
+	ck_assert_str_eq(addr_format(&options.publish[0].spec.remote.addr, text), "192.168.65.3");
 	options_free(&options);
 	ck_assert_int_eq(parse("--publish 80:80 --gateway 192.168.65.9", &options), OPTIONS_RUN);
-	ck_assert_str_eq(addr_format(&options.publish[0].guest.addr, text), "192.168.65.1");
+	ck_assert_str_eq(addr_format(&options.publish[0].spec.remote.addr, text), "192.168.65.1");
 	options_free(&options);
 }
 END_TEST
@@ -436,6 +506,7 @@ int main(void)
 	tcase_add_loop_test(tcase, vsock_forms, 0, COUNT(vsocks));
 	tcase_add_loop_test(tcase, api_forms, 0, COUNT(apis));
 	tcase_add_loop_test(tcase, publish_forms, 0, COUNT(publishes));
+	tcase_add_loop_test(tcase, guest_publish_forms, 0, COUNT(guest_publishes));
 	tcase_add_test(tcase, publish_in_full);
 	tcase_add_loop_test(tcase, command_lines, 0, COUNT(lines));
 	tcase_add_test(tcase, defaults);
