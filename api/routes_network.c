@@ -7,10 +7,13 @@
 
 /* ---- Leases ---- */
 
+/* Those who know this list expect IPv4 addresses in it. */
 static void add_lease(void *visitor, const struct api_lease *lease)
 {
 	char address[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
+	if (lease->address.family != AF_INET)
+		return;
 	api_add_text(visitor, addr_format(&lease->address, address), mac_format(&lease->mac, mac));
 }
 

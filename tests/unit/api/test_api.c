@@ -40,6 +40,8 @@ static void leases(void *arg, api_lease_fn *fn, void *visitor)
 	lease.hostname = "";
 	lease.expires_s = API_LEASE_NEVER_ENDS;
 	fn(visitor, &lease);
+	addr_parse("fd65::3", &lease.address);
+	fn(visitor, &lease);
 }
 
 static char zone_added[64];
@@ -381,7 +383,8 @@ START_TEST(network)
 	      "{\"192.168.65.2\":\"52:54:00:00:00:02\",\"192.168.65.3\":\"52:54:00:00:00:03\"}\n");
 	check(host_path, "GET", "/v1/leases", NULL, 200,
 	      "[{\"address\":\"192.168.65.2\",\"mac\":\"52:54:00:00:00:02\",\"hostname\":\"one\",\"expiresSeconds\":3600},"
-	      "{\"address\":\"192.168.65.3\",\"mac\":\"52:54:00:00:00:03\",\"hostname\":\"\",\"expiresSeconds\":null}]\n");
+	      "{\"address\":\"192.168.65.3\",\"mac\":\"52:54:00:00:00:03\",\"hostname\":\"\",\"expiresSeconds\":null},"
+	      "{\"address\":\"fd65::3\",\"mac\":\"52:54:00:00:00:03\",\"hostname\":\"\",\"expiresSeconds\":null}]\n");
 	check(host_path, "GET", "/cam", NULL, 200, "{}\n");
 	check(host_path, "GET", "/v1/ports", NULL, 200, "[]\n");
 	check(host_path, "HEAD", "/stats", NULL, 200, "");
