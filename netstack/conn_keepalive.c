@@ -16,7 +16,7 @@
 #define CHECK_ROUNDING_MS 60000
 
 /* A guest's own probes say after what time the way would be forgotten; within these bounds. */
-#define GUEST_KEEPALIVE_MIN_S 10
+#define GUEST_KEEPALIVE_MIN_S 5
 #define GUEST_KEEPALIVE_MAX_S 7200
 
 static uint64_t silent_ms(const struct conn *conn, const struct tcp_pcb *pcb)

@@ -408,15 +408,3 @@ def test_reader_wakes_up(t):
     traffic.finish(sender)
     assert got + rest == size, f"{got + rest} of {size} bytes came"
     assert sender_alive or t.settings.sanitized, "16 MiB were taken from a writer ahead of its reader"
-
-
-@case(links=MAIN)
-def test_urgent_data(t):
-    """Urgent data neither breaks nor reorders the stream around it."""
-    client, far = t.pair()
-    far.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-    client.send(b"before")
-    client.send(b"!", socket.MSG_OOB)
-    client.send(b"after")
-    client.shutdown(socket.SHUT_WR)
-    assert traffic.read_to_end(far) in (b"before!after", b"beforeafter")
