@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DHCPv6 with real clients, and the names that come of it."""
+
+import os
+
+from bed import wait
+from bed.cases import MAIN, STREAM, case
+from bed.guest import IFNAME
+from bed.proxy import ALIAS6, GATEWAY, GATEWAY6
+from test_ra import await_link_local
+
+FIRST_GUEST6 = "fd65:6e70:7879::2"
+SEARCH = "vm.internal. corp.test."
+
+# What DHCPv6 clients call: takes the address, and writes down what it was given.
+SCRIPT = """#!/bin/sh
+set -eu
+case "${reason:-}" in
+BOUND6|RENEW6|REBIND6|REBOOT6)
+    address=${new_ip6_address:-${new_dhcp6_ia_na1_ia_addr1:-}}
+    [ -z "$address" ] || ip -6 addr replace "$address/128" dev "$interface" nodad
+    ;;
+EXPIRE6|RELEASE6|STOP6)
+    [ -z "${old_ip6_address:-}" ] || ip -6 addr del "$old_ip6_address/128" dev "$interface"
+    ;;
+BOUND|INFORM6) ;;
+*) exit 0 ;;
+esac
+env >"$LEASE_FILE.$reason.new"
+mv "$LEASE_FILE.$reason.new" "$LEASE_FILE.$reason"
+"""
+
+
+def script(t):
+    path = f"{t.directory}/script6"
+    with open(path, "w") as file:
+        file.write(SCRIPT)
+    os.chmod(path, 0o755)
+    return path
+
+
+def told(t, reason, timeout=10):
+    """The variables that the client's script was called with."""
+    path = f"{t.guest.lease_file}.{reason}"
+    wait.until(lambda: os.path.exists(path), f"the client's {reason}", timeout)
+    with open(path) as file:
+        return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+
+
+def dhclient(t, *options, guest=None, name=None):
+    """Runs dhclient until it has what it wants; it goes on in the background until the test ends."""
+    guest = guest or t.guest
+    await_link_local(guest)
+    base = f"{t.directory}/dhclient6.{guest.number}"
+    with open(f"{base}.conf", "w") as file:
+        file.write("also request dhcp6.name-servers, dhcp6.domain-search, dhcp6.fqdn;\n"
+                   "timeout 20;\n")
+        if name:
+            file.write(f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n')
+    files = ["-cf", f"{base}.conf", "-lf", f"{base}.leases", "-pf", f"{base}.pid"]
+    t.cleanup.callback(guest.ns.run, "dhclient", "-6", "-x", *files, "-sf", "/bin/true", IFNAME, check=False)
+    guest.ns.run("dhclient", "-6", "-1", "-v", *files, "-sf", script(t),
+                 "-e", f"LEASE_FILE={guest.lease_file}", *options, IFNAME,
+                 timeout=30 * wait.slowness, env=guest.lease_environment())
+    return files
+
+
+def leases6(t):
+    return {lease["address"]: lease for lease in t.proxy.get("/v1/leases")
+            if ":" in lease["address"]}
+
+
+def dig(t, *query, server=GATEWAY6):
+    return t.guest.ns.run("dig", f"@{server}", "+short", "+tries=2", "+time=2", *query,
+                          timeout=20 * wait.slowness).stdout.strip()
+
+
+@case(links=MAIN)
+def test_dhclient(t):
+    """dhclient gets the namesake of its IPv4 address, and gives it back."""
+    assert t.guest.address == "192.168.65.2"
+    files = dhclient(t)
+    lease = told(t, "BOUND6")
+    assert lease["new_ip6_address"] == FIRST_GUEST6, lease
+    assert lease["new_dhcp6_name_servers"] == GATEWAY6, lease
+    assert lease["new_dhcp6_domain_search"] == SEARCH, lease
+    assert (lease["new_max_life"], lease["new_renew"]) == ("3600", "1800"), lease
+    assert leases6(t)[FIRST_GUEST6]["mac"] == t.guest.mac
+    assert FIRST_GUEST6 not in t.proxy.leases(), "an IPv6 lease in the list of IPv4 ones"
+    assert t.guest.ping(GATEWAY6, "-I", FIRST_GUEST6)
+    t.guest.ns.run("dhclient", "-6", "-r", *files, "-sf", "/bin/true", IFNAME, timeout=30 * wait.slowness)
+    wait.until(lambda: not leases6(t), "the released lease to go")
+
+
+@case(links=STREAM, dhcp=False)
+def test_dhclient_stateless(t):
+    dhclient(t, "-S")
+    lease = told(t, "BOUND6" if os.path.exists(f"{t.guest.lease_file}.BOUND6") else "RENEW6")
+    assert lease["new_dhcp6_name_servers"] == GATEWAY6, lease
+    assert lease["new_dhcp6_domain_search"] == SEARCH, lease
+    assert "new_ip6_address" not in lease, lease
+    assert not leases6(t)
+
+
+@case(links=STREAM, dhcp=False, guests=3)
+def test_successive_addresses(t):
+    """Without IPv4 leases, too, guests get the lowest addresses in the order of their coming."""
+    for guest in t.guests:
+        dhclient(t, guest=guest)
+    assert {address: lease["mac"] for address, lease in leases6(t).items()} == \
+        {f"fd65:6e70:7879::{n + 2}": guest.mac for n, guest in enumerate(t.guests)}
+    # Guests reach each other by them.
+    assert t.guests[0].ping("fd65:6e70:7879::4", "-I", FIRST_GUEST6)
+
+
+@case(links=STREAM)
+def test_names(t):
+    """A guest is found by name, forward and reverse, in both families; by DNS over IPv6."""
+    t.guest.dhcp("-x", "hostname:web")
+    dhclient(t)
+    assert dig(t, "web.vm.internal", "AAAA") == FIRST_GUEST6
+    assert dig(t, "web.vm.internal", "A") == t.guest.address
+    assert dig(t, "-x", FIRST_GUEST6) == "web.vm.internal."
+    assert dig(t, "a.test", "A") == "10.77.0.2"
+    assert dig(t, "+tcp", "a.test", "A") == "10.77.0.2"
+    assert dig(t, "host.internal", "AAAA") == ALIAS6
+    assert dig(t, "gateway.internal", "AAAA", server=GATEWAY) == GATEWAY6
+
+
+@case(links=STREAM, dhcp=False, guests=2)
+def test_names_of_dhcp6_alone(t):
+    """A name told in DHCPv6 counts, but who has it in IPv4 has it."""
+    dhclient(t, name="db")
+    assert told(t, "BOUND6")["new_fqdn_fqdn"].rstrip(".") == "db.vm.internal"
+    assert dig(t, "db.vm.internal", "AAAA") == FIRST_GUEST6
+    assert dig(t, "db.vm.internal", "A") == ""
+    assert dig(t, "-x", FIRST_GUEST6) == "db.vm.internal."
+    t.guests[1].dhcp("-x", "hostname:db")
+    assert dig(t, "db.vm.internal", "A") == t.guests[1].address
+    assert dig(t, "db.vm.internal", "AAAA") == ""
+    assert dig(t, "-x", FIRST_GUEST6) == ""
