@@ -6,7 +6,7 @@ import re
 
 from bed import routed, wait, world
 from bed.cases import MAIN, STREAM, case
-from bed.proxy import ALIAS, GATEWAY
+from bed.proxy import ALIAS, ALIAS6, GATEWAY, GATEWAY6
 
 TAP = ("tap",)
 
@@ -71,17 +71,27 @@ def expect_hops(t, want, *argv):
     assert hops(text) == want, f"{' '.join(argv)} says:\n{text}"
 
 
+def trace(t, want):
+    patience = str(int(2 * wait.slowness))
+    for method in ("-I", "-U", "--udp"):
+        expect_hops(t, want, "traceroute", "-n", "-q", "1", "-w", patience, method, want[-1])
+    for method in ((), ("-u",)):
+        expect_hops(t, want, "mtr", "-r", "-c", "1", "-n", "-i", "0.2", "-G", patience, *method,
+                    want[-1])
+
+
 @case(links=TAP)
 def test_traceroute(t):
     """Every kind of traceroute names the gateway, the router behind the host, and the end."""
     new_routed(t)
-    want = [GATEWAY, routed.ROUTER, routed.FAR]
-    patience = str(int(2 * wait.slowness))
-    for method in ("-I", "-U", "--udp"):
-        expect_hops(t, want, "traceroute", "-n", "-q", "1", "-w", patience, method, routed.FAR)
-    for method in ((), ("-u",)):
-        expect_hops(t, want, "mtr", "-r", "-c", "1", "-n", "-i", "0.2", "-G", patience, *method,
-                    routed.FAR)
+    trace(t, [GATEWAY, routed.ROUTER, routed.FAR])
+
+
+@case(links=TAP)
+def test_traceroute6(t):
+    t.guest.configure6()
+    new_routed(t)
+    trace(t, [GATEWAY6, routed.ROUTER6, routed.FAR6])
 
 
 @case(links=TAP)
@@ -90,15 +100,24 @@ def test_time_exceeded(t):
     text = output(t, "ping", "-n", "-c", "1", "-W", "2", "-t", "2", routed.FAR)
     assert f"From {routed.ROUTER} icmp_seq=1 Time to live exceeded" in text, text
     assert t.guest.ping(routed.FAR, "-t", "3")
+    t.guest.configure6()
+    text = output(t, "ping", "-n", "-c", "1", "-W", "2", "-t", "2", routed.FAR6)
+    assert f"From {routed.ROUTER6} icmp_seq=1 Time exceeded: Hop limit" in text, text
+    assert t.guest.ping(routed.FAR6, "-t", "3")
 
 
 @case(links=TAP)
 def test_unreachable(t):
     """Who says that there is no way, and why, is told as it was said."""
-    for address, why in ((world.UNREACHABLE, "Destination Host Unreachable"),
-                         (world.PROHIBITED, "Packet filtered")):
+    t.guest.configure6()
+    for who, address, why in (
+            (world.ADDRESS, world.UNREACHABLE, "Destination Host Unreachable"),
+            (world.ADDRESS, world.PROHIBITED, "Packet filtered"),
+            (world.ADDRESS6, world.UNREACHABLE6, "Destination unreachable: "),
+            (world.ADDRESS6, world.PROHIBITED6,
+             "Destination unreachable: Administratively prohibited")):
         text = output(t, "ping", "-n", "-c", "1", "-W", "2", address)
-        assert f"From {world.ADDRESS} icmp_seq=1 {why}" in text, text
+        assert f"From {who} icmp_seq=1 {why}" in text, text
 
 
 @case(links=TAP)
@@ -115,11 +134,24 @@ def test_path_mtu(t):
 
 
 @case(links=TAP)
+def test_path_mtu6(t):
+    t.guest.configure6()
+    new_routed(t, routed.NARROW_MTU)
+    assert t.guest.ping(routed.FAR6, "-M", "do", "-s", str(routed.NARROW_MTU - 48))
+    text = output(t, "ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1452", routed.FAR6)
+    assert f"From {routed.ROUTER6}" in text and f"mtu={routed.NARROW_MTU}" in text, text
+    assert t.guest.ping(routed.FAR6, "-s", "1452")  # in fragments of that size
+    assert t.guest.ping(routed.FAR6, "-s", "60000")
+
+
+@case(links=TAP)
 def test_distance(t):
     """The hop limit of a reply says how far it came."""
     new_routed(t)
-    text = output(t, "ping", "-n", "-c", "1", "-W", "2", routed.FAR)
-    assert " ttl=62 " in text, text  # the router took one, and so do we
+    t.guest.configure6()
+    for far in (routed.FAR, routed.FAR6):
+        text = output(t, "ping", "-n", "-c", "1", "-W", "2", far)
+        assert " ttl=62 " in text, text  # the router took one, and so do we
 
 
 @contextlib.contextmanager
@@ -135,7 +167,12 @@ def no_ping_sockets(host):
 def test_raw(t):
     """Where ping sockets aren't allowed but raw ones are, all is the same."""
     new_routed(t)
+    t.guest.configure6()
     with no_ping_sockets(t.host):
+        for address in (ALIAS6, world.ADDRESS6):
+            assert t.guest.ping(address, "-s", "3000", count=3)
+        expect_hops(t, [GATEWAY6, routed.ROUTER6, routed.FAR6],
+                    "traceroute", "-n", "-q", "1", "-I", routed.FAR6)
         assert t.guest.ping(world.ADDRESS, "-s", "3000", count=3)
         assert t.guests[1].ping(world.ADDRESS, count=3)
         expect_hops(t, [GATEWAY, routed.ROUTER, routed.FAR],

@@ -8,22 +8,12 @@ import time
 
 from bed import traffic, wait, world
 from bed.cases import MAIN, MIB, case
+from bed.guest import ADDRESS6 as GUEST6
 from bed.proxy import ALIAS6, GATEWAY6
-
-GUEST6 = "fd65:6e70:7879::2:%x"
 
 
 def configure(t, guest=None, answered=True):
-    """Gives the guest an address, and a default route by the gateway's; nothing is learned from others."""
-    guest = guest or t.guest
-    address = GUEST6 % (guest.number + 1)
-    guest.ns.sysctl(ipv6__conf__eth0__accept_ra=0)
-    guest.ns.ip("-6", "route", "flush", "proto", "ra")
-    guest.ns.ip("-6", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
-    guest.ns.ip("-6", "route", "replace", "default", "via", GATEWAY6, "dev", "eth0", "metric", "1")
-    if answered:  # the guest's kernel takes a moment to have its link's IPv6 ready
-        wait.until(lambda: guest.ping(GATEWAY6, deadline=1), "the gateway to answer")
-    return address
+    return (guest or t.guest).configure6(answered)
 
 
 def pair6(t, address=world.ADDRESS6, server=None, bind="::"):

@@ -3,9 +3,10 @@
 
 import os
 
-from . import netns, process, wait
+from . import netns, process, proxy, wait
 
 IFNAME = "eth0"
+ADDRESS6 = "fd65:6e70:7879::2:%x"
 IMPAIRMENT = "5,5,10"  # of a thousand frames: lost, doubled, out of order
 
 # What a DHCP client calls: sets the address and route up, and writes down what it was given.
@@ -133,6 +134,18 @@ class Guest:
                 return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
         except FileNotFoundError:
             raise AssertionError("the DHCP client did not call its script with a lease") from None
+
+    def configure6(self, answered=True):
+        """Gives the guest an address, and a default route by the gateway's; nothing is learned from others."""
+        address = ADDRESS6 % (self.number + 1)
+        self.ns.sysctl(ipv6__conf__eth0__accept_ra=0)
+        self.ns.ip("-6", "route", "flush", "proto", "ra")
+        self.ns.ip("-6", "addr", "add", f"{address}/64", "dev", IFNAME, "nodad")
+        self.ns.ip("-6", "route", "replace", "default", "via", proxy.GATEWAY6, "dev", IFNAME,
+                   "metric", "1")
+        if answered:  # the guest's kernel takes a moment to have its link's IPv6 ready
+            wait.until(lambda: self.ping(proxy.GATEWAY6, deadline=1), "the gateway to answer")
+        return address
 
     def ping(self, address, *options, count=1, deadline=5):
         """Whether `count` echoes all came back, with the sizes and contents that they were sent with."""

@@ -5,7 +5,7 @@
        fd88:1::1                fd88:1::2        fd88:2::1                      fd88:2::2
 """
 
-from . import netns
+from . import netns, wait
 
 ROUTER = "10.88.1.2"
 FAR = "10.88.2.2"
@@ -48,6 +48,9 @@ class Routed:
         self.host.ip("-6", "route", "add", "fd88:2::/64", "via", ROUTER6)
         self.far.ip("route", "add", "default", "via", "10.88.2.1")
         self.far.ip("-6", "route", "add", "default", "via", "fd88:2::1")
+        # The kernel takes a moment to have a link's IPv6 ready.
+        wait.until(lambda: self.host.run("ping", "-n", "-c", "1", "-W", "1", FAR6,
+                                         check=False).returncode == 0, "IPv6 from host to far end")
 
     def remove(self):
         self.host.ip("link", "del", "r-host", check=False)  # and the routes with it
