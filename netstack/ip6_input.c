@@ -342,7 +342,8 @@ static void input_transport(const struct input *in)
 		stack->counters.rx_invalid++;
 		return;
 	}
-	if (!addr_is_any(&in->src))
+	/* What an ICMPv6 message says of its sender counts more than how it came. */
+	if (in->protocol != IPPROTO_ICMPV6)
 		stack_note_neighbour(stack, &in->src, &in->from, in->port);
 	if (expires_here(in))
 		return;

@@ -95,6 +95,16 @@ static inline size_t insert_headers(size_t frame_size, uint8_t first, const uint
 	return frame_size + size;
 }
 
+/* A small datagram from the guest, in `bytes`; returns the frame's size. */
+static inline size_t build_udp(const char *dst)
+{
+	struct sim_packet packet = packet6(GUEST6, dst, IPPROTO_UDP);
+
+	packet.payload = (const uint8_t *)"extended";
+	packet.payload_size = 8;
+	return sim_packet_build(&packet, bytes);
+}
+
 /* The next frame out, which must be ICMPv6 of this type and code, from and to these addresses. */
 static inline struct sim_frame *expect_icmp6(const char *src, const char *dst, uint8_t type,
 					     uint8_t code)
