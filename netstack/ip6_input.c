@@ -312,13 +312,17 @@ static void input_icmp6(const struct input *in, const uint8_t *ip)
 		/* Neighbour discovery is never fragmented (RFC 6980). */
 		if (!in->reassembled)
 			nd_input(in->stack, &message);
-	} else if (addr_is_any(&in->src)) {
-		in->stack->counters.rx_spoofed++;
-	} else if (icmp[0] == ICMP6_ECHO_REQUEST && icmp[1] == 0) {
-		input_echo6(in, ip, icmp, size);
-	} else {
-		pmtu_input6(in->stack, in->port, icmp, size);
+		return;
 	}
+	if (addr_is_any(&in->src)) {
+		in->stack->counters.rx_spoofed++;
+		return;
+	}
+	stack_note_neighbour(in->stack, &in->src, &in->from, in->port);
+	if (icmp[0] == ICMP6_ECHO_REQUEST && icmp[1] == 0)
+		input_echo6(in, ip, icmp, size);
+	else
+		pmtu_input6(in->stack, in->port, icmp, size);
 }
 
 /* As for IPv4: no packet lives on whose time is up, but services of our own are at the last hop. */
