@@ -3,9 +3,12 @@
 #include "netstack/link_stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,8 +27,8 @@ struct link_stream_listener {
 	struct loop_timer *retry; /* after descriptors ran out */
 	struct link_sink sink;
 	unsigned accepted;
-	char name[LINK_NAME_MAX - 16];
-	char path[SOCK_PATH_MAX]; /* to unlink; empty: none */
+	char name[LINK_NAME_MAX - 14]; /* a whole path, and room for " #4294967295" behind it */
+	char path[SOCK_PATH_MAX];      /* to unlink; empty: none */
 };
 
 static void accept_one(struct link_stream_listener *listener, int fd)
@@ -114,6 +117,24 @@ int link_stream_listen_unix(struct loop *loop, const char *path, const struct li
 	return listener_new(loop, fd, path, name, sink, ret_listener);
 }
 
+/* A peer whose machine has vanished shall be noticed, though nothing is sent to it: until its link
+ * goes, nobody gets its guest's addresses (guard.h). What is accepted inherits this. */
+static void keep_alive(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 15},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 5},
+		{IPPROTO_TCP, TCP_KEEPCNT, 4},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			   sizeof(options[i].value));
+}
+
 int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
 			   const struct link_sink *sink, struct link_stream_listener **ret_listener)
 {
@@ -123,6 +144,7 @@ int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
 
 	if (status < 0)
 		return status;
+	keep_alive(fd);
 	snprintf(name, sizeof(name), "qemu:tcp:%s", endpoint_format(&bound, text));
 	return listener_new(loop, fd, NULL, name, sink, ret_listener);
 }

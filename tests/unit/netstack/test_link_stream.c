@@ -512,6 +512,34 @@ START_TEST(listener_serves_again_and_again)
 }
 END_TEST
 
+static void keep_name(void *arg, struct link *link)
+{
+	strcpy(arg, link->name);
+	link_destroy(link);
+}
+
+/* Rules know a link by its name, so none may be cut. */
+START_TEST(longest_path_in_a_name)
+{
+	char path[SOCK_PATH_MAX], name[LINK_NAME_MAX] = "", expected[LINK_NAME_MAX + 16];
+	struct link_sink sink = {.attached = keep_name, .arg = name};
+	struct link_stream_listener *listener;
+
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	memcpy(path, "/tmp/", 5);
+	unlink(path);
+	ck_assert_int_eq(link_stream_listen_unix(loop, path, &sink, &listener), 0);
+	fd_close(&peer);
+	ck_assert_int_eq(sock_connect_unix(path, SOCK_STREAM, &peer), 0);
+	for (int i = 0; i < 1000 && !name[0]; i++)
+		round_of_loop();
+	snprintf(expected, sizeof(expected), "qemu:%s #1", path);
+	ck_assert_str_eq(name, expected);
+	link_stream_listener_free(listener);
+}
+END_TEST
+
 START_TEST(listener_on_tcp)
 {
 	struct link_sink sink = {.attached = attached};
@@ -562,6 +590,7 @@ int main(void)
 	tcase_add_test(tcase, back_pressure);
 	tcase_add_test(tcase, too_large_is_refused_whole);
 	tcase_add_test(tcase, listener_serves_again_and_again);
+	tcase_add_test(tcase, longest_path_in_a_name);
 	tcase_add_test(tcase, listener_on_tcp);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
