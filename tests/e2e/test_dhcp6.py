@@ -3,11 +3,11 @@
 
 import os
 
-from bed import wait
+from bed import process, wait, world
 from bed.cases import MAIN, STREAM, case
 from bed.guest import IFNAME
-from bed.proxy import ALIAS6, GATEWAY, GATEWAY6
-from test_ra import await_link_local
+from bed.proxy import ALIAS6, FIRST_GUEST, GATEWAY, GATEWAY6
+from test_ra import ROUTER, SLAAC, addresses, await_link_local, default_routes
 
 FIRST_GUEST6 = "fd65:6e70:7879::2"
 SEARCH = "vm.internal. corp.test."
@@ -139,3 +139,32 @@ def test_names_of_dhcp6_alone(t):
     assert dig(t, "db.vm.internal", "A") == t.guests[1].address
     assert dig(t, "db.vm.internal", "AAAA") == ""
     assert dig(t, "-x", FIRST_GUEST6) == ""
+
+
+@case(links=MAIN, dhcp=False)
+def test_dhcpcd(t):
+    """dhcpcd, both families at once: IPv4, an address that it makes itself, and one of DHCPv6."""
+    config = f"{t.directory}/dhcpcd.conf"
+    with open(config, "w") as file:
+        file.write(f"duid\nslaac hwaddr\nnoarp\nhostname box\noption rapid_commit\nscript {script(t)}\n"
+                   f"env LEASE_FILE={t.guest.lease_file}\n"
+                   "option domain_name_servers\noption domain_search\n"
+                   "option dhcp6_name_servers\noption dhcp6_domain_search\n")
+    # Its state is in fixed places; nothing else is to see it.
+    command = ("mkdir -p /run/dhcpcd /var/lib/dhcpcd; mount -t tmpfs none /run/dhcpcd; "
+               f"mount -t tmpfs none /var/lib/dhcpcd; exec dhcpcd -B -d -f {config} {IFNAME}")
+    client = process.Process(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", command],
+                             f"{t.directory}/dhcpcd.log", t.guest.ns)
+    t.cleanup.callback(client.kill)
+    lease = told(t, "BOUND6", 20)
+    assert lease["new_dhcp6_ia_na1_ia_addr1"] == FIRST_GUEST6, lease
+    assert lease["new_dhcp6_name_servers"] == GATEWAY6, lease
+    assert lease["new_dhcp6_domain_search"] == "vm.internal corp.test", lease
+    assert lease["new_dhcp6_fqdn"] == "box.vm.internal", lease
+    assert told(t, "BOUND")["new_ip_address"] == FIRST_GUEST
+    wait.until(lambda: {SLAAC, FIRST_GUEST6} <= set(addresses(t.guest)), "both addresses")
+    assert [route["gateway"] for route in default_routes(t.guest)] == [ROUTER]
+    assert leases6(t)[FIRST_GUEST6]["hostname"] == "box"
+    assert t.guest.ping(GATEWAY6, "-I", FIRST_GUEST6) and t.guest.ping(GATEWAY6, "-I", SLAAC)
+    assert t.guest.ping(world.ADDRESS6) and t.guest.ping(world.ADDRESS)
+    assert dig(t, "-x", FIRST_GUEST6) == "box.vm.internal."
