@@ -362,8 +362,8 @@ END_TEST
 START_TEST(not_for_guests)
 {
 	static const char *const targets[] = {
-		"/services/dhcp/leases", "/leases",   "/cam",      "/stats",
-		"/services/dns/all",     "/v1/ports", "/v1/leases"};
+		"/services/dhcp/leases", "/leases",   "/cam",       "/stats",
+		"/services/dns/all",     "/v1/ports", "/v1/leases", "/v1/policy"};
 
 	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
 		check(guest_path, "GET", targets[i], NULL, 403, "not for guests");
@@ -387,6 +387,9 @@ START_TEST(network)
 	      "{\"address\":\"fd65::3\",\"mac\":\"52:54:00:00:00:03\",\"hostname\":\"\",\"expiresSeconds\":null}]\n");
 	check(host_path, "GET", "/cam", NULL, 200, "{}\n");
 	check(host_path, "GET", "/v1/ports", NULL, 200, "[]\n");
+	ck_assert_int_eq(request(host_path, "GET", "/v1/policy", NULL), 200);
+	ck_assert_ptr_nonnull(strstr(answer_body, "{\"rule\":\"deny 169.254.0.0/16\","
+						  "\"from\":\"built-in\",\"hits\":0}"));
 	check(host_path, "HEAD", "/stats", NULL, 200, "");
 	ck_assert_int_eq(request(host_path, "GET", "/stats?x=y", NULL), 200);
 	stats = json_tokener_parse(answer_body);

@@ -244,7 +244,11 @@ START_TEST(showing)
 	check_out("guests --json", "\"link\": \"\"");
 	ck_assert_int_eq(run("links"), CTL_OK);
 	check_has(err_text, "No guest is attached.");
+	check_out("policy", "deny 169.254.0.0/16");
+	check_has(out_text, "built-in");
+	check_out("policy --json", "\"rule\": \"allow any\"");
 	check_out("stats", "BytesSent ");
+	check_has(out_text, "Policy.Denied ");
 	check_has(out_text, "TCP.Flows ");
 	check_out("stats --json", "\"BytesSent\": 0");
 	check_out("version", "netproxyctl " NETPROXY_VERSION "\nnetproxy " NETPROXY_VERSION
