@@ -2,6 +2,7 @@
 """Router advertisements, with the kernel and rdisc6 as their readers."""
 
 import json
+import socket
 
 from bed import wait
 from bed.cases import MAIN, STREAM, case
@@ -104,3 +105,18 @@ def test_later_guest(t):
     wait.until(lambda: default_routes(t.guest), "a default route")
     wait.until(lambda: SLAAC in addresses(t.guest), "an address of the prefix")
     assert default_routes(t.guests[1])
+
+
+@case(links=STREAM, dhcp=False)
+def test_end(t):
+    """When netproxy ends its route goes too, so that a guest with another way out takes that."""
+    wait.until(lambda: default_routes(t.guest), "a default route")
+    with t.guest.ns:
+        sock = t.keep(socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
+    sock.settimeout(10 * wait.slowness)
+    t.proxy.finish()
+    while True:
+        message = sock.recv(2048)
+        if message[0] == 134 and message[6:8] == b"\0\0":
+            break
+    t.proxy.process = None  # it has ended, as it should
