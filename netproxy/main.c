@@ -260,6 +260,7 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 		snprintf(error, OPTIONS_ERROR_MAX, "no event loop: %s", strerror(-r));
 		return r;
 	}
+	loop_set_busy_poll(np->loop, np->options->busy_poll_us);
 	r = watch_signals(np);
 	if (r < 0) {
 		snprintf(error, OPTIONS_ERROR_MAX, "no signal handlers: %s", strerror(-r));

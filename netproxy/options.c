@@ -130,6 +130,7 @@ static void set_defaults(struct options *options)
 		.guard = true,
 		.connections_max = DEFAULT_CONNECTIONS,
 		.udp_flows_max = DEFAULT_UDP_FLOWS,
+		.busy_poll_us = DEFAULT_BUSY_POLL,
 		.lease_seconds = DEFAULT_LEASE_S,
 		.dhcp = {.per_guest_max = OPTIONS_LEASES_PER_GUEST},
 		.notify_fd = -1,

@@ -123,6 +123,7 @@ struct options {
 	bool isolate; /* guests reach the gateway, but not each other */
 	unsigned connections_max;
 	unsigned udp_flows_max;
+	uint32_t busy_poll_us;
 	uint32_t lease_seconds;
 	struct options_dhcp dhcp;
 
