@@ -122,7 +122,7 @@ static void on_socket(void *arg, int fd, unsigned ready)
 	(void)ready;
 	for (int i = 0; i < REPLIES_MAX; i++) {
 		struct sockaddr_storage from = {0};
-		uint8_t control[FLOW_CONTROL_SIZE];
+		_Alignas(struct cmsghdr) uint8_t control[FLOW_CONTROL_SIZE];
 		struct iovec iov = {.iov_base = table->buffer, .iov_len = sizeof(table->buffer)};
 		struct msghdr msg = {
 			.msg_name = &from,
@@ -247,7 +247,7 @@ static void send_request(struct flow_icmp *flow, const struct stack_echo *echo,
 {
 	struct flow_marks marks = {.ttl = flow_ttl_next(echo->ttl), .tos = echo->tos};
 	uint8_t header[ICMP_HEADER_SIZE];
-	uint8_t control[FLOW_CONTROL_SIZE];
+	_Alignas(struct cmsghdr) uint8_t control[FLOW_CONTROL_SIZE];
 	struct iovec iov[2] = {
 		{.iov_base = header, .iov_len = sizeof(header)},
 		{.iov_base = (uint8_t *)(uintptr_t)echo->payload, .iov_len = echo->size},

@@ -17,8 +17,9 @@ struct flow_marks {
 	uint8_t tos;
 };
 
-/* Room for all control messages of a datagram that is sent, or received. */
-#define FLOW_CONTROL_SIZE (4 * CMSG_SPACE(sizeof(int)))
+/* Room for all control messages of a datagram that is sent, or received; to be aligned for a struct
+ * cmsghdr. */
+#define FLOW_CONTROL_SIZE (2 * CMSG_SPACE(sizeof(int)))
 
 /*
  * Sockets of AF_INET or AF_INET6 alone, non-blocking, owned by the caller, that report errors on

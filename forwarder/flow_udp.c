@@ -105,7 +105,7 @@ static int receive_batch(struct flow_udp *flow)
 {
 	struct flow_udp_table *table = flow->table;
 	struct sockaddr_storage from[RECV_BATCH];
-	uint8_t control[RECV_BATCH][FLOW_CONTROL_SIZE];
+	_Alignas(struct cmsghdr) uint8_t control[RECV_BATCH][FLOW_CONTROL_SIZE];
 	struct iovec iov[RECV_BATCH];
 	struct mmsghdr msgs[RECV_BATCH];
 	int count;

@@ -266,7 +266,7 @@ unsigned icmp_relay_errors(const struct icmp_relay *relay)
 
 	for (int i = 0; i < ERRORS_MAX; i++) {
 		struct sockaddr_storage to = {0};
-		uint8_t control[512];
+		_Alignas(struct cmsghdr) uint8_t control[512];
 		struct iovec iov = {.iov_base = quoted, .iov_len = sizeof(quoted)};
 		struct msghdr msg = {
 			.msg_name = &to,

@@ -38,7 +38,7 @@ struct udp_batch {
 	struct iovec iov[BATCH_MAX];
 	struct sockaddr_storage to[BATCH_MAX];
 	struct flow_marks marks[BATCH_MAX];
-	uint8_t control[BATCH_MAX][FLOW_CONTROL_SIZE];
+	_Alignas(struct cmsghdr) uint8_t control[BATCH_MAX][FLOW_CONTROL_SIZE];
 	struct {
 		const uint8_t *ip;
 		size_t ip_size;

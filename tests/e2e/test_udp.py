@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """UDP from the guest outwards."""
 
+import contextlib
 import json
 import select
 import socket
@@ -10,14 +11,16 @@ from bed import process, routed, traffic, wait, world
 from bed.cases import MAIN, case
 from bed.proxy import ALIAS
 
-TAP = ("tap",)
-ADDRESS_AND_MARKS = socket.CMSG_SPACE(4) * 2
-IP_RECVTOS = 13  # ip(7); these are not in Python's socket module
-IP_RECVTTL = 12
+MARKS_SIZE = socket.CMSG_SPACE(4) * 2
+# ip(7); these are not in Python's socket module.
 IP_MTU_DISCOVER = 10
-IP_PMTUDISC_DONT = 0
-IP_PMTUDISC_DO = 2
+IP_RECVTTL = 12
+IP_RECVTOS = 13
 IP_MTU = 14
+IPV6_MTU_DISCOVER = 23
+IPV6_MTU = 24
+PMTUDISC_DONT = 0  # of either family
+PMTUDISC_DO = 2
 
 
 def exchange(sock, address, data, timeout=2):
@@ -195,62 +198,91 @@ def test_flood_is_bounded(t):
 
 def receive_marks(sock):
     """(data, source, TTL, TOS) of the next datagram."""
-    data, controls, _, source = sock.recvmsg(65536, ADDRESS_AND_MARKS)
+    data, controls, _, source = sock.recvmsg(65536, MARKS_SIZE)
     marks = {kind: value[0] for _, kind, value in controls}
-    return data, source, marks[socket.IP_TTL], marks[socket.IP_TOS]
+    ttl, tos = ((socket.IPV6_HOPLIMIT, socket.IPV6_TCLASS) if sock.family == socket.AF_INET6 else
+                (socket.IP_TTL, socket.IP_TOS))
+    return data, source[:2], marks[ttl], marks[tos]
 
 
-def with_marks(sock, ttl=None, tos=None):
+def with_marks(sock, ttl, tos):
+    """Sends with these, and reports those of what it gets."""
     sock.settimeout(3 * wait.slowness)
-    for option in (IP_RECVTOS, IP_RECVTTL):
-        sock.setsockopt(socket.IPPROTO_IP, option, 1)
-    if ttl is not None:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+    level, *options = ((socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS,
+                        socket.IPV6_UNICAST_HOPS, socket.IPV6_TCLASS)
+                       if sock.family == socket.AF_INET6 else
+                       (socket.IPPROTO_IP, IP_RECVTTL, IP_RECVTOS, socket.IP_TTL, socket.IP_TOS))
+    for option, value in zip(options, (1, 1, ttl, tos)):
+        sock.setsockopt(level, option, value)
     return sock
+
+
+def marks_arrive(far, near):
+    to = far.getsockname()
+    with_marks(far, 64, 0)
+    for ttl, tos in ((64, 0), (64, 0xb8), (64, 0xb9), (7, 0x02), (7, 0x02), *[(30, 0x28)] * 6, (64, 0)):
+        with_marks(near, ttl, tos).sendto(b"marked", to)
+        data, source, *seen = receive_marks(far)
+        assert (data, *seen) == (b"marked", ttl - 1, tos), (ttl, tos, seen)
+        with_marks(far, 128 - ttl, tos ^ 0x01).sendto(data, source)
+        data, source, *seen = receive_marks(near)
+        assert (source, *seen) == (to[:2], 127 - ttl, tos ^ 0x01), (ttl, tos, seen)
 
 
 @case(links=MAIN)
 def test_marks(t):
     """TTL (one less), DSCP and ECN arrive with each datagram, also when they change from one to the next."""
-    far = with_marks(t.keep(t.world.udp(world.ADDRESS)))
-    near = t.keep(t.guest.ns.udp())
-    for ttl, tos in ((64, 0), (64, 0xb8), (64, 0xb9), (7, 0x02), (7, 0x02), *[(30, 0x28)] * 6, (64, 0)):
-        with_marks(near, ttl, tos).sendto(b"marked", far.getsockname())
-        data, source, *seen = receive_marks(far)
-        assert (data, *seen) == (b"marked", ttl - 1, tos), (ttl, tos, seen)
-        with_marks(far, 128 - ttl, tos ^ 0x01).sendto(data, source)
-        data, source, *seen = receive_marks(near)
-        assert (source, *seen) == (far.getsockname(), 127 - ttl, tos ^ 0x01), (ttl, tos, seen)
+    marks_arrive(t.keep(t.world.udp(world.ADDRESS)), t.keep(t.guest.ns.udp()))
+    t.guest.configure6()
+    marks_arrive(t.keep(t.world.udp(world.ADDRESS6)), t.keep(t.guest.ns.udp("::")))
 
 
-def path_mtu_discovery(sock, option):
-    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, option)
+def find_path_mtu(t, far, sock):
+    """With DF a guest finds out how narrow the path is, without, large datagrams arrive all the same."""
+    ip6 = sock.family == socket.AF_INET6
+    level, discover, mtu = ((socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU) if ip6 else
+                            (socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU))
+    headers = 48 if ip6 else 28
+    t.keep(sock)
+    sock.connect(far)
+
+    def comes_back(size):
+        sock.send(bytes(size))
+        return len(sock.recv(65536)) == size
+
+    def gets_there():
+        with contextlib.suppress(TimeoutError):
+            return comes_back(1500)
+    sock.setsockopt(level, discover, PMTUDISC_DONT)
+    sock.settimeout(0.3 * wait.slowness)
+    wait.until(gets_there, "a large datagram")  # in IPv6 the first is lost
+    sock.settimeout(3 * wait.slowness)
+    assert comes_back(60000)
+    sock.setsockopt(level, discover, PMTUDISC_DO)
+    assert comes_back(routed.NARROW_MTU - headers)
+    with contextlib.suppress(OSError):  # in IPv6 it knows by now: its fragments were too large
+        sock.send(bytes(1500 - headers))
+    wait.until(lambda: sock.getsockopt(level, mtu) == routed.NARROW_MTU,
+               "the path's MTU in the guest", timeout=3)
+    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    assert comes_back(routed.NARROW_MTU - headers)
+    sock.setsockopt(level, discover, PMTUDISC_DONT)
+    assert comes_back(1500)  # in fragments of that size
 
 
 @case(links=MAIN)
 def test_path_mtu(t):
-    """With DF a guest finds out how narrow the path is, without, large datagrams arrive all the same."""
-    far_end = t.cleanup.enter_context(routed.Routed(t.host, routed.NARROW_MTU))
-    port = echo_server(t, far_end.far, routed.FAR)
-    sock = t.keep(t.guest.ns.udp())
-    sock.settimeout(3 * wait.slowness)
-    sock.connect((routed.FAR, port))
-    path_mtu_discovery(sock, IP_PMTUDISC_DONT)
-    for size in (1472, 60000):
-        sock.send(bytes(size))
-        assert len(sock.recv(65536)) == size
-    path_mtu_discovery(sock, IP_PMTUDISC_DO)
-    sock.send(bytes(routed.NARROW_MTU - 28))
-    assert len(sock.recv(65536)) == routed.NARROW_MTU - 28
-    sock.send(bytes(1472))
+    narrow = t.cleanup.enter_context(routed.Routed(t.host, routed.NARROW_MTU))
+    port = echo_server(t, narrow.far, routed.FAR)
+    find_path_mtu(t, (routed.FAR, port), t.guest.ns.udp())
 
-    def told():
-        return sock.getsockopt(socket.IPPROTO_IP, IP_MTU) == routed.NARROW_MTU
-    wait.until(told, "the path's MTU in the guest", timeout=3)
-    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    sock.send(bytes(routed.NARROW_MTU - 28))
-    assert len(sock.recv(65536)) == routed.NARROW_MTU - 28
+
+@case(links=MAIN)
+def test_path_mtu6(t):
+    t.guest.configure6()
+    narrow = t.cleanup.enter_context(routed.Routed(t.host, routed.NARROW_MTU))
+    port = echo_server(t, narrow.far, routed.FAR6)
+    find_path_mtu(t, (routed.FAR6, port), t.guest.ns.udp("::"))
 
 
 def counter(namespace, protocol, name):

@@ -36,6 +36,7 @@ class Routed:
         for number, namespace, name in ((1, near, near_name), (2, far, far_name)):
             namespace.ip("addr", "add", network % number, "dev", name)
             namespace.ip("-6", "addr", "add", network6 % number, "dev", name, "nodad")
+            namespace.sysctl(**{f"ipv6__conf__{name}__accept_dad": 0})
             namespace.ip("link", "set", name, "up")
 
     def _route(self, mtu):

@@ -70,8 +70,9 @@ static inline struct got take_apart_ip(const uint8_t *ip, size_t size)
 		got.size = size - IP4_SIZE;
 		return got;
 	}
-	got.src = addr_from_in6((const struct in6_addr *)(ip + 8));
-	got.dst = addr_from_in6((const struct in6_addr *)(ip + 24));
+	got.src.family = got.dst.family = AF_INET6;
+	memcpy(&got.src.v6, ip + 8, 16);
+	memcpy(&got.dst.v6, ip + 24, 16);
 	got.tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
 	got.ttl = ip[7];
 	got.protocol = ip[6];
