@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DHCPv6 with real clients, and the names that come of it."""
 
+import json
 import os
 
 from bed import process, wait, world
@@ -168,3 +169,54 @@ def test_dhcpcd(t):
     assert t.guest.ping(GATEWAY6, "-I", FIRST_GUEST6) and t.guest.ping(GATEWAY6, "-I", SLAAC)
     assert t.guest.ping(world.ADDRESS6) and t.guest.ping(world.ADDRESS)
     assert dig(t, "-x", FIRST_GUEST6) == "box.vm.internal."
+
+
+def ifindex(guest):
+    return json.loads(guest.ns.ip("-j", "link", "show", "dev", IFNAME))[0]["ifindex"]
+
+
+NETWORKD = "/lib/systemd/systemd-networkd"
+NETWORK = f"""[Match]
+Name={IFNAME}
+[Network]
+DHCP=yes
+IPv6AcceptRA=yes
+[IPv6AcceptRA]
+UseDomains=yes
+[DHCPv4]
+UseDomains=yes
+SendHostname=yes
+Hostname=box
+[DHCPv6]
+UseDomains=yes
+SendHostname=yes
+Hostname=box
+"""
+
+
+@case(links=STREAM, dhcp=False)
+def test_networkd(t):
+    """systemd-networkd, both families at once; it believes the flags of the advertisement."""
+    # Without a udev that would tell it of links, which it takes a read-only /sys for; its state is its own.
+    command = ("mount -t sysfs -o ro none /sys; mount -t tmpfs none /run; "
+               "mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp; "
+               "chown -R systemd-network: /run/systemd/netif; "
+               f"printf '%s' \"$NETWORK\" >/run/systemd/network/{IFNAME}.network; exec {NETWORKD}")
+    client = process.Process(["unshare", "--mount", "sh", "-euc", command], f"{t.directory}/networkd.log",
+                             t.guest.ns, env={"NETWORK": NETWORK, "SYSTEMD_LOG_LEVEL": "debug"})
+    t.cleanup.callback(client.kill)
+    state = f"/proc/{client.pid}/root/run/systemd/netif/links/{ifindex(t.guest)}"
+
+    def configured():
+        with open(state) as file:
+            return "ADMIN_STATE=configured\n" in file.read()
+    wait.until(lambda: {SLAAC, FIRST_GUEST6} <= set(addresses(t.guest)), "both addresses", 20)
+    wait.until(configured, "networkd to be content")
+    with open(state) as file:
+        values = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+    assert {GATEWAY, GATEWAY6} <= set(values["DNS"].split()), values
+    assert {"vm.internal", "corp.test"} <= set(values["DOMAINS"].split()), values
+    assert t.proxy.leases() == {FIRST_GUEST: t.guest.mac}
+    assert leases6(t)[FIRST_GUEST6]["hostname"] == "box"
+    assert t.guest.ping(world.ADDRESS6) and t.guest.ping(world.ADDRESS)
+    assert dig(t, "box.vm.internal", "AAAA") == FIRST_GUEST6
