@@ -2,6 +2,8 @@
 /* What every lease means to the network; see lease_event.h. */
 #include "netproxy/lease_event.h"
 
+#include <errno.h>
+
 #include "base/log.h"
 
 LOG_MODULE("services");
@@ -28,8 +30,9 @@ void lease_event(struct forwarder *forwarder, enum dhcp_lease_event event,
 	char address[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
 	if (event == DHCP_LEASE_GRANTED || event == DHCP_LEASE_RENEWED) {
-		switch_lease(stack_switch(stack), &lease->address, &lease->mac, lease->source);
-		stack_learn(stack, &lease->address, &lease->mac);
+		if (switch_lease(stack_switch(stack), &lease->address, &lease->mac,
+				 lease->source) != -EADDRINUSE)
+			stack_learn(stack, &lease->address, &lease->mac);
 	} else {
 		switch_unlease(stack_switch(stack), &lease->address);
 		forwarder_address_gone(forwarder, &lease->address);

@@ -302,10 +302,9 @@ enum guard_verdict guard_check(struct guard *guard, unsigned port, const struct 
 
 /* Whether a lease may take from its port what is bound there: not from a guest that is there and
  * has a lease on it, whatever the server believes (a client identifier can be forged). */
-static bool may_lease(const struct binding *binding, unsigned port, uint64_t now_ms)
+static bool may_lease(const struct binding *binding, unsigned port)
 {
-	return !binding->is_leased || binding->port == 0 || binding->port == port ||
-	       now_ms - binding->used_ms >= GUARD_IDLE_MS;
+	return !binding->is_leased || binding->port == 0 || binding->port == port;
 }
 
 int guard_lease(struct guard *guard, const struct addr *addr, const struct mac *mac, unsigned port,
@@ -322,7 +321,7 @@ int guard_lease(struct guard *guard, const struct addr *addr, const struct mac *
 		port = binding ? binding->port : 0;
 	}
 	binding = find(guard, &key);
-	if (binding && !may_lease(binding, port, now_ms))
+	if (binding && !may_lease(binding, port))
 		return -EADDRINUSE;
 	if (!binding)
 		binding = binding_new(guard, &key, port, now_ms);

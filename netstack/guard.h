@@ -74,7 +74,7 @@ enum guard_verdict guard_check(struct guard *guard, unsigned port, const struct 
 			       uint64_t now_ms, struct guard_report *ret_report);
 
 /* DHCP gave `addr` to `mac`, or prolonged it; `port` is where it asked, 0: where the MAC was seen.
- * Returns 0, -ENOMEM, or -EADDRINUSE: another port has a lease on it, and uses it. */
+ * Returns 0, -ENOMEM, or -EADDRINUSE: another port has a lease on it. */
 int guard_lease(struct guard *guard, const struct addr *addr, const struct mac *mac, unsigned port,
 		uint64_t now_ms);
 /* That lease has ended. */

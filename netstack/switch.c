@@ -441,16 +441,17 @@ void switch_isolate(struct nswitch *sw)
 	sw->is_isolated = true;
 }
 
-void switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac, unsigned port)
+int switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac, unsigned port)
 {
 	char address[ADDR_TEXT_MAX], text[MAC_TEXT_MAX];
+	int status = sw->guard ? guard_lease(sw->guard, addr, mac, port, loop_now_ms(sw->loop)) : 0;
 
-	if (!sw->guard || guard_lease(sw->guard, addr, mac, port, loop_now_ms(sw->loop)) == 0)
-		return;
-	log_limited(LOG_LEVEL_WARN,
-		    "port %u: %s was leased %s, which another guest has a lease on and uses: it "
-		    "stays with that one",
-		    port, mac_format(mac, text), addr_format(addr, address));
+	if (status == -EADDRINUSE)
+		log_limited(LOG_LEVEL_WARN,
+			    "port %u: %s was leased %s, which another guest that is there has a "
+			    "lease on: it stays with that one",
+			    port, mac_format(mac, text), addr_format(addr, address));
+	return status;
 }
 
 void switch_unlease(struct nswitch *sw, const struct addr *addr)

@@ -75,9 +75,9 @@ int switch_new(struct loop *loop, const struct mac *gateway, const struct switch
 int switch_guard(struct nswitch *sw, const struct guard_conf *conf);
 /* Keeps guests from each other from now on. */
 void switch_isolate(struct nswitch *sw);
-/* What DHCP did, for the guard: see guard_lease(). Nothing without a guard. */
-void switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac,
-		  unsigned port);
+/* What DHCP did, for the guard: see guard_lease(). Nothing without a guard. Where switch_lease()
+ * returns -EADDRINUSE, which it logs, nobody should believe in that lease. */
+int switch_lease(struct nswitch *sw, const struct addr *addr, const struct mac *mac, unsigned port);
 void switch_unlease(struct nswitch *sw, const struct addr *addr);
 /* Destroys the links too, without calling switch_local. */
 void switch_free(struct nswitch *sw);
@@ -97,7 +97,8 @@ int switch_send(struct nswitch *sw, const struct frame *frame);
  * the round at the latest; calling it saves latency. */
 void switch_flush(struct nswitch *sw);
 
-/* What a port's link can take; NULL for a number that isn't a port's. Borrowed until the link goes. */
+/* What a port's link can take; NULL for a number that isn't a port's. Borrowed until the link goes.
+ */
 const struct link_caps *switch_port_caps(const struct nswitch *sw, unsigned port);
 /* Fills up to `max` infos, in the order of attachment; returns how many ports there are. */
 unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, unsigned max);
