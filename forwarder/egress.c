@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -184,49 +183,12 @@ int egress_parse_proxy(const char *text, struct egress_proxy *ret)
 	    host_size >= sizeof(proxy.host))
 		return -EINVAL;
 	memcpy(proxy.host, host, host_size);
-	if (addr_parse(proxy.host, &proxy.addrs[0]) == 0)
+	proxy.is_address = addr_parse(proxy.host, &proxy.addrs[0]) == 0;
+	if (proxy.is_address)
 		proxy.addr_count = 1;
 	else if (!egress_clean_name(host, host_size, proxy.host))
 		return -EINVAL;
 	*ret = proxy;
-	return 0;
-}
-
-static int resolve_one(struct egress_proxy *proxy, const char **ret_why)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-	struct addrinfo *list;
-	int error;
-
-	if (!proxy->host[0] || proxy->addr_count)
-		return 0;
-	error = getaddrinfo(proxy->host, NULL, &hints, &list);
-	if (error) {
-		*ret_why = gai_strerror(error);
-		return -EHOSTUNREACH;
-	}
-	for (const struct addrinfo *one = list; one && proxy->addr_count < EGRESS_ADDRESSES_MAX;
-	     one = one->ai_next) {
-		struct endpoint at;
-
-		if (endpoint_from_sockaddr(one->ai_addr, &at) == 0)
-			proxy->addrs[proxy->addr_count++] = at.addr;
-	}
-	freeaddrinfo(list);
-	*ret_why = "no address";
-	return proxy->addr_count ? 0 : -EHOSTUNREACH;
-}
-
-int egress_resolve(struct egress_conf *conf, const char **ret_host, const char **ret_why)
-{
-	struct egress_proxy *proxies[] = {&conf->http, &conf->https};
-
-	for (unsigned i = 0; i < 2; i++) {
-		if (resolve_one(proxies[i], ret_why) < 0) {
-			*ret_host = proxies[i]->host;
-			return -EHOSTUNREACH;
-		}
-	}
 	return 0;
 }
 
@@ -354,7 +316,7 @@ const struct egress_proxy *egress_find(const struct egress_conf *conf, const str
 		proxy = &conf->https;
 	else
 		return NULL;
-	if (!proxy->addr_count || exempts(conf, &to->addr, NULL, to->port))
+	if (!proxy->host[0] || exempts(conf, &to->addr, NULL, to->port))
 		return NULL;
 	return proxy;
 }

@@ -30,8 +30,9 @@ struct egress_proxy {
 	char host[EGRESS_NAME_MAX]; /* a name or an address; empty: there is no such proxy */
 	uint16_t port;
 	char auth[EGRESS_AUTH_MAX]; /* for Basic authentication (RFC 7617); empty: none */
+	bool is_address;            /* `host` is no name */
 	struct addr addrs[EGRESS_ADDRESSES_MAX]; /* of `host`, the best first */
-	unsigned addr_count;
+	unsigned addr_count;                     /* 0: not known yet */
 };
 
 enum egress_exception_kind {
@@ -56,7 +57,7 @@ struct egress_conf {
 
 /*
  * Reads "[http://][USER[:PASSWORD]@]HOST[:PORT][/]", with %XX in user and password; the port is 80
- * by default. The addresses are found where HOST is one, else left to egress_resolve(). Returns 0,
+ * by default. The addresses are found where HOST is one, else left to egress_lookup.h. Returns 0,
  * or -EINVAL.
  */
 int egress_parse_proxy(const char *text, struct egress_proxy *ret);
@@ -67,9 +68,6 @@ int egress_parse_proxy(const char *text, struct egress_proxy *ret);
  * that can't be: -EINVAL, -ENOSPC beyond EGRESS_EXCEPTIONS_MAX, -ENOMEM.
  */
 int egress_add_exceptions(struct egress_conf *conf, const char *text, const char **ret_bad);
-/* Looks up the addresses of both proxies; this waits for the host's resolver. Returns 0, or
- * -EHOSTUNREACH with *ret_host (borrowed) being what has none and *ret_why the resolver's words. */
-int egress_resolve(struct egress_conf *conf, const char **ret_host, const char **ret_why);
 void egress_destroy(struct egress_conf *conf);
 
 /* The proxy for a destination, or NULL when it is reached directly. `to` is an address. */

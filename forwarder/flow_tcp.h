@@ -25,11 +25,11 @@
 #include "base/loop.h"
 #include "netstack/conn.h"
 
-struct egress_conf;
+struct egress;
 
 struct flow_tcp_table {
 	struct loop *loop;
-	const struct egress_conf *egress;   /* guests' way out by a proxy; borrowed; NULL: none */
+	struct egress *egress;              /* guests' way out by a proxy; borrowed; NULL: none */
 	struct list flows;                  /* the oldest first */
 	struct loop_timer *keepalive_timer; /* runs when a flow is new */
 	uint64_t count;

@@ -219,6 +219,11 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 	int fd = -1;
 	int r = flow_tcp_egress_new(table, host, &tunnel);
 
+	if (r == -EAGAIN) {
+		/* Where the proxy is will be known when the guest tries again. */
+		conn_refuse(conn, CONN_REFUSE_SILENTLY);
+		return;
+	}
 	if (r == 0)
 		r = tunnel ? tunnel_connect(tunnel, &fd) : flow_tcp_host_connect(host, &fd);
 	if (r == 0)

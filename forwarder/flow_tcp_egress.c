@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "forwarder/egress_lookup.h"
 #include "forwarder/http_connect.h"
 #include "forwarder/tls_hello.h"
 
@@ -30,10 +31,12 @@ enum tunnel_step {
 };
 
 struct flow_tcp_tunnel {
-	const struct egress_conf *conf;
+	struct egress *egress;
 	const struct egress_proxy *proxy;
+	struct addr addrs[EGRESS_ADDRESSES_MAX]; /* the proxy's may change meanwhile */
+	unsigned addr_count;
 	struct endpoint at; /* where the proxy is */
-	unsigned next_addr; /* of the proxy's, to be tried after that one */
+	unsigned next_addr; /* to be tried after that one */
 	enum tunnel_step step;
 	char target[TARGET_MAX]; /* for CONNECT */
 	size_t request_size;
@@ -46,7 +49,7 @@ struct flow_tcp_tunnel {
 static void take_next_address(struct flow_tcp_tunnel *tunnel)
 {
 	tunnel->at = (struct endpoint){
-		.addr = tunnel->proxy->addrs[tunnel->next_addr++],
+		.addr = tunnel->addrs[tunnel->next_addr++],
 		.port = tunnel->proxy->port,
 	};
 }
@@ -59,16 +62,22 @@ int flow_tcp_egress_new(const struct flow_tcp_table *table, const struct endpoin
 
 	/* The host's loopback, behind the host alias, is no way out. */
 	if (table->egress && !addr_is_loopback(&host->addr))
-		proxy = egress_find(table->egress, host);
+		proxy = egress_use(table->egress, host);
 	if (!proxy) {
 		*ret_tunnel = NULL;
 		return 0;
 	}
+	if (!proxy->addr_count) {
+		log_limited(LOG_LEVEL_WARN, "the HTTP proxy %s has no address yet", proxy->host);
+		return -EAGAIN;
+	}
 	tunnel = calloc(1, sizeof(*tunnel));
 	if (!tunnel)
 		return -ENOMEM;
-	tunnel->conf = table->egress;
+	tunnel->egress = table->egress;
 	tunnel->proxy = proxy;
+	memcpy(tunnel->addrs, proxy->addrs, sizeof(tunnel->addrs));
+	tunnel->addr_count = proxy->addr_count;
 	take_next_address(tunnel);
 	*ret_tunnel = tunnel;
 	return 0;
@@ -90,8 +99,10 @@ bool flow_tcp_egress_next(struct flow_tcp_tunnel *tunnel, int error)
 
 	log_limited(LOG_LEVEL_WARN, "the proxy %s can't be reached at %s: %s", tunnel->proxy->host,
 		    endpoint_format(&tunnel->at, text), strerror(error));
-	if (tunnel->next_addr >= tunnel->proxy->addr_count)
+	if (tunnel->next_addr >= tunnel->addr_count) {
+		egress_unreachable(tunnel->egress, tunnel->proxy);
 		return false;
+	}
 	take_next_address(tunnel);
 	return true;
 }
@@ -256,7 +267,7 @@ static bool ask_proxy(struct flow_tcp *flow, const char *name)
 
 static bool decide(struct flow_tcp *flow, const char *name)
 {
-	if (name && egress_exempts_name(flow->tunnel->conf, name, flow->host.port)) {
+	if (name && egress_exempts_name(egress_now(flow->tunnel->egress), name, flow->host.port)) {
 		go_directly(flow);
 		return false;
 	}

@@ -27,7 +27,7 @@
 #define FLOW_TCP_TUNNEL_MS 75000
 
 /* Returns 0 with what a flow to `host` needs to go by a proxy, owned, and NULL where it goes
- * directly; or -ENOMEM. */
+ * directly; or -ENOMEM, or -EAGAIN while nobody knows where the proxy is. */
 int flow_tcp_egress_new(const struct flow_tcp_table *table, const struct endpoint *host,
 			struct flow_tcp_tunnel **ret_tunnel);
 /* NULL is fine. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "forwarder/egress_lookup.h"
 #include "forwarder/flow_icmp.h"
 #include "forwarder/flow_tcp.h"
 #include "forwarder/flow_udp.h"
@@ -247,7 +248,6 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 		return -ENOMEM;
 	forwarder->conf = *conf;
 	flow_tcp_table_init(&forwarder->tcp, loop);
-	forwarder->tcp.egress = conf->egress;
 	r = policy_new(
 		&(struct policy_conf){
 			.rules = conf->policy_rules,
@@ -258,6 +258,8 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 			.alias6 = conf->stack.alias6,
 		},
 		&forwarder->policy);
+	if (r == 0 && conf->egress)
+		r = egress_new(loop, conf->egress, &forwarder->tcp.egress);
 	if (r == 0)
 		r = stack_new(loop, &conf->stack, &handler, forwarder, &forwarder->stack);
 	if (r == 0)
@@ -277,6 +279,7 @@ void forwarder_free(struct forwarder *forwarder)
 	if (!forwarder)
 		return;
 	flow_tcp_table_destroy(&forwarder->tcp);
+	egress_free(forwarder->tcp.egress);
 	flow_icmp_table_free(forwarder->icmp);
 	flow_udp_table_free(forwarder->udp);
 	stack_free(forwarder->stack);

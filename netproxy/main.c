@@ -51,7 +51,6 @@ struct netproxy {
 	struct services *services;
 	struct control *control;
 	struct links *links;
-	struct egress_conf egress; /* the options' exceptions, and addresses */
 };
 
 /* ---- The process ---- */
@@ -175,19 +174,6 @@ static int open_state(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	return r;
 }
 
-/* Finds the proxy that guests' connections are to go by. This waits for the host's resolver, before
- * anything else is there. */
-static int find_egress(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
-{
-	const char *host, *why;
-
-	np->egress = np->options->proxy;
-	if (egress_resolve(&np->egress, &host, &why) == 0)
-		return 0;
-	snprintf(error, OPTIONS_ERROR_MAX, "the HTTP proxy %.200s has no address: %s", host, why);
-	return -EHOSTUNREACH;
-}
-
 static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 {
 	const struct options *options = np->options;
@@ -205,18 +191,15 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.conns_max = connections_max(options),
 			},
 		.host_access = options->host_access,
-		.egress = &np->egress,
+		.egress = &options->proxy,
 		.policy_rules = options->rules,
 		.policy_rule_count = options->rule_count,
 		.policy_deny_by_default = options->egress_deny,
 		.udp_flows_max = options->udp_flows_max,
 		.udp_flows_total_max = udp_flows_total_max(),
 	};
-	int r = find_egress(np, error);
+	int r = forwarder_new(np->loop, &conf, &np->forwarder);
 
-	if (r < 0)
-		return r;
-	r = forwarder_new(np->loop, &conf, &np->forwarder);
 	if (r == 0)
 		r = publish_new(np->loop, np->forwarder, &np->publish);
 	if (r < 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests' connections by way of the host's HTTP proxy."""
 
+import socket
 import time
 
 from bed import connect_proxy, traffic, wait, world
@@ -160,3 +161,18 @@ def test_many_at_once(t):
         assert traffic.read_to_end(sock) == b"12345"
         sock.close()
     t.expect_fds(before)
+
+
+@case(links=STREAM, start=False)
+def test_proxy_with_a_name(t):
+    """Its name is looked up as the host does; one that nobody knows makes guests wait, not fail."""
+    proxy = t.serve(connect_proxy.ConnectProxy(t.host, "127.0.0.1", PORT))
+    t.start("--http-proxy", f"http://localhost:{PORT}", "--https-proxy", "http://nobody.invalid:1")
+    start_servers(t)
+    assert curl(t, f"http://{HTTP_HOST}/", HTTP_HOST) is not None
+    assert proxy.targets() == [f"{HTTP_HOST}:80"], proxy.requests
+    sock = t.keep(t.guest.ns.socket())
+    sock.setblocking(False)
+    sock.connect_ex((HTTPS_HOST, 443))
+    wait.until(lambda: "nobody.invalid has no address" in t.proxy.log(), "the log to say it", 40)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

@@ -187,21 +187,6 @@ START_TEST(which_proxy)
 }
 END_TEST
 
-START_TEST(resolving)
-{
-	struct egress_conf conf = {0};
-	const char *host = NULL, *why = NULL;
-
-	ck_assert_int_eq(egress_resolve(&conf, &host, &why), 0);
-	egress_parse_proxy("127.0.0.9:1", &conf.http);
-	egress_parse_proxy("localhost:2", &conf.https);
-	ck_assert_int_eq(egress_resolve(&conf, &host, &why), 0);
-	ck_assert_uint_ge(conf.https.addr_count, 1);
-	ck_assert(addr_is_loopback(&conf.https.addrs[0]));
-	ck_assert_uint_eq(conf.http.addr_count, 1);
-}
-END_TEST
-
 /* ---- TLS ---- */
 
 static uint8_t hello[TLS_SAMPLE_MAX];
@@ -378,7 +363,6 @@ int main(void)
 		exceptions,
 		exceptions_that_can_not_be,
 		which_proxy,
-		resolving,
 		name_in_tls,
 		name_in_many_records,
 		no_name_in_tls,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guests' connections by way of an HTTP proxy on the host's loopback. */
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include "forwarder/egress.h"
 #include "forwarder/flow_tcp_egress.h"
@@ -14,13 +15,24 @@ static void setup_proxy(void)
 {
 	conf = (struct egress_conf){0};
 	listener = host_socket(SOCK_STREAM, &conf.http.port);
-	strcpy(conf.http.host, "proxy.test");
+	strcpy(conf.http.host, "127.0.0.1");
+	conf.http.is_address = true;
 	conf.http.addrs[0] = address("127.0.0.1");
 	conf.http.addr_count = 1;
 	conf.https = conf.http;
 	egress = &conf;
 	setup();
 	tcp.peer = (struct endpoint){.addr = address("203.0.113.1"), .port = 443};
+}
+
+/* The forwarder anew, with what the test has changed in `conf`. */
+static void restart(void)
+{
+	struct endpoint peer = tcp.peer;
+
+	teardown();
+	setup();
+	tcp.peer = peer;
 }
 
 static void teardown_proxy(void)
@@ -143,6 +155,7 @@ START_TEST(host_from_http_and_authorization)
 
 	strcpy(conf.http.auth, "QTpC");
 	tcp.peer.port = 80;
+	restart();
 	fd = connect_by_proxy();
 	guest_says(request, strlen(request));
 	expect_text(fd, "CONNECT b.test:80 HTTP/1.1\r\nHost: b.test:80\r\n"
@@ -253,6 +266,7 @@ START_TEST(next_address_of_the_proxy)
 	conf.https.addrs[0] = address("127.0.0.3"); /* nobody */
 	conf.https.addrs[1] = address("127.0.0.1");
 	conf.https.addr_count = 2;
+	restart();
 	fd = connect_by_proxy();
 	pass(FLOW_TCP_PEEK_MS);
 	expect_text(fd, "CONNECT ");
@@ -263,11 +277,51 @@ END_TEST
 START_TEST(no_proxy_there)
 {
 	conf.https.addrs[0] = address("127.0.0.3");
+	restart();
 	sim_tcp_connect(&tcp);
 	UNTIL(tcp.reset);
 	ck_assert(!tcp.established);
 	ck_assert_uint_eq(forwarder_counters(forwarder).tcp_flows, 0);
 	ck_assert_uint_eq(forwarder_counters(forwarder).tcp_refused, 1);
+}
+END_TEST
+
+/* A name is looked up in a process of its own, which takes real time. */
+START_TEST(proxy_with_a_name)
+{
+	int fd = -1;
+
+	strcpy(conf.https.host, "localhost");
+	conf.https.is_address = false;
+	conf.https.addr_count = 0;
+	restart();
+	/* Nothing is said before the address is known. */
+	sim_tcp_connect(&tcp);
+	turn();
+	ck_assert(!tcp.established && !tcp.reset);
+	ck_assert_uint_eq(forwarder_counters(forwarder).tcp_flows, 0);
+	for (int i = 0; i < 3000 && fd < 0; i++) {
+		if (!tcp.established)
+			sim_tcp_connect(&tcp);
+		for (int j = 0; j < 10; j++)
+			turn();
+		poll(&(struct pollfd){.fd = listener, .events = POLLIN}, 1, 10);
+		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	}
+	ck_assert_int_ge(fd, 0);
+	UNTIL(tcp.established);
+	pass(FLOW_TCP_PEEK_MS);
+	expect_text(fd, "CONNECT 203.0.113.1:443 ");
+	close(fd);
+}
+END_TEST
+
+START_TEST(end_while_a_name_is_looked_up)
+{
+	strcpy(conf.https.host, "localhost");
+	conf.https.is_address = false;
+	conf.https.addr_count = 0;
+	restart();
 }
 END_TEST
 
@@ -293,6 +347,8 @@ int main(void)
 		proxy_that_never_answers,
 		next_address_of_the_proxy,
 		no_proxy_there,
+		proxy_with_a_name,
+		end_while_a_name_is_looked_up,
 		host_alias_goes_directly,
 	};
 	Suite *suite = suite_create("tunnel");
