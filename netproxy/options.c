@@ -140,15 +140,6 @@ static void set_defaults(struct options *options)
 	prefix_parse(DEFAULT_PREFIX6, &options->prefix6);
 }
 
-/* The address of the prefix with that last byte. */
-static struct addr host6(const struct prefix *prefix, uint8_t last)
-{
-	struct addr addr = prefix->addr;
-
-	addr.v6.s6_addr[15] = last;
-	return addr;
-}
-
 /* What depends on other options, and whether they go together. */
 static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 {
@@ -162,10 +153,6 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 		options->gateway = addr_from_v4(first + 1);
 	if (!options->host_alias_given)
 		options->host_alias = addr_from_v4(last - 1);
-	if (options->prefix6.length) {
-		options->gateway6 = host6(&options->prefix6, 0x01);
-		options->host_alias6 = host6(&options->prefix6, 0xfe);
-	}
 	for (int i = 0; i < 2; i++) {
 		const struct addr *addr = i ? &options->host_alias : &options->gateway;
 
@@ -281,7 +268,8 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 	file_rule_count = ret_options->rule_count;
 	result = apply_flags(ret_options, argc, argv, table, error);
 	if (result == OPTIONS_RUN &&
-	    (finish(ret_options, error) < 0 || options_finish_dhcp(ret_options, error) < 0 ||
+	    (options_finish_ipv6(ret_options, error) < 0 || finish(ret_options, error) < 0 ||
+	     options_finish_dhcp(ret_options, error) < 0 ||
 	     options_finish_dns(ret_options, error) < 0 ||
 	     options_finish_policy(ret_options, file_rule_count, error) < 0))
 		return OPTIONS_BAD;

@@ -117,6 +117,7 @@ struct options {
 	struct addr host_alias6; /* ... and its ::fe */
 	bool gateway_given;
 	bool host_alias_given;
+	bool prefix6_given;
 	unsigned mtu;
 	bool host_access;
 	bool guard;   /* the switch keeps guests from taking others' addresses */

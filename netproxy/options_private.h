@@ -76,6 +76,8 @@ void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 option_apply_fn options_apply_http_proxy, options_apply_https_proxy, options_apply_no_proxy;
 
 /* options_ipv6.c */
+/* Fills in our addresses. Returns 0, or -EINVAL with a message when the links are no good for IPv6. */
+int options_finish_ipv6(struct options *options, char error[static OPTIONS_ERROR_MAX]);
 option_apply_fn options_apply_ipv6_addresses;
 
 /* options_dhcp.c */

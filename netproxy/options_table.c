@@ -141,6 +141,7 @@ static int apply_prefix6(struct options *options, const char *value,
 					"an IPv6 network of /64, such as " DEFAULT_PREFIX6
 					", or none for no IPv6");
 	options->prefix6 = prefix;
+	options->prefix6_given = true;
 	return 0;
 }
 

@@ -6,13 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "netproxy/lease_event.h"
 #include "netstack/router_adv.h"
 
-LOG_MODULE("services");
-
-#define IP6_MTU_MIN  1280 /* RFC 8200, section 5 */
 #define SERVICE_HOPS 64
 
 struct services6 {
@@ -186,10 +182,7 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 	services->forwarder = forwarder;
 	services->dhcp4 = dhcp;
 	fill_search(search, &wire);
-	if (options->prefix6.length && options->mtu < IP6_MTU_MIN) {
-		log_warn("no IPv6 for guests: it needs an MTU of %d or more, and this is %u",
-			 IP6_MTU_MIN, options->mtu);
-	} else if (options->prefix6.length) {
+	if (options->prefix6.length) {
 		if (options->ipv6_addresses != IPV6_ADDRESSES_NONE && !options->dhcp.off)
 			r = start_dhcp6(services, options, &wire);
 		if (r == 0)

@@ -10,7 +10,6 @@
 #include "netstack/ra.h"
 #include "netstack/stack_private.h"
 
-#define IP6_MTU_MIN  1280 /* RFC 8200, section 5 */
 #define ND_HOP_LIMIT 255
 
 /* Three times the longest interval: two advertisements may get lost (RFC 4861, 6.2.1; the same for
@@ -49,8 +48,9 @@ static void send_to(struct router_adv *adv, const struct mac *mac, const struct 
 	struct ra ra = {
 		.mac = conf->mac,
 		.hop_limit = 64,
-		.managed = adv->conf.managed,
-		.other = adv->conf.other,
+		/* What takes the route away must not send guests to DHCPv6. */
+		.managed = adv->conf.managed && !final,
+		.other = adv->conf.other && !final,
 		.router_lifetime_s = final ? 0 : ROUTER_LIFETIME_S,
 		.mtu = conf->mtu,
 		.prefix = conf->prefix6,
@@ -167,8 +167,7 @@ int router_adv_start(struct stack *stack, const struct router_adv_conf *conf)
 
 	if (stack->router_adv)
 		return -EEXIST;
-	if (!stack->conf.prefix6.length || stack->conf.mtu < IP6_MTU_MIN ||
-	    conf->search_size > RA_SEARCH_SIZE_MAX)
+	if (!stack->conf.prefix6.length || conf->search_size > RA_SEARCH_SIZE_MAX)
 		return -EINVAL;
 	adv = calloc(1, sizeof(*adv));
 	if (!adv)

@@ -44,8 +44,8 @@ struct router_adv_conf {
 
 /*
  * Makes a stack that has an IPv6 prefix a router, from now until stack_free(): it keeps the state
- * in stack->router_adv. Returns 0, -EINVAL (no prefix, an MTU that IPv6 can't live with, too many
- * domains), -EEXIST (it is one) or -ENOMEM.
+ * in stack->router_adv. Returns 0, -EINVAL (no prefix, or too many domains), -EEXIST (it is one) or
+ * -ENOMEM.
  */
 int router_adv_start(struct stack *stack, const struct router_adv_conf *conf);
 
