@@ -427,16 +427,6 @@ static int conf_check(const struct stack_conf *conf)
 	return 0;
 }
 
-/* Made of the MAC: the modified EUI-64 of RFC 4291, appendix A. */
-static struct addr link_local_of(const struct mac *mac)
-{
-	const uint8_t *b = mac->bytes;
-	struct in6_addr ip = {.s6_addr = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, b[0] ^ 0x02, b[1], b[2],
-					  0xff, 0xfe, b[3], b[4], b[5]}};
-
-	return addr_from_in6(&ip);
-}
-
 int stack_new(struct loop *loop, const struct stack_conf *conf, const struct stack_handler *handler,
 	      void *arg, struct stack **ret_stack)
 {
@@ -459,7 +449,7 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	stack->conf = *conf;
 	stack->handler = handler;
 	stack->handler_arg = arg;
-	stack->link_local = link_local_of(&conf->mac);
+	stack->link_local = addr_link_local(&conf->mac);
 	stack->ip6_id = (uint32_t)random();
 	stack_exists = true;
 	if (!lwip_ready) {

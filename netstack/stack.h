@@ -74,7 +74,7 @@ struct stack_echo {
 };
 
 /* What the stack hands up. `datagram` sees all UDP, to the gateway and to broadcast too (DHCP,
- * DNS). */
+ * DNS), and in IPv6 what is sent to ff02::1:2 (DHCPv6). */
 struct stack_handler {
 	void (*datagram)(void *arg, const struct stack_datagram *datagram);
 	void (*echo)(void *arg, const struct stack_echo *echo);
@@ -106,7 +106,7 @@ struct stack_counters {
 	uint64_t conns;         /* TCP connections now */
 	uint64_t conns_total;
 	uint64_t conns_refused_full; /* SYNs refused at conns_max */
-	uint64_t tx_no_neighbour;    /* packets dropped because a guest did not answer ARP */
+	uint64_t tx_no_neighbour;    /* packets dropped because nobody said who has the address */
 	uint64_t tx_full;            /* UDP and ICMP dropped because the guest's link was full */
 };
 
@@ -126,7 +126,8 @@ struct stack_counters stack_counters(const struct stack *stack);
  * Sends a UDP datagram to a guest; `payload` is borrowed, fragmented where it exceeds the MTU.
  * `dst` may be the broadcast address. `dst_mac`, where not NULL, is used instead of the neighbour
  * table (DHCP to a client without an address). Returns 0 (sent, or held until the guest answers
- * ARP), -EAGAIN (its link is full: dropped and counted), -EMSGSIZE, -EINVAL.
+ * ARP or a neighbour solicitation), -EAGAIN (its link is full: dropped and counted), -EMSGSIZE,
+ * -EINVAL (two families).
  */
 int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
 		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
@@ -137,10 +138,10 @@ int stack_send_echo_reply(struct stack *stack, const struct addr *src, const str
 			  const void *payload, size_t size);
 /*
  * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of
- * which as much is quoted as RFC 1812 4.3.2.3 allows. `from` is the router that reports it (the
- * gateway when NULL), of the packet's family. Limited in rate. `type` and `code` are of the
- * packet's protocol, ICMP or ICMPv6; `mtu` is for "fragmentation needed" and "packet too big", else
- * 0.
+ * which as much is quoted as RFC 1812 4.3.2.3, or RFC 4443 2.4, allows. `from` is the router that
+ * reports it (the gateway when NULL), of the packet's family. Limited in rate. `type` and `code`
+ * are of the packet's protocol, ICMP or ICMPv6; `mtu` is for "fragmentation needed" and "packet too
+ * big", else 0.
  */
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size);
@@ -148,7 +149,7 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
 			    size_t ip_size);
 
-/* Tells the stack which guest has an address (from a DHCP lease), to save the first ARP. */
+/* Tells the stack which guest has an address (from a DHCP lease), to save the first question. */
 void stack_learn(struct stack *stack, const struct addr *addr, const struct mac *mac);
 /* The MAC of a guest's address, if known. */
 bool stack_neighbour(struct stack *stack, const struct addr *addr, struct mac *ret_mac);
