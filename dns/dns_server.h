@@ -6,6 +6,15 @@
  *
  * It opens no listening socket. Datagrams and connections for port 53 are brought to it by whoever
  * ends them.
+ *
+ * Nothing that is relayed is kept. Measured, a guest waits 45 us for a name of our own, which is
+ * what a cached one would take, and 90 us for one from a caching resolver on the host, such as
+ * resolv.conf names on most machines; the query itself takes 20 us there. A cache of ours would
+ * save that, where guests' own caches haven't already; and where the resolver is further away, a
+ * millisecond per repeated name. It would cost what relaying messages as they are gives us: their
+ * TTLs, cookies and client subnets would be ours to get right, it would have to be emptied when a
+ * VPN comes up, and a forged reply, which now misleads one query of one guest, would stay for all
+ * of them. For that reason too queries that are alike need not be merged into one (RFC 5452, 5).
  */
 #ifndef DNS_DNS_SERVER_H
 #define DNS_DNS_SERVER_H

@@ -30,8 +30,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (dns_zones_add(&zones, &conf, error, sizeof(error)) == 0 &&
 	    dns_name_parse(fields[3], &name) == 0) {
 		dns_name_lower(&name);
-		dns_zones_find(&zones, &name, AF_UNSPEC, &zone);
+		const struct dns_zone_record *found = dns_zones_find(&zones, &name, AF_UNSPEC,
+								     &zone);
+		if (found && dns_zone_next_like(zone, found))
+			abort(); /* there is only one */
 		dns_zones_owner(&zones, &name);
+		/* Once more, and in its own place: there is still only one. */
+		if (dns_zones_add(&zones, &conf, error, sizeof(error)) < 0 ||
+		    dns_zones_put(&zones, &conf, error, sizeof(error)) < 0 ||
+		    zones.record_count != 1 || !dns_zones_get(&zones, fields[0]) ||
+		    dns_zones_remove(&zones, fields[0]) < 0 || zones.count != 0)
+			abort();
 	}
 	dns_zones_destroy(&zones);
 	free(text);
