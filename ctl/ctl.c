@@ -14,17 +14,27 @@ static const struct command {
 	const char *help;
 	const char *details; /* for its own help; "" */
 } commands[] = {
-	{"expose", "LOCAL REMOTE [--udp]", 2, command_expose, "publish a guest's port on the host",
+	{"expose",
+	 "LOCAL REMOTE [--udp]", 2,
+	 command_expose, "publish a guest's port on the host",
 	 "LOCAL is where the host listens: 8080 or :8080 (all its addresses, IPv4 and IPv6),\n"
-	 "127.0.0.1:8080, [::1]:8080; port 0 picks a free one and says which.\n"
-	 "REMOTE is what it leads to: 80 (of the first guest), or 192.168.65.2:80.\n"
+	 "127.0.0.1:8080, [::1]:8080; port 0 picks a free one and says which; 8000-8009 is a range,\n"
+	 "of which all are published or none; /run/web.sock is a unix socket.\n"
+	 "REMOTE is what it leads to: 80 (of the first guest), 192.168.65.2:80, or web:80 (of the\n"
+	 "guest of that name, whoever has it then).\n"
+	 "\n"
+	 "  --udp             UDP instead of TCP; --both for both\n"
+	 "  --source gateway  the guest sees the gateway instead of the client's own address\n"
+	 "  --proxy v2        the guest is told of the client by a PROXY protocol header\n"
+	 "  --name NAME       what to call it; --for TEXT for whom it is, such as a container\n"
 	 "\n"
 	 "  netproxyctl expose 8080 80                          the first guest's web server, for all\n"
 	 "  netproxyctl expose 127.0.0.1:2222 192.168.65.3:22   another's SSH, for this host only\n"
-	 "  netproxyctl expose 5353 53 --udp\n"},
-	{"unexpose", "LOCAL [--udp]", 1, command_unexpose, "take a published port back",
-	 "LOCAL is what was said when it was published; \"netproxyctl ports\" shows it.\n"
-	 "Connections that were made through it live on.\n"
+	 "  netproxyctl expose 5353 53 --both\n"},
+	{"unexpose", "LOCAL [--udp]", 1, command_unexpose,
+	 "take a published port back",
+	 "LOCAL is what was said when it was published; \"netproxyctl ports\" shows it. --name and\n"
+	 "--for stand for all that were published with them. Connections that were made live on.\n"
 	 "\n"
 	 "  netproxyctl unexpose 8080\n"},
 	{"ports", "", 0, command_ports, "list the published ports", ""},
@@ -111,18 +121,32 @@ static enum ctl_status unknown_command(const struct ctl *ctl, const char *name)
 	return ctl_complain(ctl, CTL_USAGE, "there is no command \"%.100s\", but %s", name, names);
 }
 
+/* A flag that is for forwards, if one was given. */
+static const char *forward_flag(const struct ctl_args *args)
+{
+	return args->udp      ? "--udp"
+	       : args->both   ? "--both"
+	       : args->source ? "--source"
+	       : args->proxy  ? "--proxy"
+	       : args->name   ? "--name"
+	       : args->owner  ? "--for"
+			      : NULL;
+}
+
 static enum ctl_status run(struct ctl *ctl, const struct command *command,
 			   const struct ctl_env *env)
 {
 	char error[CTL_ERROR_MAX];
 
-	if (ctl->args.count - 1 != command->argument_count)
+	bool by_name = command->run == command_unexpose && (ctl->args.name || ctl->args.owner);
+
+	if (ctl->args.count - 1 != (by_name ? 0 : command->argument_count))
 		return ctl_complain(ctl, CTL_USAGE, "usage: netproxyctl %s%s%s", command->name,
 				    command->arguments[0] ? " " : "", command->arguments);
-	if (ctl->args.udp && !strstr(command->arguments, "--udp"))
+	if (forward_flag(&ctl->args) && !strstr(command->arguments, "--udp"))
 		return ctl_complain(ctl, CTL_USAGE,
-				    "--udp means nothing to %s: it is for expose and unexpose",
-				    command->name);
+				    "%s means nothing to %s: it is for expose and unexpose",
+				    forward_flag(&ctl->args), command->name);
 	if (ctl_args_target(&ctl->args, env, &ctl->target, error) < 0)
 		return ctl_complain(ctl, CTL_USAGE, "%s", error);
 	return command->run(ctl);

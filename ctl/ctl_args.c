@@ -2,6 +2,7 @@
 /* netproxyctl's command line; see ctl_args.h. */
 #include "ctl/ctl_args.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,18 @@ static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *arg
 		bool *to;
 	} switches[] = {
 		{"json", &args->json}, {"udp", &args->udp},         {"help", &args->help},
-		{"h", &args->help},    {"version", &args->version},
+		{"h", &args->help},    {"version", &args->version}, {"both", &args->both},
+	};
+	const struct {
+		const char *name;
+		const char **to;
+		const char *expected;
+	} texts[] = {
+		{"api", &args->api, "where: " API_FORMS},
+		{"source", &args->source, "client or gateway"},
+		{"proxy", &args->proxy, "a version: v2"},
+		{"name", &args->name, "a name"},
+		{"for", &args->owner, "for whom: a text"},
 	};
 
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
@@ -64,11 +76,14 @@ static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *arg
 		*switches[i].to = true;
 		return 0;
 	}
-	if (is_flag(arg, "api", &value)) {
-		args->api = take_value(value, argc, argv, at);
-		if (args->api && args->api[0])
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (!is_flag(arg, texts[i].name, &value))
+			continue;
+		*texts[i].to = take_value(value, argc, argv, at);
+		if (*texts[i].to && (*texts[i].to)[0])
 			return 0;
-		snprintf(error, CTL_ERROR_MAX, "--api needs to be told where: %s", API_FORMS);
+		snprintf(error, CTL_ERROR_MAX, "--%s needs to be told %s", texts[i].name,
+			 texts[i].expected);
 		return -EINVAL;
 	}
 	if (is_flag(arg, "timeout", &value)) {
@@ -178,44 +193,101 @@ int ctl_args_target(const struct ctl_args *args, const struct ctl_env *env,
 	return r;
 }
 
-static int parse_endpoint(const char *text, bool allow_port_0, char to[static ENDPOINT_TEXT_MAX])
+/* Finds the ports of "...:8000-8009" or "8000": where they begin in the text, the first and the
+ * last.
+ */
+static bool find_ports(const char *text, bool allow_0, size_t *ret_at, unsigned *ret_first,
+		       unsigned *ret_last)
 {
-	char with_colon[ENDPOINT_TEXT_MAX];
-	struct endpoint at;
-	unsigned port;
+	const char *colon = strrchr(text, ':');
+	const char *ports = colon ? colon + 1 : text;
+	char first[8];
+	size_t size = strcspn(ports, "-");
 
-	if (parse_number(text, allow_port_0 ? 0 : 1, UINT16_MAX, &port)) {
-		snprintf(with_colon, sizeof(with_colon), ":%u", port);
-		text = with_colon;
+	if (size >= sizeof(first))
+		return false;
+	memcpy(first, ports, size);
+	first[size] = '\0';
+	if (!parse_number(first, allow_0 && !ports[size] ? 0 : 1, UINT16_MAX, ret_first))
+		return false;
+	*ret_last = *ret_first;
+	if (ports[size] && !parse_number(ports + size + 1, *ret_first, UINT16_MAX, ret_last))
+		return false;
+	*ret_at = (size_t)(ports - text);
+	return true;
+}
+
+static bool is_name(const char *text, size_t size)
+{
+	bool has_letter = false;
+
+	for (size_t i = 0; i < size; i++) {
+		if (!isalnum((unsigned char)text[i]) && !strchr("-._", text[i]))
+			return false;
+		has_letter |= isalpha((unsigned char)text[i]) != 0;
 	}
-	if (strlen(text) >= ENDPOINT_TEXT_MAX || endpoint_parse(text, allow_port_0, &at) < 0)
+	return has_letter;
+}
+
+static int parse_side(const char *text, bool is_local, char to[static CTL_SIDE_MAX])
+{
+	char first_port[CTL_SIDE_MAX];
+	struct endpoint at;
+	unsigned first, last;
+	size_t ports;
+
+	if (strlen(text) + 2 > CTL_SIDE_MAX || !find_ports(text, is_local, &ports, &first, &last))
 		return -EINVAL;
-	snprintf(to, ENDPOINT_TEXT_MAX, "%s", text);
+	snprintf(first_port, sizeof(first_port), "%.*s%s%u", (int)ports, text, ports ? "" : ":",
+		 first);
+	if (endpoint_parse(first_port, is_local, &at) < 0 &&
+	    (is_local || ports == 0 || !is_name(text, ports - 1)))
+		return -EINVAL;
+	snprintf(to, CTL_SIDE_MAX, "%s%s", ports ? "" : ":", text);
 	return 0;
 }
 
-int ctl_args_local(const char *text, char to[static ENDPOINT_TEXT_MAX],
-		   char error[static CTL_ERROR_MAX])
+int ctl_args_local(const char *text, char to[static CTL_SIDE_MAX], char error[static CTL_ERROR_MAX])
 {
-	if (parse_endpoint(text, true, to) == 0)
+	if (text[0] == '/' && strlen(text) < SOCK_PATH_MAX) {
+		strcpy(to, text);
+		return 0;
+	}
+	if (parse_side(text, true, to) == 0)
 		return 0;
 	snprintf(
 		error, CTL_ERROR_MAX,
 		"\"%.100s\" is not where the host can listen: expected a port, such as 8080, or an address and a "
-		"port, such as 127.0.0.1:8080 or [::1]:8080",
+		"port, such as 127.0.0.1:8080 or [::1]:8080, a range of ports, such as 8000-8009, or a socket's "
+		"path",
 		text);
 	return -EINVAL;
 }
 
-int ctl_args_remote(const char *text, char to[static ENDPOINT_TEXT_MAX],
+int ctl_args_remote(const char *text, char to[static CTL_SIDE_MAX],
 		    char error[static CTL_ERROR_MAX])
 {
-	if (parse_endpoint(text, false, to) == 0)
+	if (parse_side(text, false, to) == 0)
 		return 0;
 	snprintf(
 		error, CTL_ERROR_MAX,
 		"\"%.100s\" is not a port of a guest: expected a port of the first guest, such as 80, or a guest's "
-		"address and port, such as 192.168.65.2:80",
+		"address or name and a port, such as 192.168.65.2:80 or web:80",
 		text);
 	return -EINVAL;
+}
+
+bool ctl_args_port_of(const char *local, unsigned index, char to[static CTL_SIDE_MAX])
+{
+	unsigned first, last;
+	size_t ports;
+
+	if (local[0] == '/') {
+		snprintf(to, CTL_SIDE_MAX, "%s", local);
+		return index == 0;
+	}
+	if (!find_ports(local, true, &ports, &first, &last) || index > last - first)
+		return false;
+	snprintf(to, CTL_SIDE_MAX, "%.*s%u", (int)ports, local, first + index);
+	return true;
 }

@@ -87,7 +87,7 @@ static enum ctl_status refused(const struct ctl *ctl, const char *path,
 {
 	char line[CTL_ERROR_MAX];
 
-	if (response->status == HTTP_NOT_FOUND)
+	if (response->status == HTTP_NOT_FOUND && !strchr(path, '?'))
 		return ctl_complain(
 			ctl, CTL_FAILED,
 			"the server does not know %s: it is no netproxy, or an older one", path);
@@ -117,11 +117,12 @@ static enum ctl_status request(const struct ctl *ctl, const char *method, const 
 	return CTL_OK;
 }
 
-enum ctl_status ctl_get(const struct ctl *ctl, const char *path, struct json_object **ret_answer)
+static enum ctl_status ask(const struct ctl *ctl, const char *method, const char *path,
+			   const char *body, struct json_object **ret_answer)
 {
 	struct http_response response;
 	char why[128];
-	enum ctl_status status = request(ctl, "GET", path, NULL, &response);
+	enum ctl_status status = request(ctl, method, path, body, &response);
 	int r;
 
 	if (status != CTL_OK)
@@ -134,13 +135,26 @@ enum ctl_status ctl_get(const struct ctl *ctl, const char *path, struct json_obj
 	return CTL_OK;
 }
 
-enum ctl_status ctl_post(const struct ctl *ctl, const char *path, struct json_object *body)
+enum ctl_status ctl_get(const struct ctl *ctl, const char *path, struct json_object **ret_answer)
 {
-	struct http_response response;
-	enum ctl_status status = request(ctl, "POST", path, json_object_to_json_string(body),
-					 &response);
+	return ask(ctl, "GET", path, NULL, ret_answer);
+}
+
+enum ctl_status ctl_post(const struct ctl *ctl, const char *path, struct json_object *body,
+			 struct json_object **ret_answer)
+{
+	enum ctl_status status = ask(ctl, "POST", path, json_object_to_json_string(body),
+				     ret_answer);
 
 	json_object_put(body);
+	return status;
+}
+
+enum ctl_status ctl_delete(const struct ctl *ctl, const char *path)
+{
+	struct http_response response;
+	enum ctl_status status = request(ctl, "DELETE", path, NULL, &response);
+
 	if (status == CTL_OK)
 		http_response_clear(&response);
 	return status;

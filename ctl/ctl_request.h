@@ -22,8 +22,10 @@ enum ctl_status ctl_complain(const struct ctl *ctl, enum ctl_status status, cons
 
 /* Asks for a JSON document; *ret_answer is owned. What goes wrong is told to the user. */
 enum ctl_status ctl_get(const struct ctl *ctl, const char *path, struct json_object **ret_answer);
-/* Posts `body`, which it takes. */
-enum ctl_status ctl_post(const struct ctl *ctl, const char *path, struct json_object *body);
+/* Posts `body`, which it takes; the answer is a JSON document, too. */
+enum ctl_status ctl_post(const struct ctl *ctl, const char *path, struct json_object *body,
+			 struct json_object **ret_answer);
+enum ctl_status ctl_delete(const struct ctl *ctl, const char *path);
 
 /* Fields of the API's objects: "" and 0 where there is none of that type. */
 const char *ctl_text(struct json_object *object, const char *key);

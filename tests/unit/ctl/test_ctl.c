@@ -184,15 +184,25 @@ START_TEST(publishing)
 	check_out("ports", "LOCAL");
 	check_has(out_text, bound);
 	check_has(out_text, "192.168.65.2:80  tcp");
-	check_err("expose 127.0.0.1:0 80", CTL_FAILED,
-		  "netproxyctl: proxy already running for tcp on 127.0.0.1:0");
+	snprintf(unexpose, sizeof(unexpose), "expose %s 80", bound);
+	check_out(unexpose, "published 127.0.0.1:"); /* the same again */
+	snprintf(unexpose, sizeof(unexpose), "expose %s 81", bound);
+	check_err(unexpose, CTL_FAILED, "is published already: it belongs to the host's API");
 	check_out("expose --udp 127.0.0.1:0 192.168.65.3:53", "192.168.65.3:53 (udp)");
 	check_out("ports --json", "\"protocol\": \"udp\"");
 	/* By what it listens at, too. */
 	snprintf(unexpose, sizeof(unexpose), "unexpose %s", bound);
-	check_out(unexpose, "no longer published: 127.0.0.1:0 (tcp)");
+	check_out(unexpose, "no longer published: 127.0.0.1:");
 	check_err(unexpose, CTL_FAILED, "is not published; \"netproxyctl ports\" lists what is");
-	check_out("unexpose 127.0.0.1:0 -udp", "(udp)");
+	check_out("expose 127.0.0.1:0 web:80 --name x --for y --source gateway --proxy=v2",
+		  "-> web:80");
+	check_out("ports", "host, y");
+	check_out("unexpose --name x", "no longer published: x\n");
+	check_err("unexpose --for y", CTL_FAILED, "nothing like that is published");
+	check_out("ports", "ACTIVE");
+	ck_assert_int_eq(sscanf(strstr(out_text, "127.0.0.1:"), "%63s", bound), 1);
+	snprintf(unexpose, sizeof(unexpose), "unexpose %s -udp", bound);
+	check_out(unexpose, "(udp)");
 	check_out("ports --json", "[");
 	ck_assert_ptr_null(strstr(out_text, "local"));
 }
@@ -214,6 +224,31 @@ START_TEST(unexpose_by_meaning)
 }
 END_TEST
 
+/* Of both protocols, all or none; and back one by one. On an address that nobody else has. */
+START_TEST(ranges)
+{
+	struct endpoint at = {
+		.addr = addr_from_v4(0x7f4d0000u | ((uint32_t)getpid() & 0xffffu) | 1)};
+	char line[128], host[ADDR_TEXT_MAX];
+	int fd;
+
+	ck_assert_int_eq(sock_listen_tcp(&at, 1, &fd, &at), 0);
+	addr_format(&at.addr, host);
+	snprintf(line, sizeof(line), "expose %s:%u-%u 80", host, at.port - 1, at.port);
+	check_err(line, CTL_FAILED, "address already in use");
+	close(fd);
+	snprintf(line, sizeof(line), "expose %s:%u-%u 80-81 --both", host, at.port - 1, at.port);
+	check_out(line, "192.168.65.2:81 (udp)");
+	snprintf(line, sizeof(line), "unexpose %s:%u-%u --udp", host, at.port - 1, at.port);
+	check_out(line, "(udp)");
+	check_err(line, CTL_FAILED, "is not published");
+	snprintf(line, sizeof(line), "unexpose %s:%u-%u", host, at.port - 1, at.port);
+	check_out(line, "(tcp)");
+	ck_assert_int_eq(run("ports"), CTL_OK);
+	check_has(err_text, "Nothing is published.");
+}
+END_TEST
+
 START_TEST(refusals)
 {
 	check_err("expose 198.51.100.77:8080 80", CTL_FAILED,
@@ -231,7 +266,9 @@ START_TEST(over_tcp)
 
 	snprintf(api, sizeof(api), "tcp:%s", endpoint_format(&tcp_at, at));
 	ck_assert_msg(run_at(api, "expose 127.0.0.1:0 80") == CTL_OK, "%s", err_text);
-	ck_assert_msg(run_at(api, "unexpose 127.0.0.1:0") == CTL_OK, "%s", err_text);
+	ck_assert_msg(run_at(api, "unexpose 127.0.0.1:0") == CTL_FAILED, "%s", err_text);
+	ck_assert_msg(run_at(api, "expose 127.0.0.1:0 80 --name n") == CTL_OK, "%s", err_text);
+	ck_assert_msg(run_at(api, "unexpose --name n") == CTL_OK, "%s", err_text);
 }
 END_TEST
 
@@ -262,6 +299,11 @@ START_TEST(usage)
 	check_err("expose 8080", CTL_USAGE, "usage: netproxyctl expose LOCAL REMOTE [--udp]");
 	check_err("ports x", CTL_USAGE, "usage: netproxyctl ports\n");
 	check_err("ports --udp", CTL_USAGE, "it is for expose and unexpose");
+	check_err("ports --name x", CTL_USAGE, "--name means nothing to ports");
+	check_err("unexpose --name x 80", CTL_USAGE, "usage: netproxyctl unexpose");
+	check_err("expose 80 81 --source", CTL_USAGE, "--source needs to be told");
+	check_err("expose 80-70 81", CTL_USAGE, "is not where the host can listen");
+	check_err("expose 80 1.2.3:81", CTL_USAGE, "is not a port of a guest");
 	check_err("expose x 80", CTL_USAGE, "is not where the host can listen");
 	check_err("expose 80 x", CTL_USAGE, "is not a port of a guest");
 	check_err("publish", CTL_USAGE,
@@ -309,6 +351,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, publishing);
 	tcase_add_test(tcase, unexpose_by_meaning);
+	tcase_add_test(tcase, ranges);
 	tcase_add_test(tcase, refusals);
 	tcase_add_test(tcase, over_tcp);
 	tcase_add_test(tcase, showing);

@@ -13,7 +13,7 @@
 static struct ctl_args args;
 static struct api_target target;
 static char error[CTL_ERROR_MAX];
-static char text[ENDPOINT_TEXT_MAX];
+static char text[CTL_SIDE_MAX];
 
 static int parse(const char *line)
 {
@@ -129,16 +129,45 @@ START_TEST(endpoints)
 }
 END_TEST
 
+START_TEST(ranges_paths_and_names)
+{
+	char path[CTL_SIDE_MAX];
+
+	ck_assert_int_eq(ctl_args_local("8000-8009", text, error), 0);
+	ck_assert_str_eq(text, ":8000-8009");
+	ck_assert(ctl_args_port_of(text, 9, path));
+	ck_assert_str_eq(path, ":8009");
+	ck_assert(!ctl_args_port_of(text, 10, path));
+	ck_assert_int_eq(ctl_args_local("[::1]:8000-8001", text, error), 0);
+	ck_assert(ctl_args_port_of(text, 0, path));
+	ck_assert_str_eq(path, "[::1]:8000");
+	ck_assert_int_eq(ctl_args_local("/run/web.sock", text, error), 0);
+	ck_assert_str_eq(text, "/run/web.sock");
+	ck_assert(ctl_args_port_of(text, 0, path));
+	ck_assert(!ctl_args_port_of(text, 1, path));
+	ck_assert_int_eq(ctl_args_remote("web-1.lan:80-89", text, error), 0);
+	ck_assert_str_eq(text, "web-1.lan:80-89");
+	memset(path, 'x', SOCK_PATH_MAX);
+	path[0] = '/';
+	path[SOCK_PATH_MAX] = '\0';
+	ck_assert_int_eq(ctl_args_local(path, text, error), -EINVAL);
+}
+END_TEST
+
 START_TEST(bad_endpoints)
 {
-	static const char *const bad[] = {"",        "x",       "80x", "65536",         "-1",
-					  "1.2.3.4", "host:80", ":",   "1.2.3.4:70000", "::1:80x"};
+	static const char *const bad[] = {
+		"",         "x",   "80x",           "65536",   "-1",      "1.2.3.4",
+		"host:",    ":",   "1.2.3.4:70000", "::1:80x", "80-",     "80-79",
+		"80-65536", "0-5", "1.2.3:80",      "a b:80",  "[::1:80", "80--90"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		ck_assert_msg(ctl_args_local(bad[i], text, error) == -EINVAL, "%s", bad[i]);
 		ck_assert_ptr_nonnull(strstr(error, "127.0.0.1:8080"));
 		ck_assert_msg(ctl_args_remote(bad[i], text, error) == -EINVAL, "%s", bad[i]);
 	}
+	ck_assert_int_eq(ctl_args_local("host:80", text, error), -EINVAL);
+	ck_assert_int_eq(ctl_args_remote("/run/web.sock", text, error), -EINVAL);
 	ck_assert_int_eq(ctl_args_remote("0", text, error), -EINVAL);
 	ck_assert_int_eq(ctl_args_remote(":0", text, error), -EINVAL);
 }
@@ -181,6 +210,7 @@ int main(void)
 	tcase_add_test(tcase, targets);
 	tcase_add_test(tcase, default_target);
 	tcase_add_test(tcase, endpoints);
+	tcase_add_test(tcase, ranges_paths_and_names);
 	tcase_add_test(tcase, bad_endpoints);
 	tcase_add_test(tcase, tables);
 	suite_add_tcase(suite, tcase);
