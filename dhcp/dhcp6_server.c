@@ -3,79 +3,32 @@
  * dhcp6_reply.c's. */
 #include "dhcp/dhcp6_server.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "dhcp/dhcp6_reply.h"
-#include "dhcp/dhcp_pool.h"
+#include "dhcp/dhcp6_private.h"
 
 LOG_MODULE("dhcp6");
 
 #define DUID_LL        3 /* RFC 8415, 11.4 */
 #define HTYPE_ETHERNET 1
 
+/* An IAID and a DUID. */
+#define CLIENT_ID_MIN (sizeof(uint32_t) + DHCP6_DUID_MIN)
+#define CLIENT_ID_MAX (sizeof(uint32_t) + DHCP6_DUID_MAX)
+
 /* An address is the prefix, zeros, and a number of the pool's: so far from what guests make of
  * their MACs or of random bits (RFC 4291, 8981) that the two never meet. */
-#define HOST_OFFSET 12
-#define HOST_FIRST  2
-#define HOST_LAST   0xfffffffe
-
-static_assert(sizeof(uint32_t) + DHCP6_DUID_MAX <= DHCP_CLIENT_ID_MAX,
-	      "an IAID and a DUID don't fit a client's identifier");
-
-struct dhcp6_server {
-	struct prefix prefix;
-	uint32_t lease_seconds;
-	bool rapid_commit;
-	dhcp_lease_fn *on_lease;
-	void *on_lease_arg;
-	struct dhcp_pool pool;
-	struct dhcp6_speaker speaker;
-	struct dhcp6_counters counters;
-};
-
-/* A message, where it came from, and what becomes of it. */
-struct exchange {
-	const struct dhcp6_message *message;
-	const struct dhcp6_sender *sender;
-	uint64_t now_ms;
-	struct dhcp6_decision *decision;
-};
-
-/* ---- Addresses ---- */
-
-static struct addr address_of(const struct dhcp6_server *server, uint32_t host)
-{
-	struct addr addr = server->prefix.addr;
-	struct wire_writer w = wire_writer(addr.v6.s6_addr + HOST_OFFSET, sizeof(host));
-
-	wire_put_be32(&w, host);
-	return addr;
-}
-
-/* The pool's number of an address; 0: it can't be one of the pool's. */
-static uint32_t host_of(const struct dhcp6_server *server, const struct addr *addr)
-{
-	struct wire_reader r;
-	struct addr same;
-	uint32_t host;
-
-	if (addr->family != AF_INET6)
-		return 0;
-	r = wire_reader(addr->v6.s6_addr + HOST_OFFSET, sizeof(host));
-	host = wire_be32(&r);
-	same = address_of(server, host);
-	return addr_equal(&same, addr) ? host : 0;
-}
+#define HOST_FIRST 2
+#define HOST_LAST  0xfffffffe
 
 static struct dhcp_lease_info info_of(const struct dhcp6_server *server,
 				      const struct dhcp_lease *lease)
 {
 	return (struct dhcp_lease_info){
-		.address = address_of(server, lease->address),
+		.address = dhcp6_address_of(server, lease->address),
 		.mac = lease->client.mac,
 		.client_id = lease->client.id,
 		.client_id_size = lease->client.id_size,
@@ -155,8 +108,8 @@ int dhcp6_server_new(const struct dhcp6_conf *conf, struct dhcp6_server **ret_se
 	dhcp_pool_init(&server->pool);
 	server->pool.first = server->pool.fresh = HOST_FIRST;
 	server->pool.last = HOST_LAST;
-	server->pool.kept[0] = host_of(server, &conf->gateway);
-	server->pool.kept[1] = host_of(server, &conf->host_alias);
+	server->pool.kept[0] = dhcp6_host_of(server, &conf->gateway);
+	server->pool.kept[1] = dhcp6_host_of(server, &conf->host_alias);
 	server->pool.live_max = conf->leases_per_source_max;
 	server->pool.on_event = on_event;
 	server->pool.on_event_arg = server;
@@ -172,224 +125,16 @@ void dhcp6_server_free(struct dhcp6_server *server)
 	free(server);
 }
 
-/* ---- Leases ---- */
-
-static struct dhcp_client client_of(const struct exchange *x, const struct dhcp6_ia *ia)
-{
-	const struct dhcp6_duid *duid = &x->message->client;
-	struct dhcp_client client = {.mac = x->sender->mac, .source = x->sender->source};
-	struct wire_writer w = wire_writer(client.id, sizeof(client.id));
-
-	wire_put_be32(&w, ia->id);
-	wire_put_bytes(&w, duid->bytes, duid->size);
-	client.id_size = wire_written(&w);
-	return client;
-}
-
-/* Makes one of the addresses that the IA names the client's. */
-static int claim_named(struct dhcp6_server *server, const struct dhcp_client *client,
-		       const struct dhcp6_ia *ia, struct dhcp_lease **ret)
-{
-	for (unsigned i = 0; i < ia->addr_count; i++) {
-		uint32_t host = host_of(server, &ia->addrs[i]);
-		int r = host ? dhcp_pool_claim(&server->pool, client, host, ret) : -EADDRINUSE;
-
-		if (r == 0 || r == -ENOMEM)
-			return r;
-	}
-	return -EADDRINUSE;
-}
-
-/* Finds an address for the IA: see the order at the top of dhcp6_server.h. */
-static int find_address(struct dhcp6_server *server, const struct exchange *x,
-			const struct dhcp6_ia *ia, struct dhcp_lease **ret)
-{
-	struct dhcp_client client = client_of(x, ia);
-	struct dhcp_lease *lease;
-
-	if (!dhcp_pool_lookup(&server->pool, &client))
-		claim_named(server, &client, ia, &lease);
-	return dhcp_pool_offer(&server->pool, &client, x->sender->host, x->now_ms, ret);
-}
-
-static void grant(struct dhcp6_server *server, const struct exchange *x, struct dhcp_lease *lease)
-{
-	const char *hostname = x->message->hostname;
-	uint64_t expires_ms = UINT64_MAX;
-	char kept[DHCP_HOSTNAME_MAX];
-
-	/* Some clients don't repeat their name when they renew. */
-	if (hostname[0] == '\0' && lease->state == DHCP_LEASE_BOUND) {
-		memcpy(kept, lease->hostname, sizeof(kept));
-		hostname = kept;
-	}
-	if (server->lease_seconds != DHCP_LEASE_INFINITE)
-		expires_ms = x->now_ms + (uint64_t)server->lease_seconds * 1000;
-	dhcp_pool_bind(&server->pool, lease, hostname, expires_ms);
-	x->decision->hostname = lease->hostname;
-}
-
-static void refuse(struct dhcp6_ia_answer *answer, enum dhcp6_status status)
-{
-	answer->present = true;
-	answer->has_status = true;
-	answer->status = status;
-}
-
-static void answer_granted(const struct dhcp6_server *server, const struct dhcp6_ia *ia,
-			   const struct dhcp_lease *lease, struct dhcp6_ia_answer *answer)
-{
-	answer->present = true;
-	answer->granted = address_of(server, lease->address);
-	for (unsigned i = 0; i < ia->addr_count; i++) {
-		if (!addr_equal(&ia->addrs[i], &answer->granted))
-			answer->ended[answer->ended_count++] = ia->addrs[i];
-	}
-}
-
-static void note_shortage(struct dhcp6_server *server, const struct exchange *x, int error)
-{
-	char mac[MAC_TEXT_MAX];
-
-	mac_format(&x->sender->mac, mac);
-	if (error == -EDQUOT) {
-		server->counters.limited++;
-		log_limited(LOG_LEVEL_WARN,
-			    "no IPv6 address for %s: its guest has as many as one may have", mac);
-	} else {
-		server->counters.exhausted++;
-		log_limited(LOG_LEVEL_WARN, "no free IPv6 address for %s: all are leased", mac);
-	}
-}
-
-/* ---- What is said of an IA ---- */
-
-/* No temporary addresses: guests make those by themselves (RFC 8981). No prefixes: there is nothing
- * behind a guest. */
-static bool answer_other_kind(const struct dhcp6_ia *ia, struct dhcp6_ia_answer *answer)
-{
-	if (ia->kind == DHCP6_OPT_IA_TA)
-		refuse(answer, DHCP6_NO_ADDRS_AVAIL);
-	else if (ia->kind == DHCP6_OPT_IA_PD)
-		refuse(answer, DHCP6_NO_PREFIX_AVAIL);
-	else
-		return false;
-	return true;
-}
-
-static bool all_on_link(const struct dhcp6_server *server, const struct dhcp6_ia *ia)
-{
-	for (unsigned i = 0; i < ia->addr_count; i++) {
-		if (!prefix_contains(&server->prefix, &ia->addrs[i]))
-			return false;
-	}
-	return true;
-}
-
-/* An address for an IA of a Solicit or a Request; `commit` makes it a lease. Returns whether there
- * is one, or -ENOMEM. */
-static int answer_assign(struct dhcp6_server *server, const struct exchange *x, unsigned i,
-			 bool commit)
-{
-	const struct dhcp6_ia *ia = &x->message->ias[i];
-	struct dhcp6_ia_answer *answer = &x->decision->answers[i];
-	struct dhcp_lease *lease;
-	int r;
-
-	if (answer_other_kind(ia, answer))
-		return 0;
-	if (x->message->type == DHCP6_REQUEST && !all_on_link(server, ia)) {
-		refuse(answer, DHCP6_NOT_ON_LINK);
-		return 0;
-	}
-	r = find_address(server, x, ia, &lease);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		note_shortage(server, x, r);
-		refuse(answer, DHCP6_NO_ADDRS_AVAIL);
-		return 0;
-	}
-	if (commit)
-		grant(server, x, lease);
-	answer->present = true;
-	answer->granted = address_of(server, lease->address);
-	return 1;
-}
-
-/* The lease of an IA that its client has, or had before a restart of ours. */
-static int find_renewed(struct dhcp6_server *server, const struct exchange *x,
-			const struct dhcp6_ia *ia, struct dhcp_lease **ret)
-{
-	struct dhcp_client client = client_of(x, ia);
-	struct dhcp_lease *lease = dhcp_pool_lookup(&server->pool, &client);
-
-	if (lease)
-		return dhcp_pool_claim(&server->pool, &client, lease->address, ret);
-	/* RFC 8415, 18.2.4: this is also how a client asks for a further address. */
-	if (ia->addr_count == 0)
-		return find_address(server, x, ia, ret);
-	return claim_named(server, &client, ia, ret);
-}
-
-/* RFC 8415, 18.3.4 and 18.3.5. */
-static int answer_renew(struct dhcp6_server *server, const struct exchange *x, unsigned i)
-{
-	const struct dhcp6_ia *ia = &x->message->ias[i];
-	struct dhcp6_ia_answer *answer = &x->decision->answers[i];
-	struct dhcp_lease *lease;
-	int r;
-
-	if (ia->kind != DHCP6_OPT_IA_NA) {
-		refuse(answer, DHCP6_NO_BINDING);
-		return 0;
-	}
-	r = find_renewed(server, x, ia, &lease);
-	if (r == -ENOMEM)
-		return r;
-	if (r == 0) {
-		grant(server, x, lease);
-		answer_granted(server, ia, lease, answer);
-		return 0;
-	}
-	/* What isn't of this network must not be used any more; for the rest it asks anew. */
-	answer->present = true;
-	for (unsigned n = 0; n < ia->addr_count; n++) {
-		if (!prefix_contains(&server->prefix, &ia->addrs[n]))
-			answer->ended[answer->ended_count++] = ia->addrs[n];
-	}
-	if (answer->ended_count == 0)
-		refuse(answer, DHCP6_NO_BINDING);
-	return 0;
-}
-
-/* The live lease of an IA that names its address. */
-static struct dhcp_lease *lease_to_end(struct dhcp6_server *server, const struct exchange *x,
-				       const struct dhcp6_ia *ia)
-{
-	struct dhcp_client client = client_of(x, ia);
-	struct dhcp_lease *lease = dhcp_pool_lookup(&server->pool, &client);
-
-	if (ia->kind != DHCP6_OPT_IA_NA || !lease || !dhcp_lease_is_of(lease, &client) ||
-	    lease->state == DHCP_LEASE_IDLE)
-		return NULL;
-	for (unsigned i = 0; i < ia->addr_count; i++) {
-		if (host_of(server, &ia->addrs[i]) == lease->address)
-			return lease;
-	}
-	return NULL;
-}
-
 /* ---- Messages ---- */
 
-static int on_solicit(struct dhcp6_server *server, const struct exchange *x)
+static int on_solicit(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	bool rapid = server->rapid_commit && x->message->rapid_commit;
 	bool any = false;
 
 	server->counters.solicits++;
 	for (unsigned i = 0; i < x->message->ia_count; i++) {
-		int r = answer_assign(server, x, i, rapid);
+		int r = dhcp6_answer_assign(server, x, i, rapid);
 
 		if (r < 0)
 			return r;
@@ -401,11 +146,11 @@ static int on_solicit(struct dhcp6_server *server, const struct exchange *x)
 	return 0;
 }
 
-static int on_request(struct dhcp6_server *server, const struct exchange *x)
+static int on_request(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	server->counters.requests++;
 	for (unsigned i = 0; i < x->message->ia_count; i++) {
-		int r = answer_assign(server, x, i, true);
+		int r = dhcp6_answer_assign(server, x, i, true);
 
 		if (r < 0)
 			return r;
@@ -415,12 +160,12 @@ static int on_request(struct dhcp6_server *server, const struct exchange *x)
 	return 0;
 }
 
-static int on_renew(struct dhcp6_server *server, const struct exchange *x)
+static int on_renew(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	server->counters.renews += x->message->type == DHCP6_RENEW;
 	server->counters.rebinds += x->message->type == DHCP6_REBIND;
 	for (unsigned i = 0; i < x->message->ia_count; i++) {
-		int r = answer_renew(server, x, i);
+		int r = dhcp6_answer_renew(server, x, i);
 
 		if (r < 0)
 			return r;
@@ -430,7 +175,7 @@ static int on_renew(struct dhcp6_server *server, const struct exchange *x)
 	return 0;
 }
 
-static void answer_status(const struct exchange *x, enum dhcp6_status status)
+static void answer_status(const struct dhcp6_exchange *x, enum dhcp6_status status)
 {
 	x->decision->type = DHCP6_REPLY;
 	x->decision->has_status = true;
@@ -439,7 +184,7 @@ static void answer_status(const struct exchange *x, enum dhcp6_status status)
 
 /* RFC 8415, 18.3.3: whether the client is still where it was, not whether the lease is still its
  * own. */
-static void on_confirm(struct dhcp6_server *server, const struct exchange *x)
+static void on_confirm(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	enum dhcp6_status status = DHCP6_SUCCESS;
 	unsigned count = 0;
@@ -447,16 +192,17 @@ static void on_confirm(struct dhcp6_server *server, const struct exchange *x)
 	server->counters.confirms++;
 	for (unsigned i = 0; i < x->message->ia_count; i++) {
 		count += x->message->ias[i].addr_count;
-		if (!all_on_link(server, &x->message->ias[i]))
+		if (!dhcp6_all_on_link(server, &x->message->ias[i]))
 			status = DHCP6_NOT_ON_LINK;
 	}
 	if (count)
 		answer_status(x, status);
 }
 
-static void decline(struct dhcp6_server *server, const struct exchange *x, struct dhcp_lease *lease)
+static void decline(struct dhcp6_server *server, const struct dhcp6_exchange *x,
+		    struct dhcp_lease *lease)
 {
-	struct addr addr = address_of(server, lease->address);
+	struct addr addr = dhcp6_address_of(server, lease->address);
 	char text[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
 	log_limited(LOG_LEVEL_WARN,
@@ -466,17 +212,17 @@ static void decline(struct dhcp6_server *server, const struct exchange *x, struc
 }
 
 /* RFC 8415, 18.3.7 and 18.3.8. */
-static void on_end(struct dhcp6_server *server, const struct exchange *x)
+static void on_end(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	bool declined = x->message->type == DHCP6_DECLINE;
 
 	server->counters.declines += declined;
 	server->counters.releases += !declined;
 	for (unsigned i = 0; i < x->message->ia_count; i++) {
-		struct dhcp_lease *lease = lease_to_end(server, x, &x->message->ias[i]);
+		struct dhcp_lease *lease = dhcp6_lease_to_end(server, x, &x->message->ias[i]);
 
 		if (!lease)
-			refuse(&x->decision->answers[i], DHCP6_NO_BINDING);
+			dhcp6_refuse(&x->decision->answers[i], DHCP6_NO_BINDING);
 		else if (declined)
 			decline(server, x, lease);
 		else
@@ -485,7 +231,7 @@ static void on_end(struct dhcp6_server *server, const struct exchange *x)
 	answer_status(x, DHCP6_SUCCESS);
 }
 
-static int decide(struct dhcp6_server *server, const struct exchange *x)
+static int decide(struct dhcp6_server *server, const struct dhcp6_exchange *x)
 {
 	switch (x->message->type) {
 	case DHCP6_SOLICIT:
@@ -556,7 +302,7 @@ int dhcp6_server_handle(struct dhcp6_server *server, const struct dhcp6_sender *
 {
 	struct dhcp6_message m;
 	struct dhcp6_decision decision = {.type = DHCP6_NONE};
-	struct exchange x = {
+	struct dhcp6_exchange x = {
 		.message = &m, .sender = sender, .now_ms = now_ms, .decision = &decision};
 	int r = 0;
 
@@ -587,6 +333,21 @@ uint64_t dhcp6_server_expire(struct dhcp6_server *server, uint64_t now_ms)
 	return dhcp_pool_expire(&server->pool, now_ms);
 }
 
+int dhcp6_server_restore(struct dhcp6_server *server, const struct dhcp_lease_info *lease,
+			 uint64_t now_ms)
+{
+	struct dhcp_client client = {.mac = lease->mac, .id_size = lease->client_id_size};
+	uint32_t host = dhcp6_host_of(server, &lease->address);
+
+	if (!host || mac_is_group(&lease->mac) || client.id_size < CLIENT_ID_MIN ||
+	    client.id_size > CLIENT_ID_MAX)
+		return -EINVAL;
+	memcpy(client.id, lease->client_id, client.id_size);
+	server->pool.one_per_mac = false;
+	return dhcp_pool_restore(&server->pool, &client, host, lease->hostname, lease->expires_ms,
+				 now_ms);
+}
+
 /* ---- Queries ---- */
 
 void dhcp6_server_for_each(const struct dhcp6_server *server,
@@ -597,6 +358,20 @@ void dhcp6_server_for_each(const struct dhcp6_server *server,
 						      container_of(node, struct dhcp_lease, order));
 
 		fn(arg, &info);
+	}
+}
+
+void dhcp6_server_for_each_ended(const struct dhcp6_server *server,
+				 void (*fn)(void *arg, const struct dhcp_lease_info *lease),
+				 void *arg)
+{
+	list_for_each (node, &server->pool.states[DHCP_LEASE_IDLE]) {
+		const struct dhcp_lease *lease = container_of(node, struct dhcp_lease, order);
+		struct dhcp_lease_info info = info_of(server, lease);
+
+		info.expires_ms = 0;
+		if (lease->owned && lease->was_bound)
+			fn(arg, &info);
 	}
 }
 
@@ -612,7 +387,7 @@ static bool tell(const struct dhcp6_server *server, const struct dhcp_lease *lea
 bool dhcp6_server_by_address(const struct dhcp6_server *server, const struct addr *address,
 			     struct dhcp_lease_info *ret)
 {
-	uint32_t host = host_of(server, address);
+	uint32_t host = dhcp6_host_of(server, address);
 
 	return host && tell(server, dhcp_pool_by_address(&server->pool, host), ret);
 }

@@ -94,9 +94,16 @@ int dhcp6_server_handle(struct dhcp6_server *server, const struct dhcp6_sender *
 /* As dhcp_server_expire(). */
 uint64_t dhcp6_server_expire(struct dhcp6_server *server, uint64_t now_ms);
 
+/* As dhcp_server_restore(). */
+int dhcp6_server_restore(struct dhcp6_server *server, const struct dhcp_lease_info *lease,
+			 uint64_t now_ms);
+
 /* Queries, as those of dhcp_server.h. A lease's client identifier is the IAID and the DUID. */
 void dhcp6_server_for_each(const struct dhcp6_server *server,
 			   void (*fn)(void *arg, const struct dhcp_lease_info *lease), void *arg);
+void dhcp6_server_for_each_ended(const struct dhcp6_server *server,
+				 void (*fn)(void *arg, const struct dhcp_lease_info *lease),
+				 void *arg);
 bool dhcp6_server_by_address(const struct dhcp6_server *server, const struct addr *address,
 			     struct dhcp_lease_info *ret);
 bool dhcp6_server_by_hostname(const struct dhcp6_server *server, const char *hostname,

@@ -490,6 +490,28 @@ uint64_t dhcp_pool_expire(struct dhcp_pool *pool, uint64_t now_ms)
 	return next_ms;
 }
 
+int dhcp_pool_restore(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address,
+		      const char *hostname, uint64_t expires_ms, uint64_t now_ms)
+{
+	char clean[DHCP_HOSTNAME_MAX] = "";
+	struct dhcp_lease *known, *lease;
+	int r;
+
+	dhcp_pool_expire(pool, now_ms);
+	if (expires_ms <= now_ms)
+		return dhcp_pool_remember(pool, client, address);
+	known = dhcp_pool_lookup(pool, client);
+	if (known && known->address != address)
+		return -EADDRINUSE;
+	r = dhcp_pool_claim(pool, client, address, &lease);
+	if (r < 0)
+		return r;
+	if (hostname)
+		dhcp_hostname_clean(hostname, strlen(hostname), clean);
+	dhcp_pool_bind(pool, lease, clean, expires_ms);
+	return 0;
+}
+
 /* Static leases. */
 
 static bool static_exists(const struct dhcp_pool *pool, const struct dhcp_reservation *conf)

@@ -147,6 +147,10 @@ uint64_t dhcp_pool_expire(struct dhcp_pool *pool, uint64_t now_ms);
 int dhcp_pool_reserve(struct dhcp_pool *pool, const struct dhcp_reservation *conf);
 int dhcp_pool_unreserve(struct dhcp_pool *pool, uint32_t address);
 
+/* Puts back a lease until `expires_ms`, or, where that has passed, remembers whose it was; the host
+ * name, NULL or of any kind, is cleaned. Returns 0, -EADDRINUSE, or like dhcp_pool_claim(). */
+int dhcp_pool_restore(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address,
+		      const char *hostname, uint64_t expires_ms, uint64_t now_ms);
 /* Remembers that the address was the client's, unless it has another. Returns like
  * dhcp_pool_claim(). */
 int dhcp_pool_remember(struct dhcp_pool *pool, const struct dhcp_client *client, uint32_t address);

@@ -521,28 +521,13 @@ int dhcp_server_restore(struct dhcp_server *server, const struct dhcp_lease_info
 			uint64_t now_ms)
 {
 	struct dhcp_client client = {.mac = lease->mac, .id_size = lease->client_id_size};
-	struct dhcp_exchange x = {0};
-	struct dhcp_lease *record;
 
 	if (!dhcp_conf_leasable(&server->conf, &lease->address) || !usable_mac(&lease->mac) ||
 	    client.id_size < CLIENT_ID_SIZE_MIN || client.id_size > sizeof(client.id))
 		return -EINVAL;
 	memcpy(client.id, lease->client_id, client.id_size);
-	dhcp_pool_expire(&server->pool, now_ms);
-	if (lease->expires_ms <= now_ms)
-		return dhcp_pool_remember(&server->pool, &client, addr_v4(&lease->address));
-	struct dhcp_lease *known = dhcp_pool_lookup(&server->pool, &client);
-
-	if (known && known->address != addr_v4(&lease->address))
-		return -EADDRINUSE;
-	int r = dhcp_pool_claim(&server->pool, &client, addr_v4(&lease->address), &record);
-
-	if (r < 0)
-		return r;
-	if (lease->hostname)
-		dhcp_hostname_clean(lease->hostname, strlen(lease->hostname), x.hostname);
-	dhcp_pool_bind(&server->pool, record, x.hostname, lease->expires_ms);
-	return 0;
+	return dhcp_pool_restore(&server->pool, &client, addr_v4(&lease->address), lease->hostname,
+				 lease->expires_ms, now_ms);
 }
 
 /* Queries. */

@@ -226,6 +226,64 @@ START_TEST(queries)
 }
 END_TEST
 
+/* ---- Restarts ---- */
+
+struct kept {
+	struct dhcp6_server *to;
+	unsigned count;
+	uint64_t now_ms;
+};
+
+static void carry_over(void *arg, const struct dhcp_lease_info *lease)
+{
+	struct kept *kept = arg;
+
+	ck_assert_int_eq(dhcp6_server_restore(kept->to, lease, kept->now_ms), 0);
+	kept->count++;
+}
+
+START_TEST(restore)
+{
+	struct addr first, second, expected = host_addr(2);
+	struct dhcp6_conf conf = basic_conf();
+	struct dhcp_lease_info lease, odd;
+	struct kept kept = {0};
+	struct net next;
+
+	first = lease_of(&net, 1);
+	net.now_ms += LEASE_MS;
+	request_with_name(2, 1, "\3web", 4); /* ends the first one */
+	second = net.answer.ias[0].addrs[0];
+	net_open(&next, &conf);
+	kept.to = next.server;
+	kept.now_ms = next.now_ms = net.now_ms;
+	dhcp6_server_for_each(net.server, carry_over, &kept);
+	ck_assert_uint_eq(kept.count, 1);
+	dhcp6_server_for_each_ended(net.server, carry_over, &kept);
+	ck_assert_uint_eq(kept.count, 2);
+	ck_assert_uint_eq(next.events[DHCP_LEASE_GRANTED], 1);
+	ck_assert(dhcp6_server_by_hostname(next.server, "web", &lease));
+	expect_addr(&lease.address, &second);
+	ck_assert_uint_eq(lease.expires_ms, net.now_ms + LEASE_MS);
+	ck_assert(!dhcp6_server_by_address(next.server, &first, &odd));
+
+	odd = lease;
+	odd.address = addr_of("2001:db8::1");
+	ck_assert_int_eq(dhcp6_server_restore(next.server, &odd, net.now_ms), -EINVAL);
+	odd = lease;
+	odd.address = host_addr(0xfe);
+	ck_assert_int_eq(dhcp6_server_restore(next.server, &odd, net.now_ms), -EADDRINUSE);
+	odd = lease;
+	odd.client_id_size = 6;
+	ck_assert_int_eq(dhcp6_server_restore(next.server, &odd, net.now_ms), -EINVAL);
+	/* Who had it gets it again. */
+	lease_of(&next, 3);
+	first = lease_of(&next, 1);
+	expect_addr(&first, &expected);
+	net_close(&next);
+}
+END_TEST
+
 /* ---- The wire format ---- */
 
 static int decode(void)
@@ -286,6 +344,7 @@ int main(void)
 		name_of_another,
 		names_that_are_none,
 		queries,
+		restore,
 		identifiers,
 		options_that_lie,
 	};
