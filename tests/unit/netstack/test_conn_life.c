@@ -3,6 +3,7 @@
  * TCP connections with guests over hours: keepalive in both directions, guests that are stopped,
  * that vanish or that reboot, and paths whose MTU changes.
  */
+#include "base/wire.h"
 #include "conn_test.h"
 
 #define SYN SIM_TCP_SYN
@@ -20,6 +21,12 @@ static uint16_t be16(const uint8_t *at)
 static uint32_t be32(const uint8_t *at)
 {
 	return (uint32_t)be16(at) << 16 | be16(at + 2);
+}
+
+/* Where the TCP header is in a frame. */
+static size_t tcp_at(void)
+{
+	return session_is_v6() ? 54 : 34;
 }
 
 /* Time in which the guest says nothing, whatever comes. Returns how many frames came. */
@@ -53,9 +60,9 @@ START_TEST(idle_guest_is_asked_and_lives)
 		/* One probe: the byte before the next one, without it. */
 		ck_assert_uint_eq(sim_link_pending(s.net.link), 1);
 		frame = sim_link_take(s.net.link);
-		ck_assert_uint_eq(frame->size, 54);
-		ck_assert_uint_eq(be32(frame->bytes + 38), s.tcp.rcv_nxt - 1);
-		ck_assert_uint_eq(frame->bytes[47], ACK);
+		ck_assert_uint_eq(frame->size, tcp_at() + 20);
+		ck_assert_uint_eq(be32(frame->bytes + tcp_at() + 4), s.tcp.rcv_nxt - 1);
+		ck_assert_uint_eq(frame->bytes[tcp_at() + 13], ACK);
 		sim_frame_free(frame);
 		sim_tcp_segment(&s.tcp, ACK, s.tcp.nxt, s.tcp.rcv_nxt, NULL, 0, NULL, 0);
 		net_run(&s.net);
@@ -282,35 +289,59 @@ END_TEST
 
 /* ---- Path MTU ---- */
 
-/* A router in the guest reports that a segment of ours at `seq` was too large. */
-static void report_mtu(struct session *s, uint16_t mtu, uint32_t seq, uint16_t port)
+/* The message that a segment of ours, from the far side to that port of the guest, was too large,
+ * without its checksum. Returns the size. */
+static size_t build_report(const struct session *s, uint32_t mtu, uint32_t seq, uint16_t port,
+			   uint8_t *to)
 {
-	uint8_t icmp[36] = {3, 4};
-	uint8_t bytes[SIM_PACKET_MAX];
+	struct wire_writer w = wire_writer(to, 128);
+
+	if (session_is_v6()) {
+		wire_put_be32(&w, 0x02000000);
+		wire_put_be32(&w, mtu);
+		wire_put_be32(&w, 0x60000000);
+		wire_put_be32(&w, 1440u << 16 | IPPROTO_TCP << 8 | 64);
+		wire_put_bytes(&w, &s->tcp.peer.addr.v6, 16);
+		wire_put_bytes(&w, &s->tcp.self.addr.v6, 16);
+	} else {
+		wire_put_be32(&w, 0x03040000);
+		wire_put_be32(&w, mtu);
+		wire_put_be32(&w, 0x45000000 | 1500);
+		wire_put_be32(&w, 0x4000);
+		wire_put_be32(&w, 0x40000000 | IPPROTO_TCP << 16);
+		wire_put_bytes(&w, &s->tcp.peer.addr.v4, 4);
+		wire_put_bytes(&w, &s->tcp.self.addr.v4, 4);
+	}
+	wire_put_be16(&w, s->tcp.peer.port);
+	wire_put_be16(&w, port);
+	wire_put_be32(&w, seq);
+	return wire_written(&w);
+}
+
+/* A router in the guest reports that a segment of ours at `seq` was too large. */
+static void report_mtu(struct session *s, uint32_t mtu, uint32_t seq, uint16_t port)
+{
+	static uint8_t bytes[SIM_PACKET_MAX];
+	uint8_t icmp[128], pseudo[40] = {0};
 	struct sim_packet packet = {
 		.src_mac = net_guest_mac,
 		.dst_mac = net_gateway_mac,
 		.src = s->tcp.self.addr,
 		.dst = s->tcp.peer.addr,
-		.protocol = IPPROTO_ICMP,
+		.protocol = session_is_v6() ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
 		.payload = icmp,
-		.payload_size = sizeof(icmp),
 	};
-	uint8_t quoted[28] = {0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, IPPROTO_TCP};
-	uint16_t sum;
+	uint16_t sum = 0;
 
-	memcpy(quoted + 12, &s->tcp.peer.addr.v4, 4);
-	memcpy(quoted + 16, &s->tcp.self.addr.v4, 4);
-	quoted[20] = (uint8_t)(s->tcp.peer.port >> 8);
-	quoted[21] = (uint8_t)s->tcp.peer.port;
-	quoted[22] = (uint8_t)(port >> 8);
-	quoted[23] = (uint8_t)port;
-	for (int i = 0; i < 4; i++)
-		quoted[24 + i] = (uint8_t)(seq >> (24 - 8 * i));
-	icmp[6] = (uint8_t)(mtu >> 8);
-	icmp[7] = (uint8_t)mtu;
-	memcpy(icmp + 8, quoted, sizeof(quoted));
-	sum = (uint16_t)~sim_sum(0, icmp, sizeof(icmp));
+	packet.payload_size = build_report(s, mtu, seq, port, icmp);
+	if (session_is_v6()) {
+		memcpy(pseudo, &packet.src.v6, 16);
+		memcpy(pseudo + 16, &packet.dst.v6, 16);
+		pseudo[35] = (uint8_t)packet.payload_size;
+		pseudo[39] = IPPROTO_ICMPV6;
+		sum = sim_sum(0, pseudo, sizeof(pseudo));
+	}
+	sum = (uint16_t)~sim_sum(sum, icmp, packet.payload_size);
 	icmp[2] = (uint8_t)(sum >> 8);
 	icmp[3] = (uint8_t)sum;
 	sim_link_inject(s->net.link, bytes, sim_packet_build(&packet, bytes));
@@ -330,20 +361,22 @@ static unsigned largest_now(struct session *s)
 START_TEST(path_mtu_is_respected)
 {
 	const struct link_caps *caps = _i ? &session_plain : &session_offload;
+	unsigned headers = 1500 - session_mss();
+	unsigned least = session_is_v6() ? 1280 - 60 : 552 - 40;
 	struct session s;
 
 	session_start(&s, caps);
 	session_open(&s);
-	ck_assert_uint_eq(largest_now(&s), 1460);
+	ck_assert_uint_eq(largest_now(&s), session_mss());
 	report_mtu(&s, 1400, s.tcp.rcv_nxt, s.tcp.self.port);
-	ck_assert_uint_eq(largest_now(&s), 1360);
+	ck_assert_uint_eq(largest_now(&s), 1400 - headers);
 	/* It never grows again, and never below what exists. */
 	report_mtu(&s, 1450, s.tcp.rcv_nxt, s.tcp.self.port);
-	ck_assert_uint_eq(largest_now(&s), 1360);
+	ck_assert_uint_eq(largest_now(&s), 1400 - headers);
 	report_mtu(&s, 68, s.tcp.rcv_nxt, s.tcp.self.port);
-	ck_assert_uint_eq(largest_now(&s), 512);
+	ck_assert_uint_eq(largest_now(&s), least);
 	report_mtu(&s, 0, s.tcp.rcv_nxt, s.tcp.self.port);
-	ck_assert_uint_eq(largest_now(&s), 512);
+	ck_assert_uint_eq(largest_now(&s), least);
 	session_stop(&s);
 }
 END_TEST
@@ -356,11 +389,11 @@ START_TEST(path_mtu_of_others_is_ignored)
 	session_open(&s);
 	largest_now(&s);
 	report_mtu(&s, 1400, s.tcp.rcv_nxt + 1, s.tcp.self.port); /* not sent yet */
-	ck_assert_uint_eq(largest_now(&s), 1460);
+	ck_assert_uint_eq(largest_now(&s), session_mss());
 	report_mtu(&s, 1400, s.tcp.rcv_nxt - 50000, s.tcp.self.port); /* long acknowledged */
-	ck_assert_uint_eq(largest_now(&s), 1460);
+	ck_assert_uint_eq(largest_now(&s), session_mss());
 	report_mtu(&s, 1400, s.tcp.rcv_nxt, s.tcp.self.port + 1);
-	ck_assert_uint_eq(largest_now(&s), 1460);
+	ck_assert_uint_eq(largest_now(&s), session_mss());
 	session_stop(&s);
 }
 END_TEST
@@ -377,21 +410,18 @@ START_TEST(segments_say_that_they_must_not_be_cut)
 	net_run(&s.net);
 	frame = sim_link_take(s.net.link);
 	ck_assert_ptr_nonnull(frame);
-	ck_assert_uint_eq(be16(frame->bytes + 20), 0x4000);
-	ck_assert_uint_eq(sim_sum(0, frame->bytes + 14, 20), 0xffff);
+	if (!session_is_v6()) { /* IPv6 always says it */
+		ck_assert_uint_eq(be16(frame->bytes + 20), 0x4000);
+		ck_assert_uint_eq(sim_sum(0, frame->bytes + 14, 20), 0xffff);
+	}
 	sim_tcp_receive(&s.tcp, frame);
 	sim_frame_free(frame);
 	session_stop(&s);
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tcase)
 {
-	Suite *suite = suite_create("conn_life");
-	TCase *tcase = tcase_create("conn_life");
-	SRunner *runner;
-	int failed;
-
 	const TTest *const tests[] = {
 		idle_guest_is_asked_and_lives,
 		vanished_guest_is_given_up,
@@ -407,11 +437,18 @@ int main(void)
 		segments_say_that_they_must_not_be_cut,
 	};
 
-	tcase_set_timeout(tcase, 60);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, path_mtu_is_respected, 0, 2);
-	suite_add_tcase(suite, tcase);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("conn_life");
+	SRunner *runner;
+	int failed;
+
+	session_add_cases(suite, add_tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
