@@ -195,9 +195,11 @@ void route_stats(const struct api_call *call)
 	api_add_number(section, "FlowsTotal", counters.udp_flows_total);
 	api_add_number(section, "Evicted", counters.udp_evicted);
 	api_add_number(section, "Dropped", counters.udp_dropped);
+	api_add_number(section, "Group", counters.udp_group);
 	section = add_section(stats, "ICMP");
 	api_add_number(section, "Flows", counters.icmp_flows);
 	api_add_number(section, "FlowsTotal", counters.icmp_flows_total);
+	api_add_number(section, "Dropped", counters.icmp_dropped);
 	add_switch_counters(add_section(stats, "Switch"), &switching);
 	add_guard_counters(add_section(stats, "Guard"), &switching);
 	add_policy_counters(add_section(stats, "Policy"), &policy);

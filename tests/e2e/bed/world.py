@@ -16,6 +16,7 @@ from . import netns, process, traffic, wait
 
 HOST_ADDRESS = "10.77.0.1"
 ADDRESS = "10.77.0.2"
+BROADCAST = "10.77.0.255"
 MANY = "10.78.%d.%d"
 BLACK_HOLE = "10.79.0.1"
 UNREACHABLE = "10.80.0.1"
