@@ -13,6 +13,7 @@
 void dns_hosts_init(struct dns_hosts *hosts)
 {
 	hmap_init(&hosts->names);
+	hmap_init(&hosts->addrs);
 	hosts->key = hash_key_random();
 	hosts->count = 0;
 }
@@ -21,6 +22,8 @@ void dns_hosts_destroy(struct dns_hosts *hosts)
 {
 	struct hmap_node *node = hmap_next(&hosts->names, NULL);
 
+	hmap_destroy(&hosts->addrs);
+	hmap_init(&hosts->addrs);
 	while (node) {
 		struct dns_host *host = container_of(node, struct dns_host, node);
 
@@ -53,6 +56,37 @@ const struct dns_host *dns_hosts_find(const struct dns_hosts *hosts, const struc
 	return NULL;
 }
 
+static uint64_t hash_addr(const struct dns_hosts *hosts, const struct addr *addr)
+{
+	return addr->family == AF_INET6 ? hash_bytes(&hosts->key, &addr->v6, sizeof(addr->v6))
+					: hash_bytes(&hosts->key, &addr->v4, sizeof(addr->v4));
+}
+
+static const struct dns_host *find_by_addr(const struct dns_hosts *hosts, const struct addr *addr)
+{
+	struct hmap_node *node = hosts->count ? hmap_find(&hosts->addrs, hash_addr(hosts, addr))
+					      : NULL;
+
+	for (; node; node = hmap_find_next(node)) {
+		struct dns_host *host = container_of(node, struct dns_host, by_addr);
+
+		if (addr_equal(&host->addr, addr))
+			return host;
+	}
+	return NULL;
+}
+
+int dns_hosts_name_of(const struct dns_hosts *hosts, const struct addr *addr, struct dns_name *ret)
+{
+	const struct dns_host *host = find_by_addr(hosts, addr);
+
+	if (!host)
+		return -ENOENT;
+	ret->size = host->name_size;
+	memcpy(ret->wire, host->name, host->name_size);
+	return 0;
+}
+
 static int add_host(struct dns_hosts *hosts, const struct dns_name *name, const struct addr *addr)
 {
 	struct dns_host *first = (struct dns_host *)dns_hosts_find(hosts, name);
@@ -83,6 +117,9 @@ static int add_host(struct dns_hosts *hosts, const struct dns_name *name, const 
 		return -ENOMEM;
 	}
 	hosts->count++;
+	/* Without memory for that the name is found, and its address has no name. */
+	if (!find_by_addr(hosts, addr))
+		hmap_insert(&hosts->addrs, &host->by_addr, hash_addr(hosts, addr));
 	return 0;
 }
 

@@ -17,8 +17,9 @@
 #define DNS_HOSTS_MAX      262144
 
 struct dns_host {
-	struct hmap_node node; /* by the name's hash */
-	struct dns_host *next; /* same name, next address, in the file's order */
+	struct hmap_node node;    /* by the name's hash */
+	struct hmap_node by_addr; /* of the first name of an address only */
+	struct dns_host *next;    /* same name, next address, in the file's order */
 	struct addr addr;
 	uint8_t name_size;
 	uint8_t name[]; /* wire form, lower case */
@@ -26,6 +27,7 @@ struct dns_host {
 
 struct dns_hosts {
 	struct hmap names; /* the first address of each */
+	struct hmap addrs; /* the first name of each */
 	struct hash_key key;
 	size_t count;
 };
@@ -41,5 +43,7 @@ int dns_hosts_parse(struct dns_hosts *hosts, const char *text, const struct addr
 		    const struct addr *alias6);
 /* The first address of a name (lower case), or NULL. */
 const struct dns_host *dns_hosts_find(const struct dns_hosts *hosts, const struct dns_name *name);
+/* The first name of an address. Returns 0 or -ENOENT. */
+int dns_hosts_name_of(const struct dns_hosts *hosts, const struct addr *addr, struct dns_name *ret);
 
 #endif

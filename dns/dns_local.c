@@ -261,21 +261,25 @@ static bool name_of(const struct dns_local *local, const struct addr *addr, stru
 	name = dns_zones_name_of(&local->zones, addr);
 	if (!name && (addr_equal(addr, &local->vm4) || addr_equal(addr, &local->vm6)))
 		name = &local->guest_domain;
-	if (name)
-		*ret = *name;
-	return name != NULL;
+	if (!name)
+		return dns_hosts_name_of(&local->hosts, addr, ret) == 0;
+	*ret = *name;
+	return true;
 }
 
-/* Whether a user's record says what this address is called, though it lies in somebody else's
- * network. */
+/* Whether a user's record or the hosts file says what this address is called, though it lies in
+ * somebody else's network. */
 static bool has_users_name(const struct dns_local *local, const struct addr *addr)
 {
+	struct dns_name name;
+
 	return !addr_is_any(addr) && !addr_is_multicast(addr) &&
-	       dns_zones_name_of(&local->zones, addr);
+	       (dns_zones_name_of(&local->zones, addr) ||
+		dns_hosts_name_of(&local->hosts, addr, &name) == 0);
 }
 
 /* Reverse names: those of our subnets and of the loopback address are ours, whether or not they
- * exist; of others, those that a user's record makes. */
+ * exist; of others, those that a user's record or the hosts file makes. */
 static bool answer_reverse(const struct dns_local *local, const struct dns_query *query,
 			   const struct dns_name *name, struct dns_answer *answer)
 {

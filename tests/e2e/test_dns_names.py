@@ -166,6 +166,7 @@ def test_hosts_file(t):
     assert short(t, "nas") == ["10.1.1.1"]
     assert short(t, "nas.LAN") == ["10.1.1.1"]
     assert short(t, "AAAA", "nas") == ["fd00::9"]
+    assert short(t, "-x", "10.1.1.1") == ["nas."]
     assert short(t, "localhost") == ["127.0.0.1"]
     write("10.1.1.2 nas\n")
     wait.until(lambda: short(t, "nas") == ["10.1.1.2"], "the new hosts file to count")

@@ -296,6 +296,19 @@ START_TEST(hosts_file_names)
 	ck_assert_str_eq(ask("nas", DNS_TYPE_ANY), "10.1.1.1 fd01::1 soa");
 	ck_assert_str_eq(ask("laptop", DNS_TYPE_AAAA), "empty laptop");
 	ck_assert_str_eq(ask("nas", DNS_TYPE_TXT), "relay");
+	/* And back; the host's own addresses keep the names that they have here. */
+	ck_assert_str_eq(ask("1.1.1.10.in-addr.arpa", DNS_TYPE_PTR), "nas");
+	ck_assert_str_eq(ask("2.1.1.10.in-addr.arpa", DNS_TYPE_PTR), "relay");
+	ck_assert_str_eq(ask("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.d.f."
+			     "ip6.arpa",
+			     DNS_TYPE_PTR),
+			 "nas");
+	ck_assert_str_eq(ask("254.65.168.192.in-addr.arpa", DNS_TYPE_PTR), "host.internal");
+	ck_assert_int_eq(dns_hosts_parse(&local.hosts, "0.0.0.0 ads\n10.1.1.1 first second\n",
+					 &local.host4, &none),
+			 0);
+	ck_assert_str_eq(ask("1.1.1.10.in-addr.arpa", DNS_TYPE_PTR), "first");
+	ck_assert_str_eq(ask("0.0.0.0.in-addr.arpa", DNS_TYPE_PTR), "relay");
 }
 END_TEST
 
