@@ -122,6 +122,7 @@ START_TEST(our_addresses_cannot_be_claimed)
 	solicit(ours[_i], "ff02::1:ff00:1", GATEWAY6, 1);
 	expect_nothing();
 	ck_assert_uint_eq(counters().rx_spoofed, 3);
+	stack_learn(w.net.stack, &addr, &other_mac);
 	ck_assert(!stack_neighbour(w.net.stack, &addr, &mac));
 }
 END_TEST
