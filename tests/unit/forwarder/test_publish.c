@@ -225,6 +225,151 @@ START_TEST(sorted)
 }
 END_TEST
 
+/* All or none; what is there already may be counted in. */
+START_TEST(all_or_none)
+{
+	struct publish_spec specs[3] = {spec("a", PUBLISH_TCP, &host),
+					spec("b", PUBLISH_UDP, &host),
+					spec("c", PUBLISH_TCP, &host)};
+	struct publish_spec again[3];
+	struct publish_failure failure;
+
+	start();
+	specs[2].remote.addr = address("10.0.0.1");
+	ck_assert_int_eq(publish_add(publish, specs, 3, 0, &failure), -EHOSTUNREACH);
+	ck_assert_uint_eq(failure.index, 2);
+	ck_assert_ptr_nonnull(strstr(failure.why, "192.168.65.0/24"));
+	ck_assert_uint_eq(publish_count(publish), 0);
+	specs[2].remote.addr = specs[0].remote.addr;
+	ck_assert_int_eq(publish_add(publish, specs, 3, 0, &failure), 0);
+	memcpy(again, specs, sizeof(again));
+	ck_assert_int_eq(publish_add(publish, again, 3, 0, &failure), -EEXIST);
+	ck_assert_int_eq(publish_add(publish, again, 3, PUBLISH_AGAIN_OK, &failure), 0);
+	ck_assert_uint_eq(publish_count(publish), 3);
+	/* What was there before stays when the new can't be had. */
+	again[1] = spec("d", PUBLISH_TCP, &host);
+	again[2].remote.port++;
+	ck_assert_int_eq(publish_add(publish, again, 3, PUBLISH_AGAIN_OK, &failure), -EEXIST);
+	ck_assert_str_eq(failure.holder->local_text, "c");
+	ck_assert_uint_eq(publish_count(publish), 3);
+	ck_assert_int_eq(publish_remove(publish, "d", PUBLISH_TCP, &host), -ENOENT);
+	publish_free(publish);
+}
+END_TEST
+
+static char told[100];
+
+static void on_told(void *arg, const struct publish_info *info, bool added)
+{
+	(void)arg;
+	strcat(told, added ? "+" : "-");
+	strcat(strcat(told, info->spec->local_text), " ");
+}
+
+START_TEST(watchers)
+{
+	struct publish_watcher watcher = {.fn = on_told};
+	struct publish_spec specs[2] = {spec("a", PUBLISH_TCP, &guest_1),
+					spec("b", PUBLISH_TCP, &guest_1)};
+	struct publish_spec bad[2] = {spec("c", PUBLISH_TCP, &host), spec("a", PUBLISH_TCP, &host)};
+
+	start();
+	told[0] = '\0';
+	publish_watch(publish, &watcher);
+	ck_assert_int_eq(publish_add(publish, specs, 2, 0, NULL), 0);
+	ck_assert_int_eq(publish_add(publish, bad, 2, 0, NULL), -EEXIST);
+	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_TCP, &host), 0);
+	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), 1);
+	ck_assert_str_eq(told, "+a +b -a -b ");
+	publish_unwatch(&watcher);
+	publish_free(publish);
+}
+END_TEST
+
+/* An address that is free again takes its guest's forwards along, and no others. */
+START_TEST(address_gone)
+{
+	struct publish_spec specs[3] = {spec("a", PUBLISH_TCP, &guest_1),
+					spec("b", PUBLISH_TCP, &host),
+					spec("c", PUBLISH_TCP, &guest_2)};
+	struct addr gone = address("192.168.65.2");
+
+	start();
+	specs[2].remote.addr = address("192.168.65.3");
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(add(&specs[i], NULL, NULL), 0);
+	forwarder_address_gone(forwarder, &gone);
+	publish_for_each(publish, on_visit, NULL);
+	ck_assert_str_eq(listing, "b/tcp c/tcp ");
+	publish_free(publish);
+}
+END_TEST
+
+START_TEST(names)
+{
+	struct publish_spec a = spec("a", PUBLISH_TCP, &guest_1), b = spec("b", PUBLISH_TCP, &host);
+
+	start();
+	strcpy(a.name, "web");
+	strcpy(b.name, "web");
+	ck_assert_int_eq(add(&a, NULL, NULL), 0);
+	ck_assert_int_eq(add(&b, NULL, NULL), 0);
+	ck_assert_uint_eq(publish_remove_name(publish, "", &host), 0);
+	ck_assert_uint_eq(publish_remove_name(publish, "web", &guest_2), 0);
+	ck_assert_uint_eq(publish_remove_name(publish, "web", &guest_1), 1);
+	ck_assert_uint_eq(publish_remove_name(publish, "web", &host), 1);
+	publish_free(publish);
+}
+END_TEST
+
+static struct addr web;
+
+static int resolve(void *arg, const char *guest, sa_family_t family, struct addr *ret)
+{
+	(void)arg;
+	(void)family;
+	if (strcmp(guest, "web") != 0 || web.family == AF_UNSPEC)
+		return -ENOENT;
+	*ret = web;
+	return 0;
+}
+
+/* A name stands for whoever has it when a client comes; what the guest gets first is the header. */
+START_TEST(by_name_with_header)
+{
+	struct publish_spec s = spec("a", PUBLISH_TCP, &host);
+	struct publish_info info;
+	struct endpoint bound;
+	char byte;
+	int fd;
+
+	start();
+	publish_set_resolver(publish, resolve, NULL);
+	web = (struct addr){0};
+	s.remote.addr = web;
+	strcpy(s.guest, "web");
+	s.proxy_v2 = true;
+	ck_assert_int_eq(add(&s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_STREAM, &tcp.peer.port);
+	errno = 0;
+	UNTIL(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET);
+	close(fd);
+	web = address("192.168.65.2");
+	fd = connect_to(&bound, SOCK_STREAM, &tcp.peer.port);
+	tcp.peer.addr = address("192.168.65.1");
+	tcp.self.port = 7000;
+	tcp.listening = true;
+	UNTIL(tcp.received == 28);
+	ck_assert_int_eq(publish_find(publish, "a", PUBLISH_TCP, &info), 0);
+	ck_assert_uint_eq(info.connections, 2);
+	ck_assert_uint_eq(info.refused, 1);
+	ck_assert_uint_eq(info.active, 1);
+	ck_assert_uint_eq(info.bytes_to_guest, 0);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
 /* A client that the guest has not answered when everything ends. */
 START_TEST(ends_while_dialling)
 {
@@ -252,6 +397,11 @@ int main(void)
 		guests_only,
 		owners,
 		sorted,
+		all_or_none,
+		watchers,
+		address_gone,
+		names,
+		by_name_with_header,
 		ends_while_dialling,
 	};
 
