@@ -19,8 +19,6 @@ LOG_MODULE("services");
 /* Where a DHCP message says which relay agent passed it on, and whose it is (RFC 2131, section 2).
  */
 #define DHCP_GIADDR_OFFSET 24
-/* A renewal lost with the process costs its client little: it asks again. */
-#define RENEWAL_SAVE_MS 30000
 
 struct dhcp_service {
 	struct loop *loop;
@@ -95,7 +93,7 @@ static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_l
 
 	lease_event(service->forwarder, event, lease);
 	if (event == DHCP_LEASE_RENEWED)
-		state_file_changed_within(service->state, RENEWAL_SAVE_MS);
+		state_file_changed_within(service->state, LEASE_STATE_RENEWAL_MS);
 	else
 		state_file_changed(service->state);
 }

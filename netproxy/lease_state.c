@@ -72,29 +72,52 @@ static void save_lease(void *arg, const struct dhcp_lease_info *lease)
 		    json_object_new_int64(wall_of(saving->clock, lease->expires_ms)));
 }
 
-struct json_object *lease_state_save(const struct dhcp_server *server, uint32_t lease_seconds,
-				     const struct lease_clock *clock)
+/* The members of the section but for the leases themselves, which stand in `saving`; takes those.
+ */
+static struct json_object *finish_section(struct saving *saving, uint32_t lease_seconds)
 {
 	struct json_object *section = json_object_new_object();
-	struct saving saving = {.leases = json_object_new_array(), .clock = clock};
 
-	if (section && saving.leases) {
-		dhcp_server_for_each(server, save_lease, &saving);
-		dhcp_server_for_each_ended(server, save_lease, &saving);
-		add(&saving, section, "lease-time", json_object_new_int64(lease_seconds));
-		add(&saving, section, "leases", json_object_get(saving.leases));
+	if (section && saving->leases) {
+		add(saving, section, "lease-time", json_object_new_int64(lease_seconds));
+		add(saving, section, "leases", json_object_get(saving->leases));
 	}
-	json_object_put(saving.leases);
-	if (section && saving.leases && !saving.failed)
+	json_object_put(saving->leases);
+	if (section && saving->leases && !saving->failed)
 		return section;
 	json_object_put(section);
 	return NULL;
 }
 
+struct json_object *lease_state_save(const struct dhcp_server *server, uint32_t lease_seconds,
+				     const struct lease_clock *clock)
+{
+	struct saving saving = {.leases = json_object_new_array(), .clock = clock};
+
+	if (saving.leases) {
+		dhcp_server_for_each(server, save_lease, &saving);
+		dhcp_server_for_each_ended(server, save_lease, &saving);
+	}
+	return finish_section(&saving, lease_seconds);
+}
+
+struct json_object *lease_state_save6(const struct dhcp6_server *server, uint32_t lease_seconds,
+				      const struct lease_clock *clock)
+{
+	struct saving saving = {.leases = json_object_new_array(), .clock = clock};
+
+	if (saving.leases) {
+		dhcp6_server_for_each(server, save_lease, &saving);
+		dhcp6_server_for_each_ended(server, save_lease, &saving);
+	}
+	return finish_section(&saving, lease_seconds);
+}
+
 /* ---- Loading ---- */
 
 struct loading {
-	struct dhcp_server *server;
+	struct dhcp_server *server; /* one of the two is NULL */
+	struct dhcp6_server *server6;
 	const struct lease_clock *clock;
 	int64_t longest_s; /* of any lease; INT64_MAX: without an end */
 	unsigned restored, unfit;
@@ -138,6 +161,13 @@ static uint64_t server_time(const struct loading *loading, int64_t expires_s)
 	return loading->clock->now_ms + (uint64_t)left_s * 1000;
 }
 
+static int restore(const struct loading *loading, const struct dhcp_lease_info *lease)
+{
+	if (loading->server6)
+		return dhcp6_server_restore(loading->server6, lease, loading->clock->now_ms);
+	return dhcp_server_restore(loading->server, lease, loading->clock->now_ms);
+}
+
 static void load_lease(struct loading *loading, struct json_reader *r)
 {
 	const char *address = json_need_string(r, "address");
@@ -162,7 +192,7 @@ static void load_lease(struct loading *loading, struct json_reader *r)
 	}
 	lease.client_id_size = (size_t)id_size;
 	lease.expires_ms = expires_s < 0 ? UINT64_MAX : server_time(loading, expires_s);
-	int status = dhcp_server_restore(loading->server, &lease, loading->clock->now_ms);
+	int status = restore(loading, &lease);
 
 	if (status == 0 && lease.expires_ms)
 		loading->restored++;
@@ -170,33 +200,49 @@ static void load_lease(struct loading *loading, struct json_reader *r)
 		loading->unfit++;
 }
 
-int lease_state_load(struct dhcp_server *server, uint32_t lease_seconds,
-		     const struct lease_clock *clock, struct json_object *section, char *error,
-		     size_t error_size)
+static int load_section(struct loading *loading, uint32_t lease_seconds,
+			struct json_object *section, char *error, size_t error_size)
 {
 	struct json_reader r = json_reader(section, "DHCP leases");
 	int64_t saved_s = json_get_int(&r, "lease-time", 0, UINT32_MAX, 0);
 	struct json_object *leases = json_get_array(&r, "leases");
-	struct loading loading = {.server = server, .clock = clock};
 
-	loading.longest_s = saved_s > lease_seconds ? saved_s : lease_seconds;
+	loading->longest_s = saved_s > lease_seconds ? saved_s : lease_seconds;
 	for (size_t i = 0; json_ok(&r) && leases && i < json_object_array_length(leases); i++) {
 		struct json_reader lease = json_reader(json_object_array_get_idx(leases, i),
 						       "a DHCP lease");
 
 		if (json_ok(&lease))
-			load_lease(&loading, &lease);
+			load_lease(loading, &lease);
 		if (!json_ok(&lease))
 			json_fail(&r, "lease %zu: %s", i + 1, lease.error);
 	}
-	if (loading.restored)
-		log_info("%u leases of an earlier run go on", loading.restored);
-	if (loading.unfit)
+	if (loading->restored)
+		log_info("%u leases of an earlier run go on", loading->restored);
+	if (loading->unfit)
 		log_warn("%u leases of an earlier run don't fit the network as it is configured "
 			 "now; they are dropped",
-			 loading.unfit);
+			 loading->unfit);
 	if (json_ok(&r))
 		return 0;
 	snprintf(error, error_size, "%s", r.error);
 	return -EINVAL;
+}
+
+int lease_state_load(struct dhcp_server *server, uint32_t lease_seconds,
+		     const struct lease_clock *clock, struct json_object *section, char *error,
+		     size_t error_size)
+{
+	struct loading loading = {.server = server, .clock = clock};
+
+	return load_section(&loading, lease_seconds, section, error, error_size);
+}
+
+int lease_state_load6(struct dhcp6_server *server, uint32_t lease_seconds,
+		      const struct lease_clock *clock, struct json_object *section, char *error,
+		      size_t error_size)
+{
+	struct loading loading = {.server6 = server, .clock = clock};
+
+	return load_section(&loading, lease_seconds, section, error, error_size);
 }

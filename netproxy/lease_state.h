@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DHCP leases as JSON, for the state file:
+ * DHCP leases as JSON, for the state file; of IPv6 in the same form:
  *
  *	{"lease-time": 3600, "leases": [{"address": "192.168.65.2", "mac": "52:54:00:12:34:56",
  *	  "client-id": "01525400123456", "hostname": "web", "expires": 1790000000}, ...]}
@@ -14,7 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dhcp/dhcp6_server.h"
 #include "dhcp/dhcp_server.h"
+
+/* How soon a renewal is written down: lost with the process it costs its client little, who asks
+ * again. */
+#define LEASE_STATE_RENEWAL_MS 30000
 
 struct json_object;
 
@@ -27,6 +32,8 @@ struct lease_clock {
 /* Returns an owned object, or NULL without memory. */
 struct json_object *lease_state_save(const struct dhcp_server *server, uint32_t lease_seconds,
 				     const struct lease_clock *clock);
+struct json_object *lease_state_save6(const struct dhcp6_server *server, uint32_t lease_seconds,
+				      const struct lease_clock *clock);
 
 /* Puts the leases into the server. One that ran out meanwhile is only remembered; one that doesn't
  * fit the configuration is left out, with a line in the log. No lease lasts longer than the longest
@@ -35,5 +42,8 @@ struct json_object *lease_state_save(const struct dhcp_server *server, uint32_t 
 int lease_state_load(struct dhcp_server *server, uint32_t lease_seconds,
 		     const struct lease_clock *clock, struct json_object *section, char *error,
 		     size_t error_size);
+int lease_state_load6(struct dhcp6_server *server, uint32_t lease_seconds,
+		      const struct lease_clock *clock, struct json_object *section, char *error,
+		      size_t error_size);
 
 #endif

@@ -47,7 +47,7 @@ static int start_dhcp(struct services *services, const struct options *options,
 			     error, &services->dhcp);
 	if (r < 0)
 		return r;
-	return services6_new(services->loop, options, services->forwarder, &search,
+	return services6_new(services->loop, options, services->forwarder, state, &search,
 			     services_dhcp(services), &services->v6);
 }
 

@@ -5,17 +5,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "netproxy/lease_event.h"
+#include "netproxy/lease_state.h"
 #include "netstack/router_adv.h"
 
-#define SERVICE_HOPS 64
+#define SERVICE_HOPS  64
+#define STATE_SECTION "dhcp6"
 
 struct services6 {
 	struct loop *loop;
 	struct forwarder *forwarder;
 	struct dhcp_server *dhcp4;   /* borrowed; NULL: none */
 	struct dhcp6_server *server; /* NULL: none */
+	struct state_file *state;
+	uint32_t lease_seconds;
 	struct loop_timer *expiry;
 };
 
@@ -93,6 +98,32 @@ static void on_lease(void *arg, enum dhcp_lease_event event, const struct dhcp_l
 	struct services6 *services = arg;
 
 	lease_event(services->forwarder, event, lease);
+	if (event == DHCP_LEASE_RENEWED)
+		state_file_changed_within(services->state, LEASE_STATE_RENEWAL_MS);
+	else
+		state_file_changed(services->state);
+}
+
+static struct lease_clock clocks(const struct services6 *services)
+{
+	return (struct lease_clock){.now_ms = loop_now_ms(services->loop), .wall_s = time(NULL)};
+}
+
+static struct json_object *save_leases(void *arg)
+{
+	struct services6 *services = arg;
+	struct lease_clock clock = clocks(services);
+
+	return lease_state_save6(services->server, services->lease_seconds, &clock);
+}
+
+static int load_leases(void *arg, struct json_object *section, char error[static STATE_ERROR_MAX])
+{
+	struct services6 *services = arg;
+	struct lease_clock clock = clocks(services);
+
+	return lease_state_load6(services->server, services->lease_seconds, &clock, section, error,
+				 STATE_ERROR_MAX);
 }
 
 static size_t ipv6_of(const struct addr *addrs, unsigned count, struct addr *to, size_t room)
@@ -128,12 +159,18 @@ static int start_dhcp6(struct services6 *services, const struct options *options
 		.on_lease = on_lease,
 		.on_lease_arg = services,
 	};
+	const struct state_section section = {
+		.name = STATE_SECTION, .save = save_leases, .load = load_leases, .arg = services};
 	int r = dhcp6_server_new(&conf, &services->server);
 
 	if (r == 0)
 		r = loop_timer_new(services->loop, on_expiry, services, &services->expiry);
 	if (r == 0)
+		r = state_file_add_section(services->state, &section);
+	if (r == 0)
 		r = forwarder_serve_udp(services->forwarder, DHCP6_SERVER_PORT, on_dhcp6, services);
+	if (r == 0)
+		schedule_expiry(services);
 	return r;
 }
 
@@ -169,8 +206,8 @@ static void fill_search(const struct dns_service_search *search, struct search_w
 }
 
 int services6_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		  const struct dns_service_search *search, struct dhcp_server *dhcp,
-		  struct services6 **ret_services)
+		  struct state_file *state, const struct dns_service_search *search,
+		  struct dhcp_server *dhcp, struct services6 **ret_services)
 {
 	struct services6 *services = calloc(1, sizeof(*services));
 	struct search_wire wire;
@@ -181,6 +218,8 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 	services->loop = loop;
 	services->forwarder = forwarder;
 	services->dhcp4 = dhcp;
+	services->state = state;
+	services->lease_seconds = options->lease_seconds;
 	fill_search(search, &wire);
 	if (options->prefix6.length) {
 		if (options->ipv6_addresses != IPV6_ADDRESSES_NONE && !options->dhcp.off)
@@ -200,6 +239,8 @@ void services6_free(struct services6 *services)
 {
 	if (!services)
 		return;
+	if (services->server)
+		state_file_remove_section(services->state, STATE_SECTION);
 	loop_timer_free(services->expiry);
 	dhcp6_server_free(services->server);
 	free(services);

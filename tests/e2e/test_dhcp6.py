@@ -220,3 +220,20 @@ def test_networkd(t):
     assert leases6(t)[FIRST_GUEST6]["hostname"] == "box"
     assert t.guest.ping(world.ADDRESS6) and t.guest.ping(world.ADDRESS)
     assert dig(t, "box.vm.internal", "AAAA") == FIRST_GUEST6
+
+
+@case(links=STREAM, dhcp=False, start=False)
+def test_leases_survive_a_restart(t):
+    """The list and the names are there again before any client asks for anything."""
+    t.start("--state", f"{t.directory}/state")
+    t.guest.dhcp("-x", "hostname:web")
+    dhclient(t)
+    before = {address: (lease["mac"], lease["hostname"]) for address, lease in leases6(t).items()}
+    assert before.keys() == {FIRST_GUEST6}
+    t.proxy.finish()
+    t.guest.detach()
+    t.proxy = t.new_proxy("proxy-again")
+    t.start("--state", f"{t.directory}/state")
+    assert {address: (lease["mac"], lease["hostname"]) for address, lease in leases6(t).items()} == before
+    t.guest.dhcp()
+    assert dig(t, "web.vm.internal", "AAAA", server=GATEWAY) == FIRST_GUEST6

@@ -75,6 +75,11 @@ def test_slaac_only(t):
     wait.until(lambda: SLAAC in addresses(t.guest), "an address of the prefix")
 
 
+@case(links=STREAM, dhcp=False, args=["--no-dhcp"])
+def test_no_dhcp(t):
+    assert flags(rdisc6(t.guest)) == ["No", "No", "Yes", "Yes"]
+
+
 @case(links=STREAM, dhcp=False, args=["--ipv6-addresses", "dhcp"])
 def test_dhcp_only(t):
     assert flags(rdisc6(t.guest)) == ["Yes", "Yes", "Yes", "No"]
