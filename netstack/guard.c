@@ -91,12 +91,12 @@ static struct binding *find(const struct guard *guard, const struct key *key)
 	return NULL;
 }
 
-/* The binding that a frame of that port asks for. */
-static struct binding *find_for(const struct guard *guard, unsigned port, const struct key *key)
+/* The port's binding of that kind that was used last, if it is this one: mostly it is. */
+static struct binding *last_used(const struct guard *guard, unsigned port, const struct key *key)
 {
 	struct binding *last = guard->ports[port].last[key->kind];
 
-	return last && key_equal(&last->key, key) ? last : find(guard, key);
+	return last && key_equal(&last->key, key) ? last : NULL;
 }
 
 static void leave_port(struct guard *guard, struct binding *binding)
@@ -212,8 +212,10 @@ static bool is_free(const struct guard *guard, const struct binding *binding, co
 static bool claim_key(struct guard *guard, unsigned port, const struct key *key,
 		      const struct mac *mac, uint64_t now_ms, struct guard_report *report)
 {
-	struct binding *binding = find_for(guard, port, key);
+	struct binding *binding = last_used(guard, port, key);
 
+	if (!binding)
+		binding = find(guard, key);
 	if (!binding) {
 		binding = binding_new(guard, key, port, now_ms);
 		/* Without memory to remember it: as if it had been forgotten. */
@@ -259,13 +261,15 @@ static bool is_nobodys(const struct guard *guard, const struct addr *addr)
 static bool claim_addr(struct guard *guard, unsigned port, const struct addr *addr,
 		       const struct mac *mac, uint64_t now_ms, struct guard_report *report)
 {
-	struct key key;
+	struct key key = key_of_addr(addr);
 
-	if (is_nobodys(guard, addr))
-		return false;
-	if (!is_guarded(guard, addr))
-		return true;
-	key = key_of_addr(addr);
+	/* What is bound has been asked the rest already. */
+	if (!last_used(guard, port, &key)) {
+		if (is_nobodys(guard, addr))
+			return false;
+		if (!is_guarded(guard, addr))
+			return true;
+	}
 	return claim_key(guard, port, &key, mac, now_ms, report);
 }
 
