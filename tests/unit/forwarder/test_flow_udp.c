@@ -155,9 +155,12 @@ static void set_marks(int fd, int family, int ttl, int tos)
 /* Each datagram has its own, also those that came in one burst. */
 START_TEST(marks_both_ways)
 {
+	/* Enough in a row to become the socket's own, twice, while others wait. */
 	static const uint8_t marks[][2] = {
 		{64, 0},    {64, 0xb8}, {2, 0x01},  {1, 0x02},  {64, 0},    {30, 0x28}, {30, 0x28},
-		{30, 0x28}, {30, 0x28}, {30, 0x28}, {30, 0x28}, {64, 0x03}, {30, 0x28}, {64, 0x03}};
+		{30, 0x28}, {30, 0x28}, {30, 0x28}, {64, 0x03}, {30, 0x28}, {30, 0x28}, {64, 0x03},
+		{64, 0x03}, {64, 0x03}, {64, 0x03}, {64, 0x03}, {30, 0x28}, {64, 0x03},
+	};
 	int family = families[_i];
 	struct sockaddr_storage from;
 	struct got got;
