@@ -82,14 +82,27 @@ static void guest_boot(void)
 	fake_kick(&rx);
 }
 
+static unsigned events[VSOCK_GUEST_DETACHED + 1]; /* how often each was told */
+
+static void on_guest(void *arg, enum vsock_guest_event event)
+{
+	ck_assert_ptr_eq(arg, &events);
+	events[event]++;
+}
+
 static void setup(void)
 {
-	const struct vsock_conf conf = {
-		.socket_path = path, .guest_cid = CID, .buf_alloc = BUF_ALLOC, .conns_max = 32};
+	const struct vsock_conf conf = {.socket_path = path,
+					.guest_cid = CID,
+					.buf_alloc = BUF_ALLOC,
+					.conns_max = 32,
+					.on_guest = on_guest,
+					.on_guest_arg = &events};
 	char error[128];
 
 	log_set_levels("error");
 	log_set_file("/dev/null");
+	memset(events, 0, sizeof(events));
 	snprintf(path, sizeof(path), "/tmp/np-test-vsock-%d", (int)getpid());
 	ck_assert_int_eq(loop_new(&loop), 0);
 	ck_assert_int_eq(vsock_device_new(loop, &conf, &device, error, sizeof(error)), 0);
@@ -510,6 +523,9 @@ START_TEST(connections_survive_a_pause)
 	ck_assert_mem_eq(got_data, "meanwhile", 9);
 	guest_send_data("after", 5);
 	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 5);
+	ck_assert_uint_eq(events[VSOCK_GUEST_ATTACHED], 1);
+	ck_assert_uint_eq(events[VSOCK_GUEST_RESET], 0);
+	ck_assert_uint_eq(events[VSOCK_GUEST_DETACHED], 0);
 	fd_close(&fd);
 }
 END_TEST
@@ -521,7 +537,10 @@ START_TEST(connections_end_with_a_reset)
 
 	fake_ring_stop(&fe, &rx, 0);
 	fake_ring_stop(&fe, &tx, 1);
+	ck_assert_uint_eq(events[VSOCK_GUEST_RESET], 0);
 	guest_boot();
+	ck_assert_uint_ge(events[VSOCK_GUEST_RESET], 1);
+	ck_assert_uint_eq(events[VSOCK_GUEST_DETACHED], 0);
 	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 0);
 	ck_assert_uint_eq(conns_now(), 0);
 	fd_close(&fd);
@@ -544,6 +563,9 @@ START_TEST(vmm_dies_ten_times)
 		guest_expect(VSOCK_OP_REQUEST);
 		fake_close(&fe);
 		ck_assert(!vsock_device_running(device));
+		ck_assert_uint_eq(events[VSOCK_GUEST_DETACHED], i + 1);
+		ck_assert_uint_eq(events[VSOCK_GUEST_ATTACHED], i + 1);
+		ck_assert_uint_eq(events[VSOCK_GUEST_RESET], 0);
 		ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 0);
 		ck_assert_int_eq(recv(client, text, sizeof(text), 0), 0);
 		fd_close(&fd);
