@@ -29,6 +29,7 @@
 #define OPTIONS_NAME_MAX          64
 #define OPTIONS_PATH_MAX          4096
 #define OPTIONS_ERROR_MAX         512
+#define OPTIONS_IP6_MTU_MIN       1280 /* RFC 8200, section 5 */
 
 enum link_option_kind {
 	LINK_OPTION_QEMU_UNIX, /* qemu:PATH */

@@ -6,8 +6,6 @@
 
 #include "netproxy/options_private.h"
 
-#define OPTIONS_IP6_MTU_MIN 1280 /* RFC 8200, section 5 */
-
 /*
  * Both is the default. DHCPv6 gives a guest an address that can be foreseen, published to and
  * named; a guest without a DHCPv6 client, Android above all, has the one that it makes itself. Who

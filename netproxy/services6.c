@@ -7,9 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "netproxy/lease_event.h"
 #include "netproxy/lease_state.h"
 #include "netstack/router_adv.h"
+
+LOG_MODULE("services");
 
 #define SERVICE_HOPS  64
 #define STATE_SECTION "dhcp6"
@@ -226,6 +229,9 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 			r = start_dhcp6(services, options, &wire);
 		if (r == 0)
 			r = start_router(services, options, &wire);
+	} else if (!options->prefix6_given) {
+		log_info("no IPv6 for guests: it needs an MTU of %d or more, and this is %u",
+			 OPTIONS_IP6_MTU_MIN, options->mtu);
 	}
 	if (r < 0) {
 		services6_free(services);
