@@ -211,7 +211,7 @@ static int read_reply(struct flow_tcp *flow, struct http_connect_reply *ret)
 
 static bool work_asking(struct flow_tcp *flow)
 {
-	struct http_connect_reply reply;
+	struct http_connect_reply reply = {0};
 	char why[HTTP_CONNECT_REASON_MAX + 16];
 	int r = send_request(flow);
 
