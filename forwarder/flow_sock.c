@@ -56,7 +56,7 @@ static int open_socket(sa_family_t family, int type, int protocol, int *ret_fd)
 int flow_sock_udp(sa_family_t family, int *ret_fd)
 {
 	struct sockaddr_storage any = {.ss_family = family};
-	int fd;
+	int fd = -1;
 	int r = open_socket(family, SOCK_DGRAM, 0, &fd);
 
 	if (r < 0)
@@ -112,7 +112,7 @@ static int filter_by_id(int fd, sa_family_t family, uint16_t id)
 
 int flow_sock_raw_echo(sa_family_t family, uint16_t id, int *ret_fd)
 {
-	int fd;
+	int fd = -1;
 	int r = open_socket(family, SOCK_RAW, family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
 			    &fd);
 

@@ -201,7 +201,8 @@ void stack_send_icmp6_error(struct stack *stack, const struct addr *from, uint8_
 		return;
 	memcpy(&src.v6, ip + IPV6_AT_SRC, sizeof(src.v6));
 	memcpy(&dst.v6, ip + IPV6_AT_DST, sizeof(dst.v6));
-	if (!error_proper(type, code, &src, &dst, ip, ip_size) || !stack_icmp_error_allowed(stack))
+	if (!error_proper(type, code, &src, &dst, ip, ip_size) ||
+	    !stack_icmp_error_allowed(stack, &src))
 		return;
 	if (!from)
 		from = stack->conf.prefix6.length && !IN6_IS_ADDR_LINKLOCAL(&src.v6)

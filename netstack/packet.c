@@ -446,17 +446,19 @@ int stack_send_echo_reply(struct stack *stack, const struct addr *src, const str
 	return stack_send_icmp6_body(stack, NULL, &ip, &icmp, payload, size);
 }
 
-bool stack_icmp_error_allowed(struct stack *stack)
+bool stack_icmp_error_allowed(struct stack *stack, const struct addr *guest)
 {
+	const struct neigh *neigh = neigh_lookup(stack->neighbours, guest);
+	unsigned port = neigh ? neigh->port : 0;
 	uint64_t now = loop_now_ms(stack->loop);
 
-	if (now - stack->icmp_refill_ms >= 1000) {
-		stack->icmp_refill_ms = now;
-		stack->icmp_tokens = ICMP_ERRORS_PER_SECOND;
+	if (now - stack->icmp_errors[port].refill_ms >= 1000) {
+		stack->icmp_errors[port].refill_ms = now;
+		stack->icmp_errors[port].tokens = ICMP_ERRORS_PER_SECOND;
 	}
-	if (!stack->icmp_tokens)
+	if (!stack->icmp_errors[port].tokens)
 		return false;
-	stack->icmp_tokens--;
+	stack->icmp_errors[port].tokens--;
 	return true;
 }
 
@@ -502,9 +504,9 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 	}
 	if (ip_size < IP4_HEADER_SIZE || ip[0] >> 4 != 4)
 		return;
-	if (!icmp_error_proper(stack, ip, ip_size) || !stack_icmp_error_allowed(stack))
-		return;
 	memcpy(&dst.v4, ip + 12, 4);
+	if (!icmp_error_proper(stack, ip, ip_size) || !stack_icmp_error_allowed(stack, &dst))
+		return;
 	if (quoted > ip_size)
 		quoted = ip_size;
 	send_icmp4(stack, &fields, &icmp, ip, quoted);

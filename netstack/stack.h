@@ -139,9 +139,9 @@ int stack_send_echo_reply(struct stack *stack, const struct addr *src, const str
 /*
  * Sends an ICMP error about a packet of a guest's: `ip` is that packet from its IP header on, of
  * which as much is quoted as RFC 1812 4.3.2.3, or RFC 4443 2.4, allows. `from` is the router that
- * reports it (the gateway when NULL), of the packet's family. Limited in rate. `type` and `code`
- * are of the packet's protocol, ICMP or ICMPv6; `mtu` is for "fragmentation needed" and "packet too
- * big", else 0.
+ * reports it (the gateway when NULL), of the packet's family. Limited in rate for each guest.
+ * `type` and `code` are of the packet's protocol, ICMP or ICMPv6; `mtu` is for "fragmentation
+ * needed" and "packet too big", else 0.
  */
 void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t type, uint8_t code,
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size);

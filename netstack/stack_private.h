@@ -31,7 +31,7 @@
 #define ICMP_HEADER_SIZE 8
 #define TCP_HEADER_SIZE  20
 
-/* At most this many ICMP errors a second, with as many at once (RFC 1812, 4.3.2.8). */
+/* At most this many ICMP errors a second to one guest, with as many at once (RFC 1812, 4.3.2.8). */
 #define ICMP_ERRORS_PER_SECOND 200
 
 /* The TTL, or hop limit, of what the stack sends for itself. */
@@ -112,8 +112,10 @@ struct stack {
 	struct addr link_local;          /* the gateway's, made of its MAC */
 	uint16_t ip_id;
 	uint32_t ip6_id;
-	unsigned icmp_tokens; /* errors that may be sent now */
-	uint64_t icmp_refill_ms;
+	struct {
+		unsigned tokens; /* errors that may be sent now */
+		uint64_t refill_ms;
+	} icmp_errors[SWITCH_PORTS_MAX + 1]; /* to each guest; 0: to those not seen yet */
 	struct stack_counters counters;
 	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is
 					       looked at */
@@ -177,8 +179,8 @@ struct addr nd_solicited_node(const struct addr *addr);
 bool stack_is_broadcast(const struct stack *stack, const struct addr *dst);
 /* Whether an address is, or could be, a guest's: one of the network, or a link-local one. */
 bool stack_on_link(const struct stack *stack, const struct addr *addr);
-/* Takes a token of the limit of ICMP errors. */
-bool stack_icmp_error_allowed(struct stack *stack);
+/* Takes a token of the limit of ICMP errors to that guest. */
+bool stack_icmp_error_allowed(struct stack *stack, const struct addr *guest);
 
 struct ip_fields {
 	const struct addr *src;

@@ -426,6 +426,42 @@ START_TEST(too_large_is_told_with_the_mtu)
 }
 END_TEST
 
+/* Who asks for errors without end gets no more than its share, and others get theirs. */
+START_TEST(errors_are_limited_for_each_guest)
+{
+	static const struct link_caps caps = {.csum = true, .frame_max = 1514};
+	const struct link_sink *sink = switch_sink(stack_switch(forwarder_stack(forwarder)));
+	struct sim_link *second = sim_link_new("second", &caps);
+	struct sim_packet packet = guest_packet(4, 5000, 9, "x");
+	unsigned before;
+
+	sink->attached(sink->arg, sim_link_link(second));
+	packet.dst = address("127.0.0.1"); /* nowhere */
+	before = others;
+	for (int i = 0; i < 300; i++)
+		send_packet(guest_link, &packet, NULL);
+	turn();
+	ck_assert_uint_eq(others - before, 200);
+	packet.src = address("192.168.65.3");
+	packet.src_mac.bytes[5] = 3;
+	sim_link_drop_all(second);
+	send_packet(second, &packet, NULL);
+	turn();
+	ck_assert_uint_eq(sim_link_pending(second), 1);
+	/* A second later there is more. */
+	loop_advance(loop, 1000);
+	before = others;
+	packet = guest_packet(4, 5000, 9, "x");
+	packet.dst = address("127.0.0.1");
+	send_packet(guest_link, &packet, NULL);
+	turn();
+	ck_assert_uint_eq(others - before, 1);
+	sim_link_hang_up(second, "test");
+	turn();
+	sim_link_free(second);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("icmp_relay");
@@ -445,6 +481,7 @@ int main(void)
 	tcase_add_test(tcase, a_raw_socket_hears_of_others);
 	tcase_add_loop_test(tcase, failures_are_told, 0, sizeof(failures) / sizeof(failures[0]));
 	tcase_add_test(tcase, too_large_is_told_with_the_mtu);
+	tcase_add_test(tcase, errors_are_limited_for_each_guest);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
