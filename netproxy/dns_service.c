@@ -90,7 +90,6 @@ static int start_server(struct dns_service *service, struct loop *loop,
 			char error[static OPTIONS_ERROR_MAX])
 {
 	const struct addr none = {.family = AF_UNSPEC};
-	uint32_t first = addr_v4(&options->subnet.addr) + 1;
 	bool has_v6 = options->prefix6.length > 0;
 	struct dns_route_conf routes[DNS_ROUTES_MAX];
 	char suffixes[DNS_ROUTES_MAX][DNS_NAME_TEXT_MAX];
@@ -100,7 +99,7 @@ static int start_server(struct dns_service *service, struct loop *loop,
 		.gateway6 = has_v6 ? options->gateway6 : none,
 		.host4 = options->host_access ? options->host_alias : none,
 		.host6 = options->host_access && has_v6 ? options->host_alias6 : none,
-		.vm4 = addr_from_v4(addr_v4(&options->gateway) == first ? first + 1 : first),
+		.vm4 = options_first_guest(options),
 		.subnet4 = options->subnet,
 		.subnet6 = options->prefix6,
 		.guest_domain = options->domain,
