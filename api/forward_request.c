@@ -173,17 +173,15 @@ static void decode_remote(struct json_reader *r, enum forward_request_form form,
 static void decode_text(struct json_reader *r, const char *key, char to[static PUBLISH_NAME_MAX])
 {
 	const char *text = json_get_string(r, key, "");
-	size_t size = strlen(text);
+	bool fits = strlen(text) < PUBLISH_NAME_MAX;
 
-	for (size_t i = 0; i < size; i++) {
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			size = PUBLISH_NAME_MAX;
-	}
-	if (size >= PUBLISH_NAME_MAX)
+	for (const char *at = text; *at && fits; at++)
+		fits = (unsigned char)*at >= ' ' && *at != 0x7f;
+	if (fits)
+		strcpy(to, text);
+	else
 		json_fail(r, "\"%s\": expected at most %d bytes of text on one line", key,
 			  PUBLISH_NAME_MAX - 1);
-	else
-		strcpy(to, text);
 }
 
 /* One of two values, the first being the default. Returns whether it is the second. */

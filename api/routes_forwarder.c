@@ -9,6 +9,7 @@
 
 #include "api/forward_request.h"
 #include "api/http_query.h"
+#include "api/port_holder.h"
 #include "api/routes.h"
 #include "forwarder/publish_spec.h"
 
@@ -221,6 +222,8 @@ static void fail_gvproxy(const struct api_call *call, const struct publish_spec 
 		 error == EEXIST ? "proxy already running" : message);
 }
 
+_Static_assert(PORT_HOLDER_TEXT_MAX <= PUBLISH_OWNER_WORDS_MAX, "a holder is either");
+
 static void fail_v1(const struct api_call *call, const struct publish_spec *spec,
 		    const struct publish_failure *failure, int error)
 {
@@ -240,10 +243,14 @@ static void fail_v1(const struct api_call *call, const struct publish_spec *spec
 	failure_message(spec, failure, error, message, sizeof(message));
 	size = strlen(message);
 	snprintf(message + size, sizeof(message) - size, "%s", bind_hint(error));
-	if (failure->holder) {
+	if (failure->holder)
 		publish_owner_words(&failure->holder->owner, holder);
+	else if (error == EADDRINUSE && call->door->kind == API_DOOR_HOST &&
+		 spec->protocol != PUBLISH_UNIX)
+		/* What runs on the host is none of a guest's business. */
+		(void)port_holder_find(&spec->local, spec->protocol == PUBLISH_UDP, holder);
+	if (holder[0])
 		what.holder = holder;
-	}
 	api_fail_with(call, &what, "%s%s%s", message, holder[0] ? ": it belongs to " : "", holder);
 }
 

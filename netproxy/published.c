@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/forward_request.h"
+#include "api/port_holder.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "forwarder/publish_spec.h"
@@ -53,6 +54,20 @@ static const char *advice(int r)
 	}
 }
 
+static void explain(const struct publish_spec *spec, const struct publish_failure *failure, int r,
+		    char error[static OPTIONS_ERROR_MAX])
+{
+	char holder[PORT_HOLDER_TEXT_MAX];
+
+	if (r == -EADDRINUSE && spec->protocol != PUBLISH_UNIX &&
+	    port_holder_find(&spec->local, spec->protocol == PUBLISH_UDP, holder) == 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--publish %s: %s: %s listens there",
+			 spec->local_text, strerror(-r), holder);
+	else
+		snprintf(error, OPTIONS_ERROR_MAX, "--publish %s: %s%s", spec->local_text,
+			 failure->why[0] ? failure->why : strerror(-r), advice(r));
+}
+
 static int publish_option(struct published *published, const struct publish_option *option,
 			  char error[static OPTIONS_ERROR_MAX])
 {
@@ -68,9 +83,7 @@ static int publish_option(struct published *published, const struct publish_opti
 	}
 	r = publish_add(published->publish, specs, count, 0, &failure);
 	if (r < 0)
-		snprintf(error, OPTIONS_ERROR_MAX, "--publish %s: %s%s",
-			 specs[failure.index].local_text,
-			 failure.why[0] ? failure.why : strerror(-r), advice(r));
+		explain(&specs[failure.index], &failure, r, error);
 	free(specs);
 	return r;
 }

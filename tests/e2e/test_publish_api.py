@@ -183,6 +183,11 @@ def test_conflicts(t):
     status, text = t.proxy.request("POST", EXPOSE, forward(8080))
     assert (status, text) == (500, "proxy already running\n")
     t.keep(t.host.listen("127.0.0.1", 9001))
+    t.keep(t.host.udp("0.0.0.0", 9001))
+    ourselves = open("/proc/self/comm").read().strip() + f" (pid {os.getpid()})"
+    for protocol in ("tcp", "udp"):
+        answer = add(t, forward(9001, protocol=protocol), 409)["error"]
+        assert (answer["errno"], answer["holder"]) == ("EADDRINUSE", ourselves), answer
     status, text = t.proxy.request("POST", EXPOSE, forward(9001))
     assert (status, text) == (500, "listen tcp 127.0.0.1:9001: bind: address already in use\n")
 

@@ -236,6 +236,28 @@ START_TEST(repetition_and_conflicts)
 }
 END_TEST
 
+/* A program of the host's, which guests needn't know. */
+START_TEST(held_by_a_program)
+{
+	struct endpoint at = {.addr = addr_from_v4(INADDR_LOOPBACK)};
+	char holder[64], udp[160];
+	int fd, udp_fd;
+
+	ck_assert_int_eq(sock_listen_tcp(&at, 1, &fd, &at), 0);
+	snprintf(holder, sizeof(holder), "(pid %d)\"", (int)getpid());
+	check(host_path, "POST", FORWARDS, body_for(at.port, at.port, ""), 409, holder);
+	check(guest_path, "POST", FORWARDS, body_for(at.port, at.port, ""), 409, "EADDRINUSE");
+	ck_assert_ptr_null(strstr(answer_body, "pid"));
+	close(fd);
+	at = (struct endpoint){0};
+	ck_assert_int_eq(sock_bind_udp(&at, &udp_fd, &at), 0);
+	snprintf(udp, sizeof(udp),
+		 "{\"local\":\"[::1]:%u\",\"remote\":\":53\",\"protocol\":\"udp\"}", at.port);
+	check(host_path, "POST", FORWARDS, udp, 409, holder);
+	close(udp_fd);
+}
+END_TEST
+
 START_TEST(leases)
 {
 	unsigned port = free_ports(1);
@@ -344,6 +366,7 @@ int main(void)
 	tcase_add_test(tcase, deleting);
 	tcase_add_test(tcase, ranges);
 	tcase_add_test(tcase, repetition_and_conflicts);
+	tcase_add_test(tcase, held_by_a_program);
 	tcase_add_test(tcase, leases);
 	tcase_add_test(tcase, guests);
 	tcase_add_test(tcase, unix_sockets);
