@@ -226,10 +226,11 @@ static uint8_t *packet_start(const uint8_t *head, size_t head_size, size_t next_
 			     size_t size)
 {
 	uint8_t *room = malloc(REASS6_ROOM + head_size + size);
-	uint8_t *ip = room + REASS6_ROOM;
+	uint8_t *ip;
 
 	if (!room)
 		return NULL;
+	ip = room + REASS6_ROOM;
 	memcpy(ip, head, head_size);
 	ip[next_at] = next;
 	store_be16(ip + IPV6_AT_PAYLOAD_SIZE, (uint16_t)(head_size - IPV6_HEADER_SIZE + size));
