@@ -237,15 +237,23 @@ static int add_one(struct publish *publish, struct publish_spec *spec, unsigned 
 	return 0;
 }
 
-static void log_published(const struct forward *forward)
+/* A guest can publish and take back as fast as it likes: of those only some are told. */
+static void log_change(const struct forward *forward, bool added)
 {
 	char bound[ENDPOINT_TEXT_MAX], owner[PUBLISH_OWNER_WORDS_MAX];
 	const struct publish_spec *spec = &forward->spec;
+	const char *what = added ? "published" : "unpublished";
+	const char *where = spec->protocol == PUBLISH_UNIX
+				    ? spec->local_text
+				    : endpoint_format(&forward->bound, bound);
 
-	log_info("published %s %s -> %s by %s", publish_protocol_text(spec->protocol),
-		 spec->protocol == PUBLISH_UNIX ? spec->local_text
-						: endpoint_format(&forward->bound, bound),
-		 spec->remote_text, publish_owner_words(&spec->owner, owner));
+	publish_owner_words(&spec->owner, owner);
+	if (spec->owner.kind == PUBLISH_OWNER_GUEST)
+		log_limited(LOG_LEVEL_INFO, "%s %s %s -> %s by %s", what,
+			    publish_protocol_text(spec->protocol), where, spec->remote_text, owner);
+	else
+		log_info("%s %s %s -> %s by %s", what, publish_protocol_text(spec->protocol), where,
+			 spec->remote_text, owner);
 }
 
 /* Ends those that were new, of the first `count`: nobody has heard of them yet. */
@@ -284,7 +292,7 @@ int publish_add(struct publish *publish, struct publish_spec *specs, unsigned co
 
 		if (!is_new[i])
 			continue;
-		log_published(forward);
+		log_change(forward, true);
 		tell(publish, forward, true);
 	}
 	return 0;
@@ -294,8 +302,7 @@ int publish_add(struct publish *publish, struct publish_spec *specs, unsigned co
 
 static void unpublish(struct publish *publish, struct forward *forward)
 {
-	log_info("unpublished %s %s", publish_protocol_text(forward->spec.protocol),
-		 forward->spec.local_text);
+	log_change(forward, false);
 	tell(publish, forward, false);
 	forward_end(forward);
 }
