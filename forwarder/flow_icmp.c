@@ -135,7 +135,9 @@ static void on_socket(void *arg, int fd, unsigned ready)
 		ssize_t size = recvmsg(fd, &msg, MSG_DONTWAIT);
 
 		if (size < 0) {
-			icmp_relay_errors(&flow->relay);
+			/* Ready, and nothing there: it is an error that waits. */
+			if (i == 0 || errno != EAGAIN)
+				icmp_relay_errors(&flow->relay);
 			return;
 		}
 		input_reply(flow, &msg, table->buffer, (size_t)size);

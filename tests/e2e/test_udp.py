@@ -358,8 +358,8 @@ def test_iperf3(t):
     t.cleanup.callback(server.kill)
     server.wait_output("listening")
     for direction in ((), ("-R",)):
-        done = t.guest.ns.run("iperf3", "-c", world.ADDRESS, "-u", "-b", "50M", "-t", "1", "-J",
+        done = t.guest.ns.run("iperf3", "-c", world.ADDRESS, "-u", "-b", "20M", "-t", "1", "-J",
                               *direction, timeout=20 * wait.slowness)
         end = json.loads(done.stdout)["end"]["sum"]
-        assert end["packets"] > 1000 / wait.slowness, end
-        assert end["lost_percent"] < 5 * wait.slowness, end
+        assert end["packets"] > 500 / wait.slowness, end
+        assert end["lost_percent"] < 10, end
