@@ -33,13 +33,15 @@ static void visit_lease(void *arg, const struct dhcp_lease_info *info)
 {
 	struct lease_visit *visit = arg;
 	uint64_t now = loop_now_ms(visit->control->loop);
+	char name[DNS_LABEL_MAX + 1] = "";
 	struct api_lease lease = {
 		.address = info->address,
 		.mac = info->mac,
-		.hostname = info->hostname ? info->hostname : "",
+		.hostname = name,
 		.expires_s = API_LEASE_NEVER_ENDS,
 	};
 
+	services_guest_name(visit->control->services, &info->address, name);
 	if (info->expires_ms != UINT64_MAX)
 		lease.expires_s = info->expires_ms > now ? (info->expires_ms - now) / 1000 : 0;
 	visit->fn(visit->visitor, &lease);

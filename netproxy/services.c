@@ -146,6 +146,12 @@ struct dhcp_server *services_dhcp(struct services *services)
 	return dhcp_service_server(services->dhcp);
 }
 
+int services_guest_name(struct services *services, const struct addr *addr,
+			char to[static DNS_LABEL_MAX + 1])
+{
+	return guest_name_of(services, addr, to);
+}
+
 const struct dhcp6_server *services_dhcp6(struct services *services)
 {
 	return services6_dhcp(services->v6);

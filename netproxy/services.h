@@ -29,6 +29,10 @@ void services_free(struct services *services);
 int services_guest_addr(struct services *services, const char *name, sa_family_t family,
 			struct addr *ret);
 struct dhcp_server *services_dhcp(struct services *services);
+/* The name of the guest with that address, in either family: 0 or -ENOENT. */
+int services_guest_name(struct services *services, const struct addr *addr,
+			char to[static DNS_LABEL_MAX + 1]);
+
 /* NULL: there is no DHCPv6. */
 const struct dhcp6_server *services_dhcp6(struct services *services);
 struct dns_server *services_dns(struct services *services);

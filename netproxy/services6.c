@@ -23,7 +23,7 @@ struct services6 {
 	struct dhcp_server *dhcp4;   /* borrowed; NULL: none */
 	struct dhcp6_server *server; /* NULL: none */
 	struct state_file *state;
-	uint32_t lease_seconds;
+	const struct options *options;
 	struct loop_timer *expiry;
 };
 
@@ -49,15 +49,29 @@ static void on_expiry(void *arg)
 	schedule_expiry(arg);
 }
 
-/* The number of a guest's IPv4 address in its network, which its IPv6 address shall have too. */
-static uint32_t ipv4_host(const struct services6 *services, const struct mac *mac)
+/* A guest's IPv4 address: that of its lease, or that which it will have. AF_UNSPEC: unknown. */
+static struct addr ipv4_of(const struct services6 *services, const struct mac *mac)
 {
-	const struct prefix *subnet = &stack_conf(forwarder_stack(services->forwarder))->subnet;
+	const struct options_dhcp *conf = &services->options->dhcp;
 	struct dhcp_lease_info lease;
 
-	if (!services->dhcp4 || !dhcp_server_by_mac(services->dhcp4, mac, &lease))
+	if (services->dhcp4 && dhcp_server_by_mac(services->dhcp4, mac, &lease))
+		return lease.address;
+	for (unsigned i = 0; i < conf->host_count; i++) {
+		if (conf->hosts[i].by_mac && mac_equal(&conf->hosts[i].mac, mac))
+			return conf->hosts[i].address;
+	}
+	return (struct addr){.family = AF_UNSPEC};
+}
+
+/* The number of that address in its network, which the guest's IPv6 address shall have too. */
+static uint32_t ipv4_host(const struct services6 *services, const struct mac *mac)
+{
+	struct addr addr = ipv4_of(services, mac);
+
+	if (addr.family != AF_INET)
 		return 0;
-	return addr_v4(&lease.address) & ~prefix_mask4(subnet);
+	return addr_v4(&addr) & ~prefix_mask4(&services->options->subnet);
 }
 
 /* From an address of the scope that the guest asked from (RFC 6724, rule 2). */
@@ -117,7 +131,7 @@ static struct json_object *save_leases(void *arg)
 	struct services6 *services = arg;
 	struct lease_clock clock = clocks(services);
 
-	return lease_state_save6(services->server, services->lease_seconds, &clock);
+	return lease_state_save6(services->server, services->options->lease_seconds, &clock);
 }
 
 static int load_leases(void *arg, struct json_object *section, char error[static STATE_ERROR_MAX])
@@ -125,8 +139,8 @@ static int load_leases(void *arg, struct json_object *section, char error[static
 	struct services6 *services = arg;
 	struct lease_clock clock = clocks(services);
 
-	return lease_state_load6(services->server, services->lease_seconds, &clock, section, error,
-				 STATE_ERROR_MAX);
+	return lease_state_load6(services->server, services->options->lease_seconds, &clock,
+				 section, error, STATE_ERROR_MAX);
 }
 
 static size_t ipv6_of(const struct addr *addrs, unsigned count, struct addr *to, size_t room)
@@ -222,7 +236,7 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 	services->forwarder = forwarder;
 	services->dhcp4 = dhcp;
 	services->state = state;
-	services->lease_seconds = options->lease_seconds;
+	services->options = options;
 	fill_search(search, &wire);
 	if (options->prefix6.length) {
 		if (options->ipv6_addresses != IPV6_ADDRESSES_NONE && !options->dhcp.off)

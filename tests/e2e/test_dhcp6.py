@@ -87,6 +87,7 @@ def test_dhclient(t):
     assert lease["new_dhcp6_domain_search"] == SEARCH, lease
     assert (lease["new_max_life"], lease["new_renew"]) == ("3600", "1800"), lease
     assert leases6(t)[FIRST_GUEST6]["mac"] == t.guest.mac
+    assert leases6(t)[FIRST_GUEST6]["hostname"] == "", leases6(t)
     assert FIRST_GUEST6 not in t.proxy.leases(), "an IPv6 lease in the list of IPv4 ones"
     assert t.guest.ping(GATEWAY6, "-I", FIRST_GUEST6)
     t.guest.ns.run("dhclient", "-6", "-r", *files, "-sf", "/bin/true", IFNAME, timeout=30 * wait.slowness)
@@ -114,11 +115,19 @@ def test_successive_addresses(t):
     assert t.guests[0].ping("fd65:6e70:7879::4", "-I", FIRST_GUEST6)
 
 
+@case(links=STREAM, dhcp=False, args=["--dhcp-host", "52:54:00:00:65:02=192.168.65.50"])
+def test_static_address(t):
+    """A static IPv4 address says what the IPv6 one is, too, even before it is asked for."""
+    dhclient(t)
+    assert told(t, "BOUND6")["new_ip6_address"] == "fd65:6e70:7879::32"
+
+
 @case(links=STREAM)
 def test_names(t):
     """A guest is found by name, forward and reverse, in both families; by DNS over IPv6."""
     t.guest.dhcp("-x", "hostname:web")
     dhclient(t)
+    assert leases6(t)[FIRST_GUEST6]["hostname"] == "web", "it told its name in IPv4 only"
     assert dig(t, "web.vm.internal", "AAAA") == FIRST_GUEST6
     assert dig(t, "web.vm.internal", "A") == t.guest.address
     assert dig(t, "-x", FIRST_GUEST6) == "web.vm.internal."
