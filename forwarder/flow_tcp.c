@@ -175,9 +175,11 @@ static void on_keepalive_timer(void *arg)
 	for (struct list *node = table->flows.prev; node != &table->flows; node = node->prev) {
 		struct flow_tcp *flow = container_of(node, struct flow_tcp, link);
 
-		if (flow->has_keepalive)
+		if (flow->is_old)
 			break;
-		tune_keepalive(flow);
+		flow->is_old = true;
+		if (!flow->has_keepalive)
+			tune_keepalive(flow);
 	}
 }
 

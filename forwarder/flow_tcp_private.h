@@ -39,6 +39,7 @@ struct flow_tcp {
 	bool no_delay : 1;              /* TCP_NODELAY is set */
 	bool is_bulk : 1;               /* tune_bulk() has been here */
 	bool has_keepalive : 1;         /* SO_KEEPALIVE is set */
+	bool is_old : 1;                /* on_keepalive_timer() has been here */
 	uint32_t sent;                  /* bytes to the host, until is_bulk */
 	struct inbound *inbound;        /* owned; NULL for a guest's own connections */
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections from guests to sockets of the host. */
+#include <netinet/tcp.h>
+
 #include "forwarder_test.h"
 
 /* Connects the guest to a listener of the host's; returns the accepted socket. */
@@ -90,6 +92,103 @@ START_TEST(guest_resets)
 }
 END_TEST
 
+/* The forwarder's end of a connection whose other end is `fd`. */
+static int other_end(int fd)
+{
+	struct sockaddr_in want, have;
+	socklen_t size = sizeof(want);
+
+	ck_assert_int_eq(getpeername(fd, (struct sockaddr *)&want, &size), 0);
+	for (int candidate = 3; candidate < 1024; candidate++) {
+		size = sizeof(have);
+		if (getsockname(candidate, (struct sockaddr *)&have, &size) == 0 &&
+		    have.sin_port == want.sin_port && candidate != fd)
+			return candidate;
+	}
+	ck_abort_msg("no such socket");
+	return -1;
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+static void pass(uint64_t ms)
+{
+	now_ms += ms;
+	loop_advance(loop, ms);
+	tcp.now_ms = now_ms;
+}
+
+START_TEST(sockets_get_keepalive_when_they_live)
+{
+	int first = connect_guest(), second, first_own, second_own;
+
+	tcp.self.port++;
+	tcp.established = false;
+	second = connect_guest();
+	first_own = other_end(first);
+	second_own = other_end(second);
+	ck_assert_int_eq(option(first_own, SOL_SOCKET, SO_OOBINLINE), 1);
+	ck_assert_int_eq(option(second_own, SOL_SOCKET, SO_KEEPALIVE), 0);
+	/* The guest's own probes count at once, and say how often. */
+	pass(20000);
+	sim_tcp_segment(&tcp, SIM_TCP_ACK, tcp.nxt - 1, tcp.rcv_nxt, NULL, 0, NULL, 0);
+	UNTIL(option(second_own, SOL_SOCKET, SO_KEEPALIVE) == 1);
+	ck_assert_int_eq(option(second_own, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	ck_assert_int_eq(option(first_own, SOL_SOCKET, SO_KEEPALIVE), 0);
+	/* All get it after a minute, by the host's own times. */
+	pass(60000);
+	ck_assert_int_eq(option(first_own, SOL_SOCKET, SO_KEEPALIVE), 1);
+	ck_assert_int_gt(option(first_own, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	ck_assert_int_eq(option(second_own, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	close(first);
+	close(second);
+}
+END_TEST
+
+/* A guest that repeats its SYN is waited for; one that doesn't frees the host's connect. */
+START_TEST(guest_that_gives_up)
+{
+	struct sockaddr_in sa;
+	socklen_t size = sizeof(sa);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int full[8];
+
+	/* A listener that answers nobody any more: its queue is full. */
+	sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sa, size), 0);
+	ck_assert_int_eq(listen(listener, 0), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sa, &size), 0);
+	for (int i = 0; i < 8; i++) {
+		full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		connect(full[i], (struct sockaddr *)&sa, sizeof(sa));
+	}
+	tcp.peer.port = ntohs(sa.sin_port);
+	sim_tcp_connect(&tcp);
+	UNTIL(forwarder_counters(forwarder).tcp_flows == 1);
+	for (int i = 0; i < 5; i++) {
+		pass(3000);
+		sim_tcp_connect(&tcp);
+		turn();
+		ck_assert_uint_eq(forwarder_counters(forwarder).tcp_flows, 1);
+	}
+	pass(9000);
+	ck_assert_uint_eq(forwarder_counters(forwarder).tcp_flows, 1);
+	pass(1000);
+	ck_assert_uint_eq(forwarder_counters(forwarder).tcp_flows, 0);
+	ck_assert(!tcp.reset && !tcp.established);
+	for (int i = 0; i < 8; i++)
+		close(full[i]);
+	close(listener);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -97,6 +196,8 @@ int main(void)
 		both_ways_and_half_closed,
 		host_resets,
 		guest_resets,
+		sockets_get_keepalive_when_they_live,
+		guest_that_gives_up,
 	};
 
 	return run("forwarder", tests, sizeof(tests) / sizeof(tests[0]));
