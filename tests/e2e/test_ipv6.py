@@ -184,6 +184,25 @@ def test_udp_to_closed_port(t):
         pass
 
 
+@case(links=MAIN)
+def test_published(t):
+    """A guest's IPv6 address can be published to; its peer is the client, or the alias where that is the host."""
+    address = configure(t)
+    with t.guest.ns.listen("::") as server:
+        port = server.getsockname()[1]
+        t.proxy.expose("[::]:8080", f"[{address}]:{port}")
+        for namespace, to, seen in ((t.world, world.HOST_ADDRESS6, (world.ADDRESS6,)),
+                                    (t.host, "::1", (ALIAS6, GATEWAY6)),
+                                    (t.host, "127.0.0.1", (ALIAS6, GATEWAY6))):
+            client = t.keep(namespace.connect(to, 8080))
+            guest = t.keep(traffic.accept(server))
+            assert guest.getpeername()[0] in seen, (to, guest.getpeername())
+            traffic.one_way(client, guest, t.size(4 * MIB), seed=1)
+            client = t.keep(namespace.connect(to, 8080))
+            guest = t.keep(traffic.accept(server))
+            traffic.one_way(guest, client, t.size(4 * MIB), seed=2)
+
+
 @case(links=("stream",), guests=2)
 def test_foreign_source(t):
     """A guest reaches nobody from an address outside of the network."""
