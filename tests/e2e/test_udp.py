@@ -52,12 +52,15 @@ def test_echo(t):
 @case(links=MAIN)
 def test_echo_fragmented(t):
     """Datagrams larger than the MTU are reassembled on the way out and fragmented on the way in."""
-    port = echo_server(t, address=world.ADDRESS)
-    sock = t.keep(t.guest.ns.udp())
-    for size in (1473, 4000, 20000, 65507):
-        data = bytes(n * 13 & 0xff for n in range(size))
-        answer, _ = exchange(sock, (world.ADDRESS, port), data)
-        assert answer == data, f"{size} bytes became {len(answer)} or changed"
+    t.guest.configure6()
+    for address, any_address, sizes in ((world.ADDRESS, "0.0.0.0", (1473, 4000, 20000, 65507)),
+                                        (world.ADDRESS6, "::", (1453, 20000, 65527))):
+        port = echo_server(t, address=address)
+        sock = t.keep(t.guest.ns.udp(any_address))
+        for size in sizes:
+            data = bytes(n * 13 & 0xff for n in range(size))
+            answer, _ = exchange(sock, (address, port), data)
+            assert answer == data, f"{size} bytes to {address} became {len(answer)} or changed"
 
 
 @case(links=MAIN)
