@@ -170,16 +170,22 @@ static void decode_remote(struct json_reader *r, enum forward_request_form form,
 		strcpy(spec->remote_text, text);
 }
 
+/* Takes a short text of one line. */
+static bool take_text(const char *text, char to[static PUBLISH_NAME_MAX])
+{
+	if (strlen(text) >= PUBLISH_NAME_MAX)
+		return false;
+	for (const char *at = text; *at; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			return false;
+	}
+	strcpy(to, text);
+	return true;
+}
+
 static void decode_text(struct json_reader *r, const char *key, char to[static PUBLISH_NAME_MAX])
 {
-	const char *text = json_get_string(r, key, "");
-	bool fits = strlen(text) < PUBLISH_NAME_MAX;
-
-	for (const char *at = text; *at && fits; at++)
-		fits = (unsigned char)*at >= ' ' && *at != 0x7f;
-	if (fits)
-		strcpy(to, text);
-	else
+	if (!take_text(json_get_string(r, key, ""), to))
 		json_fail(r, "\"%s\": expected at most %d bytes of text on one line", key,
 			  PUBLISH_NAME_MAX - 1);
 }
@@ -194,6 +200,16 @@ static bool decode_choice(struct json_reader *r, const char *key, const char *fi
 		json_fail(r, "\"%s\" is \"%.*s\": expected \"%s\"%s%s%s", key, SHOWN_MAX, text,
 			  second, first[0] ? " or \"" : "", first, first[0] ? "\"" : "");
 	return strcmp(text, second) == 0;
+}
+
+/* What gvproxy's callers don't say, and who says it to gvproxy is not refused for. */
+static void decode_extension(struct json_object *object, struct forward_request *ret)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(object, "for", &value) &&
+	    json_object_is_type(value, json_type_string))
+		(void)take_text(json_object_get_string(value), ret->spec.owner.text);
 }
 
 static void decode_ours(struct json_reader *r, struct forward_request *ret)
@@ -226,6 +242,8 @@ int forward_request_read(enum forward_request_form form, struct json_object *obj
 		return r;
 	if (form == FORWARD_REQUEST_V1)
 		decode_ours(&reader, &request);
+	else if (json_ok(&reader))
+		decode_extension(object, &request);
 	decode_local(&reader, form, &request);
 	decode_remote(&reader, form, &request);
 	if (!json_ok(&reader)) {

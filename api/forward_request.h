@@ -4,7 +4,8 @@
  *lists and for what is kept over a restart. Pure.
  *
  * gvproxy's expose and unexpose take {"local","remote","protocol"} and ignore whatever else there
- * is. Ours, below /v1/, take all that a forward can have, and nothing else:
+ * is; we listen to "for", too, by which our CNI plugin says whose port it is. Ours, below /v1/,
+ *take all that a forward can have, and nothing else:
  *
  *	local      "ADDRESS:PORT", ":PORT" (all addresses), "ADDRESS:FIRST-LAST"; or a path
  *	remote     a guest's "ADDRESS:PORT", "NAME:PORT", ":PORT"; with a range if `local` has one

@@ -261,6 +261,7 @@ void route_forwarder_expose(const struct api_call *call)
 	char error[FORWARD_REQUEST_ERROR_MAX];
 	struct publish_failure failure;
 	struct forward_request request;
+	struct publish_owner owner;
 	int r = forward_request_decode(FORWARD_REQUEST_GVPROXY, call->request->body,
 				       call->request->body_size, &request, error);
 
@@ -270,7 +271,9 @@ void route_forwarder_expose(const struct api_call *call)
 	}
 	if (!resolve_remote(call, &request.spec))
 		return;
-	request.spec.owner = owner_of(call->door);
+	owner = owner_of(call->door);
+	memcpy(owner.text, request.spec.owner.text, sizeof(owner.text));
+	request.spec.owner = owner;
 	r = publish_add(call->backend->publish, &request.spec, 1, 0, &failure);
 	if (r < 0)
 		fail_gvproxy(call, &request.spec, &failure, -r);

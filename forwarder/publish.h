@@ -29,7 +29,7 @@
 #define PUBLISH_OWNER_MAX    4096  /* of one guest */
 #define PUBLISH_RANGE_MAX    4096  /* added by one call */
 #define PUBLISH_TEXT_MAX     160
-#define PUBLISH_NAME_MAX     64 /* of a forward, an owner, or a guest */
+#define PUBLISH_NAME_MAX     80 /* of a forward, an owner, or a guest; a container's id has 64 */
 #define PUBLISH_WHY_MAX      192
 
 enum publish_protocol {

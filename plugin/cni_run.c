@@ -215,7 +215,11 @@ static int attach(const struct cni_conf *conf, const struct cni_attachment *at,
 	if (r < 0)
 		return state_fail(error, at, r, "write");
 	for (size_t i = 0; i < json_object_array_length(forwards); i++) {
-		r = expose(conf, json_object_array_get_idx(forwards, i), deadline_ms, error);
+		struct json_object *forward = json_object_array_get_idx(forwards, i);
+
+		/* So that netproxy's list says whose port it is. */
+		json_object_object_add(forward, "for", json_object_new_string(at->container_id));
+		r = expose(conf, forward, deadline_ms, error);
 		if (r < 0) {
 			/* A request without an answer may have been carried out all the same. */
 			roll_back(conf, at, forwards, error->code == CNI_ERROR_REFUSED ? i : i + 1);

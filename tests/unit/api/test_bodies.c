@@ -111,6 +111,30 @@ START_TEST(malformed)
 }
 END_TEST
 
+/* Whose it is may be said, and nothing is refused for how. */
+START_TEST(for_whom)
+{
+	static const struct {
+		const char *said, *taken;
+	} whom[] = {
+		{"\"c1\"", "c1"},
+		{"\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+		 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+		{"\"a\\nb\"", ""},
+		{"7", ""},
+		{"null", ""},
+	};
+	char body[256];
+
+	for (size_t i = 0; i < sizeof(whom) / sizeof(whom[0]); i++) {
+		snprintf(body, sizeof(body), "{\"local\":\":80\",\"remote\":\":80\",\"for\":%s}",
+			 whom[i].said);
+		ck_assert_int_eq(decode(body), 0);
+		ck_assert_str_eq(spec.owner.text, whom[i].taken);
+	}
+}
+END_TEST
+
 START_TEST(unix_socket)
 {
 	ck_assert_int_eq(decode("{\"local\":\"/run/x.sock\",\"remote\":\"tcp://192.168.65.3:80\","
@@ -164,8 +188,8 @@ static const struct {
 	{"{" FORWARD ",\"lease\":true}", "\"lease\" is true"},
 	{"{" FORWARD ",\"name\":\"a\\nb\"}", "one line"},
 	{"{" FORWARD
-	 ",\"for\":\"0123456789012345678901234567890123456789012345678901234567890123\"}",
-	 "at most 63 bytes"},
+	 ",\"for\":\"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"}",
+	 "at most 79 bytes"},
 	{"{\"local\":\":80-\",\"remote\":\":80\"}", "\"local\""},
 	{"{\"local\":\":80-70\",\"remote\":\":80\"}", "\"local\""},
 	{"{\"local\":\":80-65536\",\"remote\":\":80\"}", "\"local\""},
@@ -327,6 +351,7 @@ int main(void)
 	tcase_add_test(tcase, forward);
 	tcase_add_test(tcase, all_addresses);
 	tcase_add_loop_test(tcase, malformed, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+	tcase_add_test(tcase, for_whom);
 	tcase_add_test(tcase, unix_socket);
 	tcase_add_test(tcase, everything_of_ours);
 	tcase_add_loop_test(tcase, malformed_of_ours, 0,

@@ -104,6 +104,7 @@ static void change(struct fake_api *api, int fd, const char *path, const char *b
 		answer(api, fd, 500, "proxy already running\n");
 	} else {
 		json_need_string(&r, "remote");
+		ck_assert_str_ne(json_get_string(&r, "for", ""), "");
 		ck_assert_msg(json_ok(&r), "%s", r.error);
 		add(api, local, protocol);
 		answer(api, fd, 200, "");
