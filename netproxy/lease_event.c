@@ -38,7 +38,7 @@ void lease_event(struct forwarder *forwarder, enum dhcp_lease_event event,
 		forwarder_address_gone(forwarder, &lease->address);
 	}
 	if (event != DHCP_LEASE_RENEWED)
-		log_info("lease %s: %s to %s %s", event_text(event),
-			 addr_format(&lease->address, address), mac_format(&lease->mac, mac),
-			 lease->hostname);
+		log_limited(LOG_LEVEL_INFO, "lease %s: %s to %s %s", event_text(event),
+			    addr_format(&lease->address, address), mac_format(&lease->mac, mac),
+			    lease->hostname);
 }

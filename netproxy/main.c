@@ -273,6 +273,8 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 
 static void stop(struct netproxy *np)
 {
+	if (np->services)
+		services_leave(np->services);
 	links_free(np->links);
 	control_free(np->control);
 	published_free(np->published);

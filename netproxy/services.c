@@ -141,6 +141,11 @@ int services_guest_addr(struct services *services, const char *name, sa_family_t
 	return r;
 }
 
+void services_leave(struct services *services)
+{
+	services6_leave(services->v6);
+}
+
 struct dhcp_server *services_dhcp(struct services *services)
 {
 	return dhcp_service_server(services->dhcp);

@@ -23,6 +23,8 @@ int services_new(struct loop *loop, const struct options *options, struct forwar
 		 struct state_file *state, char error[static OPTIONS_ERROR_MAX],
 		 struct services **ret_services);
 void services_free(struct services *services);
+/* We are about to end: tells guests so, while their links are still there. */
+void services_leave(struct services *services);
 
 /* The address of the guest of that name, of `family` if it has one of it, else of the other.
  * Returns 0 or -ENOENT. */

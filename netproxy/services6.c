@@ -266,6 +266,11 @@ void services6_free(struct services6 *services)
 	free(services);
 }
 
+void services6_leave(struct services6 *services)
+{
+	router_adv_stop(forwarder_stack(services->forwarder));
+}
+
 /* ---- Queries ---- */
 
 const struct dhcp6_server *services6_dhcp(const struct services6 *services)

@@ -23,6 +23,8 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 		  struct state_file *state, const struct dns_service_search *search,
 		  struct dhcp_server *dhcp, struct services6 **ret_services);
 void services6_free(struct services6 *services);
+/* See services_leave(). */
+void services6_leave(struct services6 *services);
 
 /* NULL: there is none. */
 const struct dhcp6_server *services6_dhcp(const struct services6 *services);

@@ -190,14 +190,17 @@ int router_adv_start(struct stack *stack, const struct router_adv_conf *conf)
 	return 0;
 }
 
-void router_adv_free(struct router_adv *adv)
+void router_adv_stop(struct stack *stack)
 {
+	struct router_adv *adv = stack->router_adv;
+
 	if (!adv)
 		return;
 	if (adv->links > 0) {
 		send_to_all(adv, true);
-		switch_flush(adv->stack->sw);
+		switch_flush(stack->sw);
 	}
 	loop_timer_free(adv->timer);
 	free(adv);
+	stack->router_adv = NULL;
 }

@@ -43,11 +43,14 @@ struct router_adv_conf {
 };
 
 /*
- * Makes a stack that has an IPv6 prefix a router, from now until stack_free(): it keeps the state
- * in stack->router_adv. Returns 0, -EINVAL (no prefix, or too many domains), -EEXIST (it is one) or
- * -ENOMEM.
+ * Makes a stack that has an IPv6 prefix a router, from now until router_adv_stop() or stack_free():
+ * it keeps the state in stack->router_adv. Returns 0, -EINVAL (no prefix, or too many domains),
+ * -EEXIST (it is one) or -ENOMEM.
  */
 int router_adv_start(struct stack *stack, const struct router_adv_conf *conf);
+/* Tells guests that we are a router no more, where links are still attached, and ends it. Does
+ * nothing where there is no router. */
+void router_adv_stop(struct stack *stack);
 
 /* For the stack alone; `adv` is stack->router_adv, and NULL is fine. */
 
@@ -55,7 +58,5 @@ int router_adv_start(struct stack *stack, const struct router_adv_conf *conf);
 void router_adv_solicited(struct router_adv *adv, const struct addr *src, const struct mac *mac);
 /* A link came or went. */
 void router_adv_port_changed(struct router_adv *adv, bool attached);
-/* Tells guests that we are a router no more, where links are still attached, and frees it. */
-void router_adv_free(struct router_adv *adv);
 
 #endif

@@ -481,7 +481,7 @@ void stack_free(struct stack *stack)
 {
 	if (!stack)
 		return;
-	router_adv_free(stack->router_adv);
+	router_adv_stop(stack);
 	if (stack->tcp.tick)
 		conn_table_destroy(stack);
 	if (stack->netif.state)

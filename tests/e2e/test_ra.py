@@ -112,7 +112,7 @@ def test_later_guest(t):
     assert default_routes(t.guests[1])
 
 
-@case(links=STREAM, dhcp=False)
+@case(links=MAIN, dhcp=False)
 def test_end(t):
     """When netproxy ends its route goes too, so that a guest with another way out takes that."""
     wait.until(lambda: default_routes(t.guest), "a default route")
