@@ -91,13 +91,14 @@ static void add_and_delete(enum fake_api_mode mode)
 	ck_assert_int_eq(run_plugin("ADD", "c1", WEB "," DNS "," SSH, PREV), 0);
 	ck_assert_str_eq(output,
 			 "{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.88.0.2/16\"}]}\n");
-	ck_assert_str_eq(fake_api_log(api),
-			 "POST /services/forwarder/expose "
-			 "{\"local\":\":8080\",\"remote\":\":8080\",\"protocol\":\"tcp\"}\n"
-			 "POST /services/forwarder/expose "
-			 "{\"local\":\"127.0.0.1:53\",\"remote\":\":53\",\"protocol\":\"udp\"}\n"
-			 "POST /services/forwarder/expose "
-			 "{\"local\":\"[::1]:2222\",\"remote\":\":2222\",\"protocol\":\"tcp\"}\n");
+	ck_assert_str_eq(
+		fake_api_log(api),
+		"POST /services/forwarder/expose "
+		"{\"local\":\":8080\",\"remote\":\":8080\",\"protocol\":\"tcp\",\"for\":\"c1\"}\n"
+		"POST /services/forwarder/expose "
+		"{\"local\":\"127.0.0.1:53\",\"remote\":\":53\",\"protocol\":\"udp\",\"for\":\"c1\"}\n"
+		"POST /services/forwarder/expose "
+		"{\"local\":\"[::1]:2222\",\"remote\":\":2222\",\"protocol\":\"tcp\",\"for\":\"c1\"}\n");
 	ck_assert_uint_eq(records(), 1);
 	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, PREV), 0);
 	ck_assert_str_eq(output, "");
