@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """DHCPv6 with real clients, and the names that come of it."""
 
+import ipaddress
 import json
 import os
+import socket
+import struct
 
 from bed import process, wait, world
 from bed.cases import MAIN, STREAM, case
@@ -246,3 +249,48 @@ def test_leases_survive_a_restart(t):
     assert {address: (lease["mac"], lease["hostname"]) for address, lease in leases6(t).items()} == before
     t.guest.dhcp()
     assert dig(t, "web.vm.internal", "AAAA", server=GATEWAY) == FIRST_GUEST6
+
+
+# ---- A guest that means no good ----
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff or 0xffff
+
+
+def option(code, value):
+    return struct.pack("!HH", code, len(value)) + value
+
+
+def solicit(number, mac):
+    """A frame with a Solicit that takes what it is offered, from a machine that doesn't exist."""
+    source = ipaddress.IPv6Address(f"fe80::{number + 1:x}").packed
+    group = ipaddress.IPv6Address("ff02::1:2").packed
+    message = (bytes([1]) + number.to_bytes(3, "big") + option(1, b"\0\2\0\0\xab\x11" + struct.pack("!Q", number)) +
+               option(3, struct.pack("!III", number, 0, 0)) + option(14, b""))
+    size = 8 + len(message)
+    head = struct.pack("!HHH", 546, 547, size)
+    sum16 = checksum(source + group + struct.pack("!II", size, 17) + head + b"\0\0" + message)
+    return (bytes.fromhex("333300010002") + mac + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, size, 17, 1) +
+            source + group + head + struct.pack("!H", sum16) + message)
+
+
+@case(links=STREAM, dhcp=False, guests=2, args=["--no-guard"])
+def test_flood(t):
+    """Thousands of machines that one guest invents get a few addresses, and its neighbour gets his."""
+    rss = t.proxy.rss_kib()
+    with t.guest.ns:
+        sock = t.keep(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+    sock.bind((IFNAME, 0))
+    for number in range(5000):
+        mac = bytes.fromhex("0255") + struct.pack("!I", number // 4)
+        sock.send(solicit(number, mac))
+    dhclient(t, guest=t.guests[1])
+    leases = leases6(t)
+    assert len(leases) <= 65, len(leases)
+    assert len(leases) > 32, "the flood didn't arrive"
+    assert [lease for lease in leases.values() if lease["mac"] == t.guests[1].mac], leases
+    assert t.proxy.rss_kib() - rss < t.rss_bound_kib(16)
+    assert len(t.proxy.log()) < 200_000
