@@ -14,9 +14,7 @@ static const struct command {
 	const char *help;
 	const char *details; /* for its own help; "" */
 } commands[] = {
-	{"expose",
-	 "LOCAL REMOTE [--udp]", 2,
-	 command_expose, "publish a guest's port on the host",
+	{"expose", "LOCAL REMOTE [--udp]", 2, command_expose, "publish a guest's port on the host",
 	 "LOCAL is where the host listens: 8080 or :8080 (all its addresses, IPv4 and IPv6),\n"
 	 "127.0.0.1:8080, [::1]:8080; port 0 picks a free one and says which; 8000-8009 is a range,\n"
 	 "of which all are published or none; /run/web.sock is a unix socket.\n"
@@ -31,8 +29,7 @@ static const struct command {
 	 "  netproxyctl expose 8080 80                          the first guest's web server, for all\n"
 	 "  netproxyctl expose 127.0.0.1:2222 192.168.65.3:22   another's SSH, for this host only\n"
 	 "  netproxyctl expose 5353 53 --both\n"},
-	{"unexpose", "LOCAL [--udp]", 1, command_unexpose,
-	 "take a published port back",
+	{"unexpose", "LOCAL [--udp]", 1, command_unexpose, "take a published port back",
 	 "LOCAL is what was said when it was published; \"netproxyctl ports\" shows it. --name and\n"
 	 "--for stand for all that were published with them. Connections that were made live on.\n"
 	 "\n"
