@@ -387,8 +387,8 @@ const struct option_def option_defs[] = {
 	 "sleep (default 20; 0: never). It halves the time of a round trip at best.", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
 	{"state", "FILE", apply_state,
-	 "Keep there what shall survive a restart, such as DHCP leases; each netproxy needs a file\n"
-	 "of its own.", false},
+	 "Keep there what shall survive a restart, such as DHCP leases and published ports; each\n"
+	 "netproxy needs a file of its own.", false},
 	{"log-file", "FILE", apply_log_file, "Log there instead of standard error; reopened on SIGHUP.", false},
 	{"log-level", "LEVEL[,MODULE=LEVEL...]", apply_log_level,
 	 "error, warn, info (default) or debug.", false},
