@@ -211,7 +211,7 @@ def test_networkd(t):
     """systemd-networkd, both families at once; it believes the flags of the advertisement."""
     # Without a udev that would tell it of links, which it takes a read-only /sys for; its state is its own.
     command = ("mount -t sysfs -o ro none /sys; mount -t tmpfs none /run; "
-               "mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp; "
+               "cd /run; mkdir -p systemd/network systemd/netif/links systemd/netif/leases systemd/netif/lldp; "
                "chown -R systemd-network: /run/systemd/netif; "
                f"printf '%s' \"$NETWORK\" >/run/systemd/network/{IFNAME}.network; exec {NETWORKD}")
     client = process.Process(["unshare", "--mount", "sh", "-euc", command], f"{t.directory}/networkd.log",
