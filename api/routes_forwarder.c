@@ -198,8 +198,10 @@ static void failure_message(const struct publish_spec *spec, const struct publis
 		snprintf(to, size, "%s %s: %s", protocol, spec->local_text, failure->why);
 		break;
 	case ENOSPC:
-		snprintf(to, size, "there are too many forwards: at most %d, and %d of one guest",
-			 PUBLISH_FORWARDS_MAX, PUBLISH_OWNER_MAX);
+		snprintf(to, size,
+			 "there are too many forwards: at most %d, %d of one guest, and of all "
+			 "guests a %dth of netproxy's file descriptors",
+			 PUBLISH_FORWARDS_MAX, PUBLISH_OWNER_MAX, PUBLISH_GUESTS_FD_SHARE);
 		break;
 	case ENOMEM:
 		snprintf(to, size, "out of memory");

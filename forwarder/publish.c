@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/sock.h"
@@ -61,6 +62,8 @@ void forward_unref(struct forward *forward)
 static void forward_end(struct forward *forward)
 {
 	hmap_remove(&forward->publish->forwards, &forward->node);
+	if (forward->spec.owner.kind == PUBLISH_OWNER_GUEST)
+		forward->publish->guest_forwards--;
 	forward->publish = NULL;
 	forward_unlisten(forward);
 	publish_udp_port_free(forward->udp);
@@ -125,6 +128,9 @@ static int check_limits(struct publish *publish, const struct publish_owner *own
 
 	if (count > PUBLISH_RANGE_MAX || there + count > PUBLISH_FORWARDS_MAX)
 		return -ENOSPC;
+	if (owner->kind == PUBLISH_OWNER_GUEST &&
+	    publish->guest_forwards + count > publish->guest_forwards_max)
+		return -ENOSPC;
 	/* Counting costs a walk: only where it can matter. */
 	if (owner->kind == PUBLISH_OWNER_GUEST && there + count > PUBLISH_OWNER_MAX &&
 	    owner_count(publish, owner) + count > PUBLISH_OWNER_MAX)
@@ -184,6 +190,8 @@ static int forward_new(struct publish *publish, const struct publish_spec *spec,
 		free(forward);
 		return r;
 	}
+	if (spec->owner.kind == PUBLISH_OWNER_GUEST)
+		publish->guest_forwards++;
 	*ret_forward = forward;
 	return 0;
 }
@@ -459,6 +467,15 @@ static void on_address_gone(void *arg, const struct addr *addr)
 	publish_remove_guest_address(arg, addr);
 }
 
+static size_t guest_forwards_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return PUBLISH_FORWARDS_MAX;
+	return limit.rlim_cur / PUBLISH_GUESTS_FD_SHARE;
+}
+
 int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish **ret_publish)
 {
 	struct publish *publish = calloc(1, sizeof(*publish));
@@ -468,6 +485,7 @@ int publish_new(struct loop *loop, struct forwarder *forwarder, struct publish *
 		return -ENOMEM;
 	publish->loop = loop;
 	publish->forwarder = forwarder;
+	publish->guest_forwards_max = guest_forwards_max();
 	publish->key = hash_key_random();
 	hmap_init(&publish->forwards);
 	list_init(&publish->watchers);

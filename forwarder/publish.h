@@ -27,10 +27,12 @@
 
 #define PUBLISH_FORWARDS_MAX 16384 /* in all */
 #define PUBLISH_OWNER_MAX    4096  /* of one guest */
-#define PUBLISH_RANGE_MAX    4096  /* added by one call */
-#define PUBLISH_TEXT_MAX     160
-#define PUBLISH_NAME_MAX     80 /* of a forward, an owner, or a guest; a container's id has 64 */
-#define PUBLISH_WHY_MAX      192
+/* Of all guests: this part of our file descriptors, so that some are left for others. */
+#define PUBLISH_GUESTS_FD_SHARE 16
+#define PUBLISH_RANGE_MAX       4096 /* added by one call */
+#define PUBLISH_TEXT_MAX        160
+#define PUBLISH_NAME_MAX        80 /* of a forward, an owner, or a guest; a container's id has 64 */
+#define PUBLISH_WHY_MAX         192
 
 enum publish_protocol {
 	PUBLISH_TCP,

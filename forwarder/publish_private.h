@@ -36,6 +36,8 @@ struct publish {
 	struct forwarder *forwarder;
 	struct publish_udp *udp;
 	struct hmap forwards;
+	size_t guest_forwards;     /* of them, guests' */
+	size_t guest_forwards_max; /* of all guests: each is a descriptor */
 	struct hash_key key;
 	struct list watchers;
 	publish_resolve_fn *resolve;

@@ -402,6 +402,29 @@ def test_guest_rules(t):
 
 
 @case(links=STREAM, start=False)
+def test_greedy_guest(t):
+    """A guest that publishes ten thousand ports gets its share, hears why, and leaves room for the host."""
+    vsock = f"{t.directory}/vsock"
+    t.start("--vsock", vsock)
+    limit = int(re.search(r"Max open files\s+(\d+)", open(f"/proc/{t.proxy.process.pid}/limits").read())[1])
+    share = min(4096, limit // 16)
+    message = _message(FORWARDS, {"local": "127.0.0.1:0", "remote": ":80"})
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(30 * wait.slowness)
+        sock.connect(vsock + "_6565")
+        for _ in range(share):
+            sock.sendall(message)
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200"), "refused too early"
+        for _ in range(10):
+            sock.sendall(message)
+            answer = sock.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 403") and b"too_many" in answer, answer
+    assert len(listed(t, owner="guest")) == share
+    add(t, forward(8000))
+    add(t, {"local": "127.0.0.1:8001-8100", "remote": f"{FIRST_GUEST}:80"})
+
+
+@case(links=STREAM, start=False)
 def test_released_address(t):
     """What a guest published goes when it gives its address back; what the host published stays."""
     vsock = f"{t.directory}/vsock"

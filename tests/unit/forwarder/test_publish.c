@@ -2,6 +2,9 @@
 /* Published ports: the table, its owners, and clients on the host's loopback. */
 #include "forwarder/publish.h"
 
+#include <stdio.h>
+#include <sys/resource.h>
+
 #include "forwarder_test.h"
 
 static struct publish *publish;
@@ -257,6 +260,37 @@ START_TEST(all_or_none)
 }
 END_TEST
 
+/* Guests leave descriptors for others. */
+START_TEST(guests_share)
+{
+	struct rlimit limit, low;
+	char text[16];
+	unsigned most;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 320;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	start();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	most = 320 / PUBLISH_GUESTS_FD_SHARE;
+	for (unsigned i = 0; i <= most; i++) {
+		struct publish_spec s;
+
+		snprintf(text, sizeof(text), "%u", i);
+		s = spec(text, PUBLISH_UDP, i % 2 ? &guest_1 : &guest_2);
+		ck_assert_int_eq(add(&s, NULL, NULL), i < most ? 0 : -ENOSPC);
+		s.owner = host;
+		ck_assert_int_eq(add(&s, NULL, NULL), i < most ? -EEXIST : 0);
+	}
+	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), most / 2);
+	ck_assert_int_eq(add(&(struct publish_spec){0}, NULL, NULL), -EINVAL);
+	struct publish_spec s = spec("again", PUBLISH_UDP, &guest_2);
+	ck_assert_int_eq(add(&s, NULL, NULL), 0);
+	publish_free(publish);
+}
+END_TEST
+
 static char told[100];
 
 static void on_told(void *arg, const struct publish_info *info, bool added)
@@ -398,6 +432,7 @@ int main(void)
 		owners,
 		sorted,
 		all_or_none,
+		guests_share,
 		watchers,
 		address_gone,
 		names,
