@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The contract of a link: one guest's network device, as a way to move frames. There is one
- * implementation per transport: link_stream (QEMU's length-prefixed stream), link_tap, ...
+ * implementation per transport: link_framed (streams with lengths), link_tap, ...
  *
  * Life: a provider (a listener, an opened tap) makes links and hands each to its `link_sink` when a
  * guest is there. The sink becomes the link's user and from then on owns it. A link whose peer has

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * link_stream: QEMU's `-netdev stream` and `-netdev socket` framing over a unix or TCP stream: a
- * 32-bit big-endian length, then the Ethernet frame. No offloads; the switch coalesces and cuts
- * (caps.gro).
+ * link_stream: where QEMU's `-netdev stream` and `-netdev socket` connect over a unix or TCP
+ * stream. The links are those of link_framed.h.
  *
  * A listener serves any number of guests, one connection and so one link each, and goes on
  * accepting when a guest has gone.
@@ -25,9 +24,5 @@ int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
 			   struct link_stream_listener **ret_listener);
 /* Stops listening and removes the socket file; links made stay with their users. */
 void link_stream_listener_free(struct link_stream_listener *listener);
-
-/* A link on a connected stream socket or one end of a socketpair; takes `fd` over, also on failure.
- */
-int link_stream_new(struct loop *loop, int fd, const char *name, struct link **ret_link);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepts the connections that become link_stream links: see link_stream.h. */
+/* Accepts the connections that become links of QEMUs: see link_stream.h. */
 #include "netstack/link_stream.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "netstack/link_framed.h"
 
 LOG_MODULE("link");
 
@@ -34,17 +35,13 @@ struct link_stream_listener {
 static void accept_one(struct link_stream_listener *listener, int fd)
 {
 	char name[LINK_NAME_MAX];
-	struct link *link;
 	int status;
 
 	snprintf(name, sizeof(name), "%s #%u", listener->name, ++listener->accepted);
-	status = link_stream_new(listener->loop, fd, name, &link);
-	if (status < 0) {
+	status = link_framed_open(listener->loop, fd, FRAMING_QEMU, NULL, 0, name, &listener->sink);
+	if (status < 0)
 		log_limited(LOG_LEVEL_ERROR, "%s: can't serve a connection: %s", listener->name,
 			    strerror(-status));
-		return;
-	}
-	listener->sink.attached(listener->sink.arg, link);
 }
 
 static void on_connection(void *arg, int listen_fd, unsigned ready)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "netstack/link_stream.h"
+#include "netstack/link_framed.h"
 #include "netstack/offload.h"
 #include "netstack/switch.h"
 
@@ -37,13 +37,11 @@ static const struct switch_local local = {.receive = receive, .writable = writab
 /* Attaches one end of a socketpair; returns the other. */
 static int attach(struct loop *loop, struct nswitch *sw)
 {
-	struct link *link;
 	int sockets[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets) < 0 ||
-	    link_stream_new(loop, sockets[0], "fuzz", &link) < 0)
+	    link_framed_open(loop, sockets[0], FRAMING_QEMU, NULL, 0, "fuzz", switch_sink(sw)) < 0)
 		abort();
-	switch_sink(sw)->attached(switch_sink(sw)->arg, link);
 	return sockets[1];
 }
 

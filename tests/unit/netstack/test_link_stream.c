@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "base/sock.h"
+#include "netstack/link_framed.h"
 #include "netstack/link_stream.h"
 #include "sim/sim_packet.h"
 
@@ -126,6 +127,8 @@ static void attached(void *arg, struct link *link)
 	link_ = link;
 }
 
+static const struct link_sink to_attached = {.attached = attached};
+
 static void setup(void)
 {
 	int sockets[2];
@@ -135,8 +138,8 @@ static void setup(void)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
 	peer = sockets[1];
 	ck_assert_int_eq(fd_set_nonblocking(peer), 0);
-	ck_assert_int_eq(link_stream_new(loop, sockets[0], "test", &link_), 0);
-	link_->user = &user_ops;
+	ck_assert_int_eq(
+		link_framed_open(loop, sockets[0], FRAMING_QEMU, NULL, 0, "test", &to_attached), 0);
 }
 
 static void teardown(void)
@@ -482,7 +485,6 @@ END_TEST
 
 START_TEST(listener_serves_again_and_again)
 {
-	struct link_sink sink = {.attached = attached};
 	struct link_stream_listener *listener, *second;
 	char path[] = "/tmp/netproxy-test-XXXXXX";
 	int fd;
@@ -490,10 +492,10 @@ START_TEST(listener_serves_again_and_again)
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &sink, &listener), -EEXIST);
+	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &listener), -EEXIST);
 	unlink(path);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &sink, &listener), 0);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &sink, &second), -EADDRINUSE);
+	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &listener), 0);
+	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &second), -EADDRINUSE);
 	round_of_loop(); /* the probe that found it alive */
 	user.attached = 0;
 	for (unsigned i = 1; i <= 10; i++) {
@@ -542,7 +544,6 @@ END_TEST
 
 START_TEST(listener_on_tcp)
 {
-	struct link_sink sink = {.attached = attached};
 	struct link_stream_listener *listener;
 	struct endpoint at, busy;
 	struct sockaddr_storage sa;
@@ -552,9 +553,9 @@ START_TEST(listener_on_tcp)
 	ck_assert_int_eq(endpoint_parse("127.0.0.1:0", true, &at), 0);
 	/* A port that is free now. */
 	ck_assert_int_eq(sock_listen_tcp(&at, 1, &fd, &busy), 0);
-	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &sink, &listener), -EADDRINUSE);
+	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &to_attached, &listener), -EADDRINUSE);
 	close(fd);
-	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &sink, &listener), 0);
+	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &to_attached, &listener), 0);
 	fd_close(&peer);
 	peer = socket(AF_INET, SOCK_STREAM, 0);
 	sa_size = endpoint_to_sockaddr(&busy, &sa);
