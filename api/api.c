@@ -30,7 +30,9 @@ struct api {
 	struct loop *loop;
 	struct api_backend backend;
 	struct list doors;
+	struct list network_doors; /* the one that was called longest ago first */
 	unsigned door_count;
+	unsigned network_door_count;
 	uint64_t doors_opened; /* so far */
 };
 
@@ -40,6 +42,7 @@ struct door {
 	struct api_door conf;
 	struct http_server *server;
 	bool is_tcp;
+	bool is_network;          /* in network_doors: without a socket */
 	char path[SOCK_PATH_MAX]; /* of a unix socket; "" otherwise */
 	dev_t device;             /* with inode: the file that is ours to remove */
 	ino_t inode;
@@ -265,25 +268,37 @@ static void door_free(struct door *door)
 	    st.st_ino == door->inode)
 		unlink(door->path);
 	list_remove(&door->in_api);
-	door->api->door_count--;
+	if (door->is_network)
+		door->api->network_door_count--;
+	else
+		door->api->door_count--;
 	free(door);
 }
 
-static int door_new(struct api *api, const struct api_door *conf, struct door **ret_door)
+static int door_make(struct api *api, const struct api_door *conf, struct door **ret_door)
 {
-	struct door *door;
+	struct door *door = calloc(1, sizeof(*door));
 
-	if (api->door_count >= API_DOORS_MAX)
-		return -ENOSPC;
-	door = calloc(1, sizeof(*door));
 	if (!door)
 		return -ENOMEM;
 	door->api = api;
 	door->conf = *conf;
 	door->leases = ++api->doors_opened << LEASE_DOOR_SHIFT;
-	list_add_tail(&api->doors, &door->in_api);
-	api->door_count++;
 	*ret_door = door;
+	return 0;
+}
+
+static int door_new(struct api *api, const struct api_door *conf, struct door **ret_door)
+{
+	int r;
+
+	if (api->door_count >= API_DOORS_MAX)
+		return -ENOSPC;
+	r = door_make(api, conf, ret_door);
+	if (r < 0)
+		return r;
+	list_add_tail(&api->doors, &(*ret_door)->in_api);
+	api->door_count++;
 	return 0;
 }
 
@@ -383,14 +398,89 @@ int api_listen_tcp(struct api *api, const struct endpoint *at, const struct api_
 	return 0;
 }
 
-void api_close_guest(struct api *api, uint32_t guest_id)
+/* ---- Doors inside the network ---- */
+
+static struct door *find_network_door(struct api *api, uint32_t guest_id)
 {
-	list_for_each_safe (node, &api->doors) {
+	list_for_each (node, &api->network_doors) {
+		struct door *door = container_of(node, struct door, in_api);
+
+		if (door->conf.guest_id == guest_id)
+			return door;
+	}
+	return NULL;
+}
+
+/* Frees the door that was called longest ago and that nothing published hangs on. */
+static bool make_room_for_network_door(struct api *api)
+{
+	if (api->network_door_count < API_NETWORK_DOORS_MAX)
+		return true;
+	list_for_each (node, &api->network_doors) {
+		struct door *door = container_of(node, struct door, in_api);
+
+		if (!http_server_counters(door->server).held) {
+			door_free(door);
+			return true;
+		}
+	}
+	return false;
+}
+
+static int network_door(struct api *api, uint32_t guest_id, struct door **ret_door)
+{
+	const struct api_door conf = {.kind = API_DOOR_GUEST, .guest_id = guest_id};
+	struct door *door = find_network_door(api, guest_id);
+	int r;
+
+	if (door) {
+		list_remove(&door->in_api);
+		list_add_tail(&api->network_doors, &door->in_api);
+		*ret_door = door;
+		return 0;
+	}
+	if (!make_room_for_network_door(api))
+		return -ENOSPC;
+	r = door_make(api, &conf, &door);
+	if (r < 0)
+		return r;
+	door->is_network = true;
+	list_add_tail(&api->network_doors, &door->in_api);
+	api->network_door_count++;
+	r = door_serve(door, -1);
+	if (r < 0)
+		door_free(door);
+	else
+		*ret_door = door;
+	return r;
+}
+
+int api_serve_guest(struct api *api, uint32_t guest_id, int fd)
+{
+	struct door *door;
+	int r = network_door(api, guest_id, &door);
+
+	if (r < 0) {
+		fd_close(&fd);
+		return r;
+	}
+	return http_server_add(door->server, fd);
+}
+
+static void close_guest_in(struct list *doors, uint32_t guest_id)
+{
+	list_for_each_safe (node, doors) {
 		struct door *door = container_of(node, struct door, in_api);
 
 		if (door->conf.kind == API_DOOR_GUEST && door->conf.guest_id == guest_id)
 			door_free(door);
 	}
+}
+
+void api_close_guest(struct api *api, uint32_t guest_id)
+{
+	close_guest_in(&api->doors, guest_id);
+	close_guest_in(&api->network_doors, guest_id);
 }
 
 int api_new(struct loop *loop, const struct api_backend *backend, struct api **ret_api)
@@ -402,6 +492,7 @@ int api_new(struct loop *loop, const struct api_backend *backend, struct api **r
 	api->loop = loop;
 	api->backend = *backend;
 	list_init(&api->doors);
+	list_init(&api->network_doors);
 	*ret_api = api;
 	return 0;
 }
@@ -412,7 +503,7 @@ void api_free(struct api *api)
 
 	if (!api)
 		return;
-	while ((node = list_first(&api->doors)))
+	while ((node = list_first(&api->doors)) || (node = list_first(&api->network_doors)))
 		door_free(container_of(node, struct door, in_api));
 	free(api);
 }

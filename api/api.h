@@ -5,8 +5,10 @@
  * asks.
  *
  * A door is a listening socket: of the host (a unix socket, or TCP on the host's loopback), or of
- * one guest (the unix socket that a vsock device connects to). A door has its own connections and
- * limits, so one guest's requests don't stand in the way of another's or of the host's.
+ * one guest (the unix socket that a vsock device connects to). A guest that calls the gateway
+ * inside the network has a door without a socket, made for it when it calls. A door has its own
+ * connections and limits, so one guest's requests don't stand in the way of another's or of the
+ * host's.
  *
  * What a request needs comes through struct api_backend: queries of the other parts of the network,
  * filled in by main.
@@ -25,6 +27,8 @@
 #include "forwarder/publish.h"
 
 #define API_DOORS_MAX 128
+/* Guests that call inside the network; those that have been quiet longest make room. */
+#define API_NETWORK_DOORS_MAX 1024
 /* Longest message of api_listen_*(). */
 #define API_LISTEN_ERROR_MAX 256
 /* The port of vsock that guests find the API at. */
@@ -94,7 +98,8 @@ struct api_backend {
 
 enum api_door_kind {
 	API_DOOR_HOST,  /* may do everything */
-	API_DOOR_GUEST, /* a guest, by vsock: publishes its own ports, and nothing else */
+	API_DOOR_GUEST, /* a guest, by vsock or on the gateway: publishes its own ports, and
+			   nothing else */
 };
 
 struct api_door {
@@ -118,6 +123,11 @@ int api_listen_unix(struct api *api, const char *path, const struct api_door *do
 		    char error[static API_LISTEN_ERROR_MAX]);
 int api_listen_tcp(struct api *api, const struct endpoint *at, const struct api_door *door,
 		   struct endpoint *ret_at, char error[static API_LISTEN_ERROR_MAX]);
+/*
+ * A guest has called inside the network: serves the connection `fd`, a stream socket that doesn't
+ * block, which is taken, also on failure. Returns 0, -ENOMEM, or -ENOSPC at API_NETWORK_DOORS_MAX.
+ */
+int api_serve_guest(struct api *api, uint32_t guest_id, int fd);
 /* Closes a guest's doors, with their connections. Its forwards are the caller's to remove
  * (publish_remove_owner()). */
 void api_close_guest(struct api *api, uint32_t guest_id);

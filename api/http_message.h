@@ -51,6 +51,10 @@ struct http_progress {
 int http_request_decode(char *data, size_t size, struct http_request *ret_request,
 			struct http_progress *progress);
 
+/* Gets a connection that has left HTTP: the socket, which it takes, and the bytes that came behind
+ * the request in the same reads, borrowed for the call. It must not free the server. */
+typedef void http_take_fn(void *arg, int fd, const void *early, size_t early_size);
+
 struct http_reply {
 	unsigned status;
 	const char *type;           /* content type, static; NULL: no body */
@@ -60,6 +64,8 @@ struct http_reply {
 	/* Keep the connection for as long as the client does: it means something. To be set when
 	 * the rest of the reply is. */
 	bool hold;
+	http_take_fn *take; /* not NULL: nothing is replied, and the connection is handed over */
+	void *take_arg;
 };
 
 /* An empty 200. */

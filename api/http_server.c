@@ -195,6 +195,18 @@ static void hold(struct connection *c)
 	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+/* The connection leaves HTTP: its socket and what came behind the request are another's. */
+static void hand_over(struct connection *c, const struct http_reply *reply, size_t taken)
+{
+	int fd = c->fd;
+
+	loop_fd_free(c->watch);
+	c->watch = NULL;
+	c->fd = -1;
+	reply->take(reply->take_arg, fd, c->in + taken, c->in_size - taken);
+	connection_close(c);
+}
+
 static void answer(struct connection *c, struct http_request *request, size_t taken)
 {
 	struct http_server *server = c->server;
@@ -210,6 +222,10 @@ static void answer(struct connection *c, struct http_request *request, size_t ta
 				"too many replies wait to be read here; try again later");
 	else
 		server->handler(server->arg, request, &reply);
+	if (reply.take) {
+		hand_over(c, &reply, taken);
+		return;
+	}
 	if (reply.hold)
 		hold(c);
 	/* What the request pointed to is no longer needed. */
@@ -422,7 +438,7 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *
 	list_init(&server->writing);
 	list_init(&server->held);
 	r = loop_timer_new(loop, on_pause_over, server, &server->pause);
-	if (r == 0)
+	if (r == 0 && listen_fd >= 0)
 		r = loop_fd_new(loop, listen_fd, LOOP_READ, on_listener, server, &server->watch);
 	if (r < 0) {
 		http_server_free(server);
@@ -430,6 +446,12 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *
 	}
 	*ret_server = server;
 	return 0;
+}
+
+int http_server_add(struct http_server *server, int fd)
+{
+	evict(server);
+	return connection_new(server, fd);
 }
 
 void http_server_free(struct http_server *server)

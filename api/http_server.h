@@ -13,6 +13,8 @@
  * A reply can hold its connection: from then on no idle limit and no other client ends it, only its
  * own does, and whoever held it is told. At most half of the connections can be held.
  *
+ * A reply can also take its connection over: it leaves HTTP, and the server forgets it.
+ *
  * Where there are connections_max already, the one that has waited for its client longest makes
  *room for a new one; clients that say nothing therefore keep nobody out.
  *
@@ -68,9 +70,13 @@ struct http_counters {
 	unsigned held;        /* of them */
 };
 
-/* Serves a listening stream socket, which it takes, also on failure. Returns 0 or -errno. */
+/* Serves a listening stream socket, which it takes, also on failure; -1: there is none, and
+ * connections come by http_server_add(). Returns 0 or -errno. */
 int http_server_new(struct loop *loop, int listen_fd, const struct http_limits *limits,
 		    http_handler_fn *handler, void *arg, struct http_server **ret_server);
+/* Serves one more connection, a stream socket that doesn't block, which it takes, also on failure.
+ * Returns 0 or -errno. */
+int http_server_add(struct http_server *server, int fd);
 /* `closed` gets the handler's argument; it must not free the server. */
 void http_server_on_closed(struct http_server *server, http_closed_fn *closed);
 /* Ends all connections, those that are held too. */

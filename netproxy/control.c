@@ -6,11 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "api/api.h"
 #include "base/log.h"
+#include "netproxy/guests.h"
 
 LOG_MODULE("control");
+
+/* Where guests find the API, at the gateway's address: gvproxy's place. */
+#define NETWORK_PORT 80
 
 struct control {
 	struct loop *loop;
@@ -18,6 +23,7 @@ struct control {
 	struct services *services;
 	struct forwarder *forwarder;
 	struct publish *publish;
+	struct guests guests;
 	struct api *api;
 };
 
@@ -58,40 +64,18 @@ static void visit_leases(void *arg, api_lease_fn *fn, void *visitor)
 		dhcp6_server_for_each(dhcp6, visit_lease, &visit);
 }
 
-static void keep_lowest(void *arg, const struct dhcp_lease_info *info)
-{
-	struct addr *lowest = arg;
-
-	if (lowest->family == AF_UNSPEC || addr_v4(&info->address) < addr_v4(lowest))
-		*lowest = info->address;
-}
-
-/* A guest's door belongs to the address that its --vsock names, or else to the first guest. */
 static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)
 {
 	struct control *control = arg;
-	struct addr found = {0};
 
-	if (guest_id > 0 && guest_id <= control->options->vsock_count)
-		found = control->options->vsocks[guest_id - 1].guest;
-	if (found.family == AF_UNSPEC)
-		dhcp_server_for_each(services_dhcp(control->services), keep_lowest, &found);
-	if (found.family == AF_UNSPEC)
-		return -ENOENT;
-	*ret = found;
-	return 0;
+	return guests_address(&control->guests, guest_id, ret);
 }
 
-/* An address is the guest's, if it is found where the guest's own one is. */
 static bool guest_owns(void *arg, uint32_t guest_id, const struct addr *addr)
 {
 	struct control *control = arg;
-	struct stack *stack = forwarder_stack(control->forwarder);
-	struct mac mac, own_mac;
-	struct addr own;
 
-	return guest_addr(control, guest_id, &own) == 0 && stack_neighbour(stack, &own, &own_mac) &&
-	       stack_neighbour(stack, addr, &mac) && mac_equal(&mac, &own_mac);
+	return guests_owns(&control->guests, guest_id, addr);
 }
 
 /* ---- Names ---- */
@@ -221,6 +205,35 @@ static int open_guest_door(struct control *control, unsigned index,
 	return r;
 }
 
+/* A guest has called the gateway's port 80. */
+static int serve_guest(void *arg, const struct endpoint *guest, int *ret_fd)
+{
+	struct control *control = arg;
+	uint32_t id;
+	int fds[2];
+	int r = guests_identify(&control->guests, &guest->addr, &id);
+
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	r = api_serve_guest(control->api, id, fds[0]);
+	if (r < 0)
+		fd_close(&fds[1]);
+	else
+		*ret_fd = fds[1];
+	return r;
+}
+
+static int open_network_door(struct control *control, char error[static OPTIONS_ERROR_MAX])
+{
+	int r = forwarder_serve_tcp(control->forwarder, NETWORK_PORT, serve_guest, control);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "the API inside the network: %s", strerror(-r));
+	return r;
+}
+
 int control_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		struct publish *publish, struct services *services,
 		char error[static OPTIONS_ERROR_MAX], struct control **ret_control)
@@ -246,6 +259,8 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		control->services = services;
 		control->forwarder = forwarder;
 		control->publish = publish;
+		control->guests = (struct guests){
+			.options = options, .services = services, .forwarder = forwarder};
 		r = api_new(loop, &backend, &control->api);
 	}
 	if (r < 0)
@@ -254,6 +269,8 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		r = open_host_door(control, &options->apis[i], error);
 	for (unsigned i = 0; r == 0 && i < options->vsock_count; i++)
 		r = open_guest_door(control, i, error);
+	if (r == 0 && options->guest_api)
+		r = open_network_door(control, error);
 	if (r < 0) {
 		control_free(control);
 		return r;

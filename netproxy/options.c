@@ -128,6 +128,7 @@ static void set_defaults(struct options *options)
 		.mtu = DEFAULT_MTU,
 		.host_access = true,
 		.guard = true,
+		.guest_api = true,
 		.connections_max = DEFAULT_CONNECTIONS,
 		.udp_flows_max = DEFAULT_UDP_FLOWS,
 		.busy_poll_us = DEFAULT_BUSY_POLL,

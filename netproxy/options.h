@@ -122,6 +122,7 @@ struct options {
 	unsigned mtu;
 	bool host_access;
 	bool guard;   /* the switch keeps guests from taking others' addresses */
+	bool guest_api; /* guests find the API on the gateway */
 	bool isolate; /* guests reach the gateway, but not each other */
 	unsigned connections_max;
 	unsigned udp_flows_max;

@@ -72,6 +72,9 @@ int options_finish_policy(struct options *options, unsigned file_rule_count,
 void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 		   char error[static OPTIONS_ERROR_MAX]);
 
+/* options_api.c */
+option_apply_fn options_apply_no_guest_api, options_apply_pcap;
+
 /* options_proxy.c */
 option_apply_fn options_apply_http_proxy, options_apply_https_proxy, options_apply_no_proxy;
 

@@ -297,6 +297,8 @@ const struct option_def option_defs[] = {
 	 "With many guests, guest= says whose device it is.", false},
 	{"api", "unix:PATH|tcp:ADDRESS:PORT", apply_api,
 	 "Serve the control API there (many): what netproxyctl talks to.", false},
+	{"no-guest-api", NULL, options_apply_no_guest_api,
+	 "Don't let guests publish their ports by the API on the gateway's port 80.", false},
 	{"publish", "[HOSTIP:]HOSTPORT[-LAST]:[GUEST:]PORT[-LAST][/tcp|udp|tcp+udp][,...]",
 	 options_apply_publish,
 	 "Publish a guest's port on the host (many). Without HOSTIP on all addresses; without\n"

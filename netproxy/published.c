@@ -30,6 +30,7 @@ struct published {
 	struct publish_watcher watcher;
 	struct guest guests[OPTIONS_VSOCKS_MAX]; /* by id - 1 */
 	uint32_t guest_count;
+	struct prefix subnet;
 	struct publish_spec *waiting; /* owned: restored, and not to be had yet */
 	unsigned waiting_count;
 	unsigned retries;
@@ -137,13 +138,21 @@ static struct json_object *save(void *arg)
 	return array;
 }
 
+/* A vsock device that there is, or an address: see guests.h. 0 is the host. */
+static bool is_guest(const struct published *published, uint32_t id)
+{
+	struct addr address = addr_from_v4(id);
+
+	return id <= published->guest_count || prefix_contains(&published->subnet, &address);
+}
+
 static int read_entry(const struct published *published, struct json_object *entry,
 		      struct publish_spec *ret_spec, char why[static FORWARD_REQUEST_ERROR_MAX])
 {
 	static const char *const keys[] = {"owner", "guest", "forward", NULL};
 	struct json_reader reader = json_reader(entry, "forwards");
 	const char *owner = json_get_string(&reader, "owner", "");
-	int64_t guest = json_get_int(&reader, "guest", 1, OPTIONS_VSOCKS_MAX, 0);
+	int64_t guest = json_get_int(&reader, "guest", 1, UINT32_MAX, 0);
 	struct json_object *object = json_get_object(&reader, "forward");
 	struct forward_request request;
 	int r;
@@ -161,7 +170,7 @@ static int read_entry(const struct published *published, struct json_object *ent
 		return r;
 	if (request.ports != 1 || request.tcp_and_udp || request.connection_lease ||
 	    (request.spec.remote.addr.family == AF_UNSPEC && !request.spec.guest[0]) ||
-	    guest > published->guest_count) {
+	    !is_guest(published, (uint32_t)guest)) {
 		snprintf(why, FORWARD_REQUEST_ERROR_MAX, "%s is no forward that could be kept",
 			 request.spec.local_text);
 		return -EINVAL;
@@ -348,6 +357,7 @@ int published_new(struct loop *loop, const struct options *options, struct publi
 	published->services = services;
 	published->state = state;
 	published->guest_count = options->vsock_count;
+	published->subnet = options->subnet;
 	for (uint32_t i = 0; i < published->guest_count; i++)
 		published->guests[i].published = published;
 	published->watcher = (struct publish_watcher){.fn = on_change, .arg = published};
