@@ -150,8 +150,9 @@ def test_guest_comes_back(t):
         visit()
     assert t.guest.ping(world.ADDRESS)
     t.expect_fds(fds + 1)
-    grown = t.proxy.rss_kib() - rss
-    assert grown < t.rss_bound_kib(4), f"ten returns of the guest cost {grown} KiB"
+    # What connections took goes back to the host some seconds after they have ended.
+    wait.until(lambda: t.proxy.rss_kib() - rss < t.rss_bound_kib(4),
+               f"ten returns of the guest cost less than 4 MiB, from {rss} KiB", 15.0)
 
 
 @case(links=STREAM)
