@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/http_server.h"
+#include "http/http_server.h"
 #include "api/routes.h"
 #include "base/list.h"
 #include "base/log.h"

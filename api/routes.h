@@ -5,7 +5,7 @@
 #define API_ROUTES_H
 
 #include "api/api.h"
-#include "api/http_message.h"
+#include "http/http_message.h"
 
 /* A request with all that serving it takes; borrowed for the call. */
 struct api_call {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "api/forward_request.h"
-#include "api/http_query.h"
+#include "http/http_query.h"
 #include "api/port_holder.h"
 #include "api/routes.h"
 #include "forwarder/publish_spec.h"

@@ -6,7 +6,7 @@
  * deferred tasks that they scheduled. The data path leans on that: links read a whole batch of
  * frames in their callbacks, and what a batch touched is worked off once, in a deferred task.
  *
- * No other module outside api/ includes event2/ headers.
+ * No other module includes event2/ headers.
  */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H

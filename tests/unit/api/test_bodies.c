@@ -8,7 +8,7 @@
 
 #include "api/dns_request.h"
 #include "api/forward_request.h"
-#include "api/http_query.h"
+#include "http/http_query.h"
 #include "forwarder/publish_spec.h"
 
 static struct forward_request forwarding;

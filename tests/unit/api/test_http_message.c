@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/http_message.h"
+#include "http/http_message.h"
 
 static struct http_request request;
 static struct http_progress progress;

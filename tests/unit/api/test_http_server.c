@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/http_server.h"
+#include "http/http_server.h"
 #include "base/sock.h"
 #include "peer.h"
 

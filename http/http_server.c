@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server's connections; see http_server.h. */
-#include "api/http_server.h"
+#include "http/http_server.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queries; see http_query.h. */
-#include "api/http_query.h"
+#include "http/http_query.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/1.1 messages as a server sees them; see http_message.h. */
-#include "api/http_message.h"
+#include "http/http_message.h"
 
 #include <ctype.h>
 #include <errno.h>

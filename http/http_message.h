@@ -4,8 +4,8 @@
  * far, replies put together. Pure; http_server.c moves the bytes. (The clients' side of it is
  * client/http_response.h.)
  */
-#ifndef API_HTTP_MESSAGE_H
-#define API_HTTP_MESSAGE_H
+#ifndef HTTP_MESSAGE_H
+#define HTTP_MESSAGE_H
 
 #include <json-c/json.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The query of a request's target: "local=%5B::1%5D:80&protocol=tcp" (the URL standard's
  * application/x-www-form-urlencoded). Pure. */
-#ifndef API_HTTP_QUERY_H
-#define API_HTTP_QUERY_H
+#ifndef HTTP_QUERY_H
+#define HTTP_QUERY_H
 
 #include <stddef.h>
 

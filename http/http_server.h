@@ -21,12 +21,12 @@
  * (libevent's evhttp is not used: its time limit starts anew with every byte, it can't bound its
  *connections, and it answers malformed requests in HTML.)
  */
-#ifndef API_HTTP_SERVER_H
-#define API_HTTP_SERVER_H
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
 
 #include <stdint.h>
 
-#include "api/http_message.h"
+#include "http/http_message.h"
 #include "base/loop.h"
 
 struct http_limits {
