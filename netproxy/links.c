@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netstack/link_stream.h"
+#include "netstack/link_listener.h"
 #include "netstack/link_tap.h"
 #include "netstack/link_vhost.h"
 #include "virtio/vsock.h"
 
 struct links {
-	struct link_stream_listener *listeners[OPTIONS_LINKS_MAX];
+	struct link_listener *listeners[OPTIONS_LINKS_MAX];
 	unsigned listener_count;
 	struct link_vhost_listener *vhosts[OPTIONS_LINKS_MAX];
 	unsigned vhost_count;
@@ -73,19 +73,19 @@ static int open_tap(struct loop *loop, const struct link_option *option, struct 
 static int open_link(struct links *links, struct loop *loop, const struct link_option *option,
 		     struct nswitch *sw, char error[static OPTIONS_ERROR_MAX])
 {
-	struct link_stream_listener **listener = &links->listeners[links->listener_count];
+	struct link_listener **listener = &links->listeners[links->listener_count];
 	char at[ENDPOINT_TEXT_MAX];
 	int r = 0;
 
 	switch (option->kind) {
 	case LINK_OPTION_QEMU_UNIX:
-		r = link_stream_listen_unix(loop, option->path, switch_sink(sw), listener);
+		r = link_listen_qemu_unix(loop, option->path, switch_sink(sw), listener);
 		if (r < 0)
 			return complain(error, "--link qemu:", option->path, r);
 		links->listener_count++;
 		return 0;
 	case LINK_OPTION_QEMU_TCP:
-		r = link_stream_listen_tcp(loop, &option->at, switch_sink(sw), listener);
+		r = link_listen_qemu_tcp(loop, &option->at, switch_sink(sw), listener);
 		if (r < 0)
 			return complain(error, "--link qemu:tcp:", endpoint_format(&option->at, at),
 					r);
@@ -165,7 +165,7 @@ void links_free(struct links *links)
 	if (!links)
 		return;
 	for (unsigned i = 0; i < links->listener_count; i++)
-		link_stream_listener_free(links->listeners[i]);
+		link_listener_free(links->listeners[i]);
 	for (unsigned i = 0; i < links->vhost_count; i++)
 		link_vhost_listener_free(links->vhosts[i]);
 	for (unsigned i = 0; i < links->vsock_count; i++)

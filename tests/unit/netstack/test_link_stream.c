@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "base/sock.h"
 #include "netstack/link_framed.h"
-#include "netstack/link_stream.h"
+#include "netstack/link_listener.h"
 #include "sim/sim_packet.h"
 
 static struct loop *loop;
@@ -485,17 +485,17 @@ END_TEST
 
 START_TEST(listener_serves_again_and_again)
 {
-	struct link_stream_listener *listener, *second;
+	struct link_listener *listener, *second;
 	char path[] = "/tmp/netproxy-test-XXXXXX";
 	int fd;
 
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &listener), -EEXIST);
+	ck_assert_int_eq(link_listen_qemu_unix(loop, path, &to_attached, &listener), -EEXIST);
 	unlink(path);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &listener), 0);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &to_attached, &second), -EADDRINUSE);
+	ck_assert_int_eq(link_listen_qemu_unix(loop, path, &to_attached, &listener), 0);
+	ck_assert_int_eq(link_listen_qemu_unix(loop, path, &to_attached, &second), -EADDRINUSE);
 	round_of_loop(); /* the probe that found it alive */
 	user.attached = 0;
 	for (unsigned i = 1; i <= 10; i++) {
@@ -506,7 +506,7 @@ START_TEST(listener_serves_again_and_again)
 		user.next = 0;
 		write_frames(20, 70000, i);
 	}
-	link_stream_listener_free(listener);
+	link_listener_free(listener);
 	ck_assert_int_ne(access(path, F_OK), 0);
 	/* The last link lives on. */
 	user.next = 0;
@@ -525,26 +525,26 @@ START_TEST(longest_path_in_a_name)
 {
 	char path[SOCK_PATH_MAX], name[LINK_NAME_MAX] = "", expected[LINK_NAME_MAX + 16];
 	struct link_sink sink = {.attached = keep_name, .arg = name};
-	struct link_stream_listener *listener;
+	struct link_listener *listener;
 
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
 	memcpy(path, "/tmp/", 5);
 	unlink(path);
-	ck_assert_int_eq(link_stream_listen_unix(loop, path, &sink, &listener), 0);
+	ck_assert_int_eq(link_listen_qemu_unix(loop, path, &sink, &listener), 0);
 	fd_close(&peer);
 	ck_assert_int_eq(sock_connect_unix(path, SOCK_STREAM, &peer), 0);
 	for (int i = 0; i < 1000 && !name[0]; i++)
 		round_of_loop();
 	snprintf(expected, sizeof(expected), "qemu:%s #1", path);
 	ck_assert_str_eq(name, expected);
-	link_stream_listener_free(listener);
+	link_listener_free(listener);
 }
 END_TEST
 
 START_TEST(listener_on_tcp)
 {
-	struct link_stream_listener *listener;
+	struct link_listener *listener;
 	struct endpoint at, busy;
 	struct sockaddr_storage sa;
 	socklen_t sa_size;
@@ -553,9 +553,9 @@ START_TEST(listener_on_tcp)
 	ck_assert_int_eq(endpoint_parse("127.0.0.1:0", true, &at), 0);
 	/* A port that is free now. */
 	ck_assert_int_eq(sock_listen_tcp(&at, 1, &fd, &busy), 0);
-	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &to_attached, &listener), -EADDRINUSE);
+	ck_assert_int_eq(link_listen_qemu_tcp(loop, &busy, &to_attached, &listener), -EADDRINUSE);
 	close(fd);
-	ck_assert_int_eq(link_stream_listen_tcp(loop, &busy, &to_attached, &listener), 0);
+	ck_assert_int_eq(link_listen_qemu_tcp(loop, &busy, &to_attached, &listener), 0);
 	fd_close(&peer);
 	peer = socket(AF_INET, SOCK_STREAM, 0);
 	sa_size = endpoint_to_sockaddr(&busy, &sa);
@@ -565,7 +565,7 @@ START_TEST(listener_on_tcp)
 		round_of_loop();
 	ck_assert_uint_eq(user.attached, 1);
 	write_frames(20, 3000, 1);
-	link_stream_listener_free(listener);
+	link_listener_free(listener);
 }
 END_TEST
 

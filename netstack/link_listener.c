@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepts the connections that become links of QEMUs: see link_stream.h. */
-#include "netstack/link_stream.h"
+/* Accepts the connections that become links: see link_listener.h. */
+#include "netstack/link_listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "netstack/link_framed.h"
+#include "netstack/link_packet.h"
 
 LOG_MODULE("link");
 
@@ -21,24 +22,24 @@ LOG_MODULE("link");
 #define ACCEPT_RETRY_MS   1000
 #define LISTEN_BACKLOG    64
 
-struct link_stream_listener {
+struct link_listener {
 	struct loop *loop;
 	int fd;
 	struct loop_fd *watch;
 	struct loop_timer *retry; /* after descriptors ran out */
-	struct link_sink sink;
+	struct link_listener_conf conf;
 	unsigned accepted;
 	char name[LINK_NAME_MAX - 14]; /* a whole path, and room for " #4294967295" behind it */
 	char path[SOCK_PATH_MAX];      /* to unlink; empty: none */
 };
 
-static void accept_one(struct link_stream_listener *listener, int fd)
+static void accept_one(struct link_listener *listener, int fd)
 {
 	char name[LINK_NAME_MAX];
 	int status;
 
 	snprintf(name, sizeof(name), "%s #%u", listener->name, ++listener->accepted);
-	status = link_framed_open(listener->loop, fd, FRAMING_QEMU, NULL, 0, name, &listener->sink);
+	status = listener->conf.accepted(listener->conf.arg, listener->loop, fd, name);
 	if (status < 0)
 		log_limited(LOG_LEVEL_ERROR, "%s: can't serve a connection: %s", listener->name,
 			    strerror(-status));
@@ -46,7 +47,7 @@ static void accept_one(struct link_stream_listener *listener, int fd)
 
 static void on_connection(void *arg, int listen_fd, unsigned ready)
 {
-	struct link_stream_listener *listener = arg;
+	struct link_listener *listener = arg;
 
 	(void)ready;
 	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
@@ -69,16 +70,16 @@ static void on_connection(void *arg, int listen_fd, unsigned ready)
 
 static void accept_again(void *arg)
 {
-	struct link_stream_listener *listener = arg;
+	struct link_listener *listener = arg;
 
 	loop_fd_set(listener->watch, LOOP_READ);
 }
 
 /* Takes fd over, also on failure. `path`: to be removed at the end, or NULL. */
 static int listener_new(struct loop *loop, int fd, const char *path, const char *name,
-			const struct link_sink *sink, struct link_stream_listener **ret_listener)
+			const struct link_listener_conf *conf, struct link_listener **ret_listener)
 {
-	struct link_stream_listener *listener = calloc(1, sizeof(*listener));
+	struct link_listener *listener = calloc(1, sizeof(*listener));
 	int status;
 
 	if (!listener) {
@@ -87,7 +88,7 @@ static int listener_new(struct loop *loop, int fd, const char *path, const char 
 	}
 	listener->loop = loop;
 	listener->fd = fd;
-	listener->sink = *sink;
+	listener->conf = *conf;
 	snprintf(listener->name, sizeof(listener->name), "%s", name);
 	snprintf(listener->path, sizeof(listener->path), "%s", path ? path : "");
 	status = loop_timer_new(loop, accept_again, listener, &listener->retry);
@@ -95,28 +96,26 @@ static int listener_new(struct loop *loop, int fd, const char *path, const char 
 		status = loop_fd_new(loop, fd, LOOP_READ, on_connection, listener,
 				     &listener->watch);
 	if (status < 0) {
-		link_stream_listener_free(listener);
+		link_listener_free(listener);
 		return status;
 	}
 	*ret_listener = listener;
 	return 0;
 }
 
-int link_stream_listen_unix(struct loop *loop, const char *path, const struct link_sink *sink,
-			    struct link_stream_listener **ret_listener)
+int link_listen_unix(struct loop *loop, const char *path, int type,
+		     const struct link_listener_conf *conf, struct link_listener **ret_listener)
 {
 	char name[LINK_NAME_MAX];
-	int fd, status = sock_listen_unix(path, SOCK_STREAM, &fd);
+	int fd, status = sock_listen_unix(path, type, &fd);
 
 	if (status < 0)
 		return status;
-	snprintf(name, sizeof(name), "qemu:%s", path);
-	return listener_new(loop, fd, path, name, sink, ret_listener);
+	snprintf(name, sizeof(name), "%s:%s", conf->kind, path);
+	return listener_new(loop, fd, path, name, conf, ret_listener);
 }
 
-/* A peer whose machine has vanished shall be noticed, though nothing is sent to it: until its link
- * goes, nobody gets its guest's addresses (guard.h). What is accepted inherits this. */
-static void keep_alive(int fd)
+void link_keep_alive(int fd)
 {
 	static const struct {
 		int level, name, value;
@@ -132,8 +131,8 @@ static void keep_alive(int fd)
 			   sizeof(options[i].value));
 }
 
-int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
-			   const struct link_sink *sink, struct link_stream_listener **ret_listener)
+int link_listen_tcp(struct loop *loop, const struct endpoint *at,
+		    const struct link_listener_conf *conf, struct link_listener **ret_listener)
 {
 	char text[ENDPOINT_TEXT_MAX], name[LINK_NAME_MAX];
 	struct endpoint bound;
@@ -141,12 +140,48 @@ int link_stream_listen_tcp(struct loop *loop, const struct endpoint *at,
 
 	if (status < 0)
 		return status;
-	keep_alive(fd);
-	snprintf(name, sizeof(name), "qemu:tcp:%s", endpoint_format(&bound, text));
-	return listener_new(loop, fd, NULL, name, sink, ret_listener);
+	link_keep_alive(fd);
+	snprintf(name, sizeof(name), "%s:tcp:%s", conf->kind, endpoint_format(&bound, text));
+	return listener_new(loop, fd, NULL, name, conf, ret_listener);
 }
 
-void link_stream_listener_free(struct link_stream_listener *listener)
+/* ---- The kinds that are nothing but framing ---- */
+
+static int qemu_accepted(void *arg, struct loop *loop, int fd, const char *name)
+{
+	return link_framed_open(loop, fd, FRAMING_QEMU, NULL, 0, name, arg);
+}
+
+int link_listen_qemu_unix(struct loop *loop, const char *path, const struct link_sink *sink,
+			  struct link_listener **ret_listener)
+{
+	struct link_listener_conf conf = {"qemu", qemu_accepted, (void *)(uintptr_t)sink};
+
+	return link_listen_unix(loop, path, SOCK_STREAM, &conf, ret_listener);
+}
+
+int link_listen_qemu_tcp(struct loop *loop, const struct endpoint *at, const struct link_sink *sink,
+			 struct link_listener **ret_listener)
+{
+	struct link_listener_conf conf = {"qemu", qemu_accepted, (void *)(uintptr_t)sink};
+
+	return link_listen_tcp(loop, at, &conf, ret_listener);
+}
+
+static int bess_accepted(void *arg, struct loop *loop, int fd, const char *name)
+{
+	return link_packet_open(loop, fd, name, arg);
+}
+
+int link_listen_bess(struct loop *loop, const char *path, const struct link_sink *sink,
+		     struct link_listener **ret_listener)
+{
+	struct link_listener_conf conf = {"bess", bess_accepted, (void *)(uintptr_t)sink};
+
+	return link_listen_unix(loop, path, SOCK_SEQPACKET, &conf, ret_listener);
+}
+
+void link_listener_free(struct link_listener *listener)
 {
 	if (!listener)
 		return;
