@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "http/http_server.h"
+#include "api/live.h"
 #include "api/routes.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -29,6 +30,7 @@ LOG_MODULE("api");
 struct api {
 	struct loop *loop;
 	struct api_backend backend;
+	struct live *live;
 	struct list doors;
 	struct list network_doors; /* the one that was called longest ago first */
 	unsigned door_count;
@@ -69,12 +71,21 @@ static const struct route {
 	{"POST",   "/services/dns/add",            HOST,         route_dns_add},
 	{"GET",    "/cam",                         HOST,         route_cam},
 	{"GET",    "/stats",                       HOST,         route_stats},
+	{"GET",    "/tunnel",                      HOST,         route_tunnel},
+	{"POST",   "/tunnel",                      HOST,         route_tunnel},
+	{"POST",   "/connect",                     HOST,         route_connect},
+	{"GET",    "/metrics",                     HOST,         route_metrics},
 	{"GET",    "/v1/version",                  HOST | GUEST, route_v1_version},
 	{"GET",    "/v1/forwards",                 HOST | GUEST, route_v1_forwards},
 	{"POST",   "/v1/forwards",                 HOST | GUEST, route_v1_forwards_add},
 	{"DELETE", "/v1/forwards",                 HOST | GUEST, route_v1_forwards_delete},
 	{"GET",    "/v1/leases",                   HOST,         route_v1_leases},
 	{"GET",    "/v1/ports",                    HOST,         route_v1_ports},
+	{"GET",    "/v1/guests",                   HOST,         route_v1_guests},
+	{"GET",    "/v1/flows",                    HOST,         route_v1_flows},
+	{"GET",    "/v1/stats",                    HOST,         route_stats},
+	{"GET",    "/v1/events",                   HOST,         route_v1_events},
+	{"GET",    "/v1/pcap",                     HOST,         route_v1_pcap},
 	{"GET",    "/v1/policy",                   HOST,         route_v1_policy},
 	{"GET",    "/v1/dns/zones",                HOST,         route_v1_zones},
 	{"GET",    "/v1/dns/zones/*",              HOST,         route_v1_zone},
@@ -178,6 +189,7 @@ static void on_request(void *arg, const struct http_request *request, struct htt
 	const struct api_call call = {
 		.backend = &door->api->backend,
 		.door = &door->conf,
+		.live = door->api->live,
 		.request = request,
 		.name = name,
 		.lease = door->leases + request->connection,
@@ -486,6 +498,7 @@ void api_close_guest(struct api *api, uint32_t guest_id)
 int api_new(struct loop *loop, const struct api_backend *backend, struct api **ret_api)
 {
 	struct api *api = calloc(1, sizeof(*api));
+	int r;
 
 	if (!api)
 		return -ENOMEM;
@@ -493,6 +506,11 @@ int api_new(struct loop *loop, const struct api_backend *backend, struct api **r
 	api->backend = *backend;
 	list_init(&api->doors);
 	list_init(&api->network_doors);
+	r = live_new(loop, &api->backend, &api->live);
+	if (r < 0) {
+		free(api);
+		return r;
+	}
 	*ret_api = api;
 	return 0;
 }
@@ -505,5 +523,6 @@ void api_free(struct api *api)
 		return;
 	while ((node = list_first(&api->doors)) || (node = list_first(&api->network_doors)))
 		door_free(container_of(node, struct door, in_api));
+	live_free(api->live);
 	free(api);
 }

@@ -5,12 +5,14 @@
 #define API_ROUTES_H
 
 #include "api/api.h"
+#include "api/live.h"
 #include "http/http_message.h"
 
 /* A request with all that serving it takes; borrowed for the call. */
 struct api_call {
 	const struct api_backend *backend;
 	const struct api_door *door;
+	struct live *live;
 	const struct http_request *request;
 	const char *name;         /* what stands for the asterisk in the route's path */
 	uint64_t lease;           /* the number of the request's connection, among all doors' */
@@ -44,6 +46,12 @@ api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpo
 /* routes_network.c */
 api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports, route_v1_policy,
 	route_v1_version;
+/* routes_guests.c */
+api_route_fn route_v1_guests, route_v1_flows;
+/* routes_live.c */
+api_route_fn route_tunnel, route_connect, route_v1_events, route_v1_pcap;
+/* routes_metrics.c */
+api_route_fn route_metrics;
 /* routes_dns.c */
 api_route_fn route_dns_all, route_dns_add, route_v1_zones, route_v1_zone, route_v1_zone_put,
 	route_v1_zone_delete;

@@ -314,6 +314,11 @@ void flow_icmp_port_gone(struct flow_icmp_table *table, unsigned port)
 	table->buckets[port] = (struct bucket){0};
 }
 
+const struct flow_table *flow_icmp_flows(const struct flow_icmp_table *table)
+{
+	return &table->flows;
+}
+
 struct flow_icmp_counters flow_icmp_counters(const struct flow_icmp_table *table)
 {
 	return (struct flow_icmp_counters){

@@ -29,6 +29,7 @@
 #define FLOW_ICMP_RATE      10000
 #define FLOW_ICMP_FLOW_COST 20
 
+struct flow_table;
 struct flow_icmp_table;
 
 struct flow_icmp_counters {
@@ -45,6 +46,8 @@ void flow_icmp_send(struct flow_icmp_table *table, const struct stack_echo *echo
 		    const struct endpoint *host);
 /* Ends the flows of guests behind a switch port that has gone. */
 void flow_icmp_port_gone(struct flow_icmp_table *table, unsigned port);
+/* Borrowed, for looking at. */
+const struct flow_table *flow_icmp_flows(const struct flow_icmp_table *table);
 struct flow_icmp_counters flow_icmp_counters(const struct flow_icmp_table *table);
 
 #endif

@@ -40,9 +40,10 @@ struct inbound {
 	void (*opened)(void *arg, bool accepted);
 	void (*closed)(void *arg);
 	void *arg;
-	bool told;             /* `opened` has been called */
-	uint8_t preamble_size; /* what is left to send of it */
-	uint8_t preamble[FLOW_TCP_PREAMBLE_MAX];
+	bool told; /* `opened` has been called */
+	size_t preamble_size;
+	size_t preamble_sent;
+	uint8_t preamble[];
 };
 
 void flow_tcp_table_init(struct flow_tcp_table *table, struct loop *loop)
@@ -244,18 +245,17 @@ static bool send_preamble(struct flow_tcp *flow)
 {
 	struct inbound *inbound = flow->inbound;
 
-	while (inbound && inbound->preamble_size) {
+	while (inbound && inbound->preamble_sent < inbound->preamble_size) {
 		struct iovec iov;
-		size_t size = inbound->preamble_size;
+		size_t size = inbound->preamble_size - inbound->preamble_sent;
 
 		if (!conn_tx_reserve(flow->conn, &iov, 1))
 			return false;
 		if (size > iov.iov_len)
 			size = iov.iov_len;
-		memcpy(iov.iov_base, inbound->preamble, size);
+		memcpy(iov.iov_base, inbound->preamble + inbound->preamble_sent, size);
 		conn_tx_commit(flow->conn, size);
-		inbound->preamble_size -= (uint8_t)size;
-		memmove(inbound->preamble, inbound->preamble + size, inbound->preamble_size);
+		inbound->preamble_sent += size;
 	}
 	return true;
 }
@@ -450,14 +450,14 @@ static int inbound_new(const struct flow_tcp_inbound *from, struct inbound **ret
 
 	if (from->preamble_size > FLOW_TCP_PREAMBLE_MAX)
 		return -EINVAL;
-	inbound = calloc(1, sizeof(*inbound));
+	inbound = calloc(1, sizeof(*inbound) + from->preamble_size);
 	if (!inbound)
 		return -ENOMEM;
 	inbound->traffic = from->traffic;
 	inbound->opened = from->opened;
 	inbound->closed = from->closed;
 	inbound->arg = from->arg;
-	inbound->preamble_size = (uint8_t)from->preamble_size;
+	inbound->preamble_size = from->preamble_size;
 	if (from->preamble_size)
 		memcpy(inbound->preamble, from->preamble, from->preamble_size);
 	*ret = inbound;

@@ -50,7 +50,7 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
 
 /* Longest text that a guest can be sent before the client's bytes. */
-#define FLOW_TCP_PREAMBLE_MAX 64
+#define FLOW_TCP_PREAMBLE_MAX (128 * 1024)
 
 /* Payload bytes. */
 struct flow_tcp_traffic {

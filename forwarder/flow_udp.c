@@ -241,6 +241,11 @@ void flow_udp_port_gone(struct flow_udp_table *table, unsigned port)
 	flow_table_port_gone(&table->flows, port);
 }
 
+const struct flow_table *flow_udp_flows(const struct flow_udp_table *table)
+{
+	return &table->flows;
+}
+
 struct flow_udp_counters flow_udp_counters(const struct flow_udp_table *table)
 {
 	struct udp_batch_counters batch = udp_batch_counters(table->batch);

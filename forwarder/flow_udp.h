@@ -36,6 +36,7 @@
 /* Above REQ-5's two minutes, and above the keepalives of those who reckon with them. */
 #define FLOW_UDP_ANSWERED_MS 180000
 
+struct flow_table;
 struct flow_udp_table;
 
 struct flow_udp_conf {
@@ -74,6 +75,8 @@ bool flow_udp_claimed(struct flow_udp_table *table, const struct stack_datagram 
 
 /* Ends the flows of guests behind a switch port that has gone. */
 void flow_udp_port_gone(struct flow_udp_table *table, unsigned port);
+/* Borrowed, for looking at. */
+const struct flow_table *flow_udp_flows(const struct flow_udp_table *table);
 struct flow_udp_counters flow_udp_counters(const struct flow_udp_table *table);
 
 #endif

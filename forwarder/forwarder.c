@@ -38,6 +38,7 @@ struct forwarder {
 	uint64_t udp_group;
 	forwarder_address_gone_fn *address_gone;
 	void *address_gone_arg;
+	struct list watchers;
 };
 
 static const struct service *service_find(const struct forwarder *forwarder, uint16_t port,
@@ -76,6 +77,17 @@ int forwarder_serve_tcp(struct forwarder *forwarder, uint16_t port, forwarder_tc
 
 /* ---- From the stack ---- */
 
+static void tell_denied(struct forwarder *forwarder, const struct policy_request *request)
+{
+	list_for_each_safe (node, &forwarder->watchers) {
+		struct forwarder_watcher *watcher = container_of(node, struct forwarder_watcher,
+								 link);
+
+		if (watcher->denied)
+			watcher->denied(watcher->arg, request);
+	}
+}
+
 /* Where a guest's SYN, datagram or echo request goes. `mac` is the guest's, or NULL where the
  * neighbour table knows. */
 static enum route_kind route_of(struct forwarder *forwarder, enum policy_protocol protocol,
@@ -84,12 +96,16 @@ static enum route_kind route_of(struct forwarder *forwarder, enum policy_protoco
 {
 	struct policy_request request = {
 		.protocol = protocol, .guest = *guest, .port = port, .to = *to};
+	enum route_kind kind;
 
 	if (mac)
 		request.mac = *mac;
 	else if (policy_wants_mac(forwarder->policy))
 		stack_neighbour(forwarder->stack, guest, &request.mac);
-	return route_decide(&forwarder->conf.stack, forwarder->policy, &request, ret_host);
+	kind = route_decide(&forwarder->conf.stack, forwarder->policy, &request, ret_host);
+	if (kind == ROUTE_DENIED)
+		tell_denied(forwarder, &request);
+	return kind;
 }
 
 static void serve_syn(struct forwarder *forwarder, struct conn *conn)
@@ -221,6 +237,13 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 		log_info("guest attached to port %u: %s", port, link->name);
 	else
 		log_info("guest left port %u: %s", port, link->name);
+	list_for_each_safe (node, &forwarder->watchers) {
+		struct forwarder_watcher *watcher = container_of(node, struct forwarder_watcher,
+								 link);
+
+		if (watcher->port)
+			watcher->port(watcher->arg, port, link, attached);
+	}
 }
 
 static const struct stack_handler handler = {
@@ -247,6 +270,7 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 	if (!forwarder)
 		return -ENOMEM;
 	forwarder->conf = *conf;
+	list_init(&forwarder->watchers);
 	flow_tcp_table_init(&forwarder->tcp, loop);
 	r = policy_new(
 		&(struct policy_conf){
@@ -300,6 +324,28 @@ void forwarder_address_gone(struct forwarder *forwarder, const struct addr *addr
 		forwarder->address_gone(forwarder->address_gone_arg, addr);
 }
 
+void forwarder_watch(struct forwarder *forwarder, struct forwarder_watcher *watcher)
+{
+	list_add_tail(&forwarder->watchers, &watcher->link);
+}
+
+void forwarder_unwatch(struct forwarder_watcher *watcher)
+{
+	list_remove(&watcher->link);
+}
+
+void forwarder_tell_lease(struct forwarder *forwarder, const char *what, const struct addr *addr,
+			  const struct mac *mac, const char *hostname)
+{
+	list_for_each_safe (node, &forwarder->watchers) {
+		struct forwarder_watcher *watcher = container_of(node, struct forwarder_watcher,
+								 link);
+
+		if (watcher->lease)
+			watcher->lease(watcher->arg, what, addr, mac, hostname);
+	}
+}
+
 struct stack *forwarder_stack(struct forwarder *forwarder)
 {
 	return forwarder->stack;
@@ -318,6 +364,11 @@ struct flow_tcp_table *forwarder_tcp(struct forwarder *forwarder)
 struct flow_udp_table *forwarder_udp(struct forwarder *forwarder)
 {
 	return forwarder->udp;
+}
+
+struct flow_icmp_table *forwarder_icmp(struct forwarder *forwarder)
+{
+	return forwarder->icmp;
 }
 
 struct forwarder_counters forwarder_counters(const struct forwarder *forwarder)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/list.h"
 #include "base/loop.h"
 #include "forwarder/policy.h"
 #include "netstack/stack.h"
@@ -79,6 +80,54 @@ void forwarder_on_address_gone(struct forwarder *forwarder, forwarder_address_go
 			       void *arg);
 /* To be called when a lease has ended: the address is free, or another's next time. */
 void forwarder_address_gone(struct forwarder *forwarder, const struct addr *addr);
+
+/*
+ * Told of what happens; embedded in whoever wants to hear it, which must not end flows or links in
+ * the callbacks. Each may be NULL.
+ */
+struct forwarder_watcher {
+	/* A guest's link came (attached) or went. */
+	void (*port)(void *arg, unsigned port, const struct link *link, bool attached);
+	/* The policy kept a guest from something. */
+	void (*denied)(void *arg, const struct policy_request *request);
+	/* A lease was granted, renewed, released or has expired, which `what` says. */
+	void (*lease)(void *arg, const char *what, const struct addr *addr, const struct mac *mac,
+		      const char *hostname);
+	void *arg;
+	struct list link;
+};
+void forwarder_watch(struct forwarder *forwarder, struct forwarder_watcher *watcher);
+void forwarder_unwatch(struct forwarder_watcher *watcher);
+/* Tells the watchers of a lease. */
+void forwarder_tell_lease(struct forwarder *forwarder, const char *what, const struct addr *addr,
+			  const struct mac *mac, const char *hostname);
+
+/*
+ * Connects a stream socket with a guest's TCP port, whose client appears as the gateway. `fd` is
+ * taken over, also on failure; `early` are bytes that the client has sent already, at most
+ * FLOW_TCP_PREAMBLE_MAX. A guest that refuses shows as a reset. Returns 0, or what conn_connect()
+ * says.
+ */
+int forwarder_dial(struct forwarder *forwarder, int fd, const struct endpoint *guest,
+		   const void *early, size_t early_size);
+
+/* A flow that there is; all borrowed for the visit. */
+struct flow_info {
+	const char *protocol;      /* "tcp", "udp" or "icmp" */
+	const char *state;         /* "connecting", "opening", "open"; of datagrams "open" */
+	bool inbound;              /* through a published port */
+	unsigned port;             /* the switch port of the guest; 0: not known */
+	struct endpoint guest;     /* of icmp, the port is the echo id */
+	struct endpoint far;       /* TCP: as the guest sees it; else AF_UNSPEC: anybody */
+	struct endpoint host;      /* TCP out: where it really leads; AF_UNSPEC: nowhere else */
+	uint64_t to_guest_waiting; /* bytes, of TCP */
+	uint64_t to_host_waiting;
+	uint64_t idle_ms; /* of datagrams */
+};
+/* Visits the flows until `fn` returns false: TCP's, the oldest first, then UDP's and ICMP's. `fn`
+ * must not end any. */
+void forwarder_flows(struct forwarder *forwarder, uint64_t now_ms,
+		     bool (*fn)(void *arg, const struct flow_info *info), void *arg);
 
 /* Registers a service of the gateway's; -EEXIST when the port is taken, -ENOSPC at
  * FORWARDER_SERVICES_MAX. */

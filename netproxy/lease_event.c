@@ -37,6 +37,8 @@ void lease_event(struct forwarder *forwarder, enum dhcp_lease_event event,
 		switch_unlease(stack_switch(stack), &lease->address);
 		forwarder_address_gone(forwarder, &lease->address);
 	}
+	forwarder_tell_lease(forwarder, event_text(event), &lease->address, &lease->mac,
+			     lease->hostname);
 	if (event != DHCP_LEASE_RENEWED)
 		log_limited(LOG_LEVEL_INFO, "lease %s: %s to %s %s", event_text(event),
 			    addr_format(&lease->address, address), mac_format(&lease->mac, mac),

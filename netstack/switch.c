@@ -44,6 +44,7 @@ struct nswitch {
 	struct offload_scratch *scratch;
 	struct loop_task flush_task;
 	struct list ports;
+	struct list taps;
 	unsigned port_count;
 	struct list dirty;
 	unsigned last_number; /* numbers are given in turn, so that one isn't reused at once */
@@ -65,6 +66,15 @@ static bool link_takes(const struct link_caps *caps, const struct frame *frame)
 		return caps->uso && frame->size <= caps->frame_max;
 	}
 	return false;
+}
+
+static void show(const struct port *port, bool to_guest, const struct frame *frame)
+{
+	list_for_each_safe (node, &port->sw->taps) {
+		struct switch_tap *tap = container_of(node, struct switch_tap, in_switch);
+
+		tap->fn(tap->arg, port->number, port->link, to_guest, frame);
+	}
 }
 
 static void mark_dirty(struct port *port)
@@ -89,10 +99,14 @@ static int port_send(struct port *port, const struct frame *frame)
 	status = count < 0 ? count : link_send(port->link, frames, (unsigned)count);
 	if (status == -EAGAIN)
 		return status;
-	if (status < 0)
+	if (status < 0) {
 		port->counters.dropped++;
-	else
-		mark_dirty(port);
+		return 0;
+	}
+	mark_dirty(port);
+	/* Pieces of a super-frame are written as such, when they are what the link got. */
+	for (int i = 0; i < count && !list_empty(&port->sw->taps); i++)
+		show(port, true, &frames[i]);
 	return 0;
 }
 
@@ -236,6 +250,8 @@ static void on_receive(void *arg, const struct frame *frame)
 {
 	struct port *port = arg;
 
+	if (!list_empty(&port->sw->taps))
+		show(port, false, frame);
 	if (port->gro)
 		gro_receive(port->gro, frame);
 	else
@@ -402,6 +418,7 @@ int switch_new(struct loop *loop, const struct mac *gateway, const struct switch
 	sw->sink = (struct link_sink){.attached = on_attached, .arg = sw};
 	sw->flush_task = (struct loop_task){.fn = flush_ports, .arg = sw};
 	list_init(&sw->ports);
+	list_init(&sw->taps);
 	list_init(&sw->dirty);
 	*ret_switch = sw;
 	return 0;
@@ -527,6 +544,16 @@ struct switch_counters switch_counters(const struct nswitch *sw)
 	list_for_each (node, &sw->ports)
 		add_counters(&counters, &container_of(node, struct port, in_ports)->counters);
 	return counters;
+}
+
+void switch_tap_add(struct nswitch *sw, struct switch_tap *tap)
+{
+	list_add_tail(&sw->taps, &tap->in_switch);
+}
+
+void switch_tap_remove(struct switch_tap *tap)
+{
+	list_remove(&tap->in_switch);
 }
 
 void switch_addresses(const struct nswitch *sw,

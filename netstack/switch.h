@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/list.h"
 #include "base/loop.h"
 #include "netstack/frame.h"
 #include "netstack/guard.h"
@@ -105,6 +106,20 @@ unsigned switch_ports(const struct nswitch *sw, struct switch_port_info *infos, 
 
 /* Of all ports together, those that have gone included. */
 struct switch_counters switch_counters(const struct nswitch *sw);
+
+/*
+ * Sees every frame on every link, in both directions: from a guest before anything is done with it,
+ * to a guest as its link took it. Embedded in whoever wants to see, which must not call into the
+ * switch or change frames in the callback.
+ */
+struct switch_tap {
+	void (*fn)(void *arg, unsigned port, const struct link *link, bool to_guest,
+		   const struct frame *frame);
+	void *arg;
+	struct list in_switch;
+};
+void switch_tap_add(struct nswitch *sw, struct switch_tap *tap);
+void switch_tap_remove(struct switch_tap *tap);
 
 /* Visits the addresses that the switch has learned, up to SWITCH_ENTRIES_MAX, in the order of port
  * numbers. `fn` must not call into the switch. */
