@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 
 #define HTTP_PORT     80
+#define HTTP_OK       200
 #define REQUEST_MAX   8192
 #define RECEIVE_CHUNK 16384
 /* A unix socket's backlog can be full for a moment; poll() has no event for that. */
@@ -260,8 +262,9 @@ static int receive_response(int fd, uint64_t deadline_ms, struct http_response *
 }
 
 static int format_request(const struct api_target *target, const char *method, const char *path,
-			  const char *json, char *to, size_t size)
+			  const char *json, bool held, char *to, size_t size)
 {
+	const char *connection = held ? "keep-alive" : "close";
 	char host[ENDPOINT_TEXT_MAX] = "netproxy";
 	int n;
 
@@ -271,25 +274,27 @@ static int format_request(const struct api_target *target, const char *method, c
 
 	if (json)
 		n = snprintf(to, size,
-			     "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
+			     "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n"
 			     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-			     method, path, host, strlen(json), json);
+			     method, path, host, connection, strlen(json), json);
 	else
-		n = snprintf(to, size, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
-			     method, path, host);
+		n = snprintf(to, size, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n\r\n",
+			     method, path, host, connection);
 	return n >= 0 && (size_t)n < size ? 0 : -EMSGSIZE;
 }
 
-int api_request(const struct api_target *target, const char *method, const char *path,
-		const char *json, uint64_t deadline_ms, struct http_response *ret_response,
-		char *error)
+/* `ret_fd` NULL: the connection is for this request only. */
+static int exchange(const struct api_target *target, const char *method, const char *path,
+		    const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		    int *ret_fd, char *error)
 {
 	char request[REQUEST_MAX], where[SOCK_PATH_MAX + 32];
 	const char *why = NULL;
 	int fd = -1;
 
 	api_target_describe(target, where, sizeof(where));
-	if (format_request(target, method, path, json, request, sizeof(request)) < 0)
+	if (format_request(target, method, path, json, ret_fd != NULL, request, sizeof(request)) <
+	    0)
 		return fail(error, -EMSGSIZE, "the request %s %s is longer than %d bytes", method,
 			    path, REQUEST_MAX);
 	int r = target->transport == API_UNIX ? connect_unix(target, deadline_ms, &fd)
@@ -301,11 +306,31 @@ int api_request(const struct api_target *target, const char *method, const char 
 	/* A server may answer, and close, before it has read all of a request that it refuses. */
 	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
 		r = receive_response(fd, deadline_ms, ret_response, &why);
+	if (r == 0 && ret_fd && ret_response->status == HTTP_OK) {
+		*ret_fd = fd;
+		return 0;
+	}
 	fd_close(&fd);
 	if (r == -EBADMSG && why)
 		return fail(error, r, "the answer of %s can't be understood: %s", where, why);
 	if (r < 0)
 		return fail(error, r, "no answer of %s to %s %s: %s", where, method, path,
 			    strerror(-r));
+	if (ret_fd)
+		*ret_fd = -1;
 	return 0;
+}
+
+int api_request(const struct api_target *target, const char *method, const char *path,
+		const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		char *error)
+{
+	return exchange(target, method, path, json, deadline_ms, ret_response, NULL, error);
+}
+
+int api_request_held(const struct api_target *target, const char *method, const char *path,
+		     const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		     int *ret_fd, char *error)
+{
+	return exchange(target, method, path, json, deadline_ms, ret_response, ret_fd, error);
 }

@@ -44,4 +44,11 @@ int api_request(const struct api_target *target, const char *method, const char 
 		const char *json, uint64_t deadline_ms, struct http_response *ret_response,
 		char *error);
 
+/* The same, for what lasts as long as the connection: where the answer's status is 200 the
+ * connection stays open, and is *ret_fd, owned, non-blocking. It becomes readable when the server
+ * ends it, as it sends nothing more. Otherwise *ret_fd is -1. */
+int api_request_held(const struct api_target *target, const char *method, const char *path,
+		     const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		     int *ret_fd, char *error);
+
 #endif

@@ -167,29 +167,60 @@ static int decode_version(struct cni_conf *conf, const struct command_rule *rule
 	return 0;
 }
 
+/* One way to the API. */
+static int decode_way(struct cni_conf *conf, struct json_object *value, uint32_t port,
+		      struct cni_error *error)
+{
+	const char *text = json_object_is_type(value, json_type_string)
+				   ? json_object_get_string(value)
+				   : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+	int r = json_object_is_type(value, json_type_string)
+			? api_reach_add(conf->reach, text, port)
+			: -EINVAL;
+
+	if (r == -ENAMETOOLONG)
+		return cni_fail(error, CNI_ERROR_CONFIG,
+				"\"api\": the path of a unix socket has at most %d bytes",
+				SOCK_PATH_MAX - 1);
+	if (r == -ENOSPC)
+		return cni_fail(error, CNI_ERROR_CONFIG, "\"api\" can name at most %d ways",
+				API_REACH_MAX);
+	if (r < 0)
+		return cni_fail(error, CNI_ERROR_CONFIG,
+				"\"api\" must be \"vsock\", \"gateway\", \"unix:/PATH\" or "
+				"\"http://ADDRESS:PORT\", or a list of these, not \"%.100s\"",
+				text);
+	return 0;
+}
+
 static int decode_api(struct cni_conf *conf, struct json_reader *r, struct cni_error *error)
 {
-	const char *api = json_get_string(r, "api", "vsock");
 	/* -1 is VMADDR_PORT_ANY. */
 	uint32_t port = (uint32_t)json_get_int(r, "vsockPort", 1, UINT32_MAX - 1,
 					       CNI_VSOCK_PORT_DEFAULT);
+	struct json_object *api = json_object_object_get(conf->root, "api");
+	int result = 0;
 
 	conf->timeout_ms = (uint32_t)json_get_int(r, "timeoutMs", 1, CNI_TIMEOUT_MS_MAX,
 						  CNI_TIMEOUT_MS_DEFAULT);
 	if (!json_ok(r))
 		return cni_fail(error, CNI_ERROR_CONFIG, "%s", r->error);
-	int result = api_target_parse(api, port, &conf->api);
-	if (result == -ENAMETOOLONG)
-		return cni_fail(error, CNI_ERROR_CONFIG,
-				"\"api\": the path of a unix socket has at most %d bytes",
-				SOCK_PATH_MAX - 1);
-	if (result < 0)
-		return cni_fail(
-			error, CNI_ERROR_CONFIG,
-			"\"api\" must be \"vsock\", \"unix:/PATH\" or \"http://ADDRESS:PORT\", "
-			"not \"%.100s\"",
-			api);
-	return 0;
+	conf->reach = calloc(1, sizeof(*conf->reach));
+	if (!conf->reach)
+		return cni_fail(error, CNI_ERROR_IO, "out of memory");
+	if (!api) {
+		/* The second where the VM has no vsock device, or its kernel no driver. */
+		api_reach_add(conf->reach, "vsock", port);
+		api_reach_add(conf->reach, "gateway", port);
+		return 0;
+	}
+	if (!json_object_is_type(api, json_type_array))
+		return decode_way(conf, api, port, error);
+	if (json_object_array_length(api) == 0)
+		return cni_fail(error, CNI_ERROR_CONFIG, "\"api\" is an empty list");
+	for (size_t i = 0; result == 0 && i < json_object_array_length(api); i++)
+		result = decode_way(conf, json_object_array_get_idx(api, i), port, error);
+	return result;
 }
 
 static int decode_top(struct cni_conf *conf, struct cni_error *error)
@@ -231,10 +262,13 @@ static int decode_port(struct json_object *object, size_t index, struct cni_port
 
 	if (json_ok(&r) && (!host_port || !container_port))
 		json_fail(&r, "hostPort and containerPort are required");
+	/* Well-formed, and some plugins take it: so this is another error than the others. */
 	if (json_ok(&r) && protocol[0] && strcasecmp(protocol, "tcp") != 0 &&
 	    strcasecmp(protocol, "udp") != 0)
-		json_fail(&r, "only the protocols tcp and udp can be published, not \"%.32s\"",
-			  protocol);
+		return cni_fail(error, CNI_ERROR_FIELD,
+				"%s: only the protocols tcp and udp can be published on the host, "
+				"not \"%.32s\"",
+				where, protocol);
 	if (json_ok(&r) && host_ip[0] && addr_parse(host_ip, &port.host_ip) < 0)
 		json_fail(&r, "hostIP must be an IPv4 or IPv6 address, not \"%.64s\"", host_ip);
 	if (!json_ok(&r))
@@ -356,6 +390,7 @@ int cni_conf_decode(const char *text, size_t size, enum cni_command command,
 void cni_conf_clear(struct cni_conf *conf)
 {
 	free(conf->ports);
+	free(conf->reach);
 	json_object_put(conf->root);
 	*conf = (struct cni_conf){0};
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "client/api_client.h"
+#include "plugin/api_reach.h"
 #include "plugin/cni_error.h"
 
 /* Largest configuration taken from standard input; a prevResult with many addresses fits amply. */
@@ -67,11 +67,11 @@ struct cni_port {
 struct cni_conf {
 	struct json_object *root; /* everything, owned */
 	enum cni_version version;
-	const char *name;       /* the network's; borrowed from root, as all below */
-	const char *state_dir;  /* where attachments are recorded */
-	struct api_target api;  /* how netproxy is reached */
-	uint32_t timeout_ms;    /* for all of a command's requests together */
-	struct cni_port *ports; /* owned */
+	const char *name;        /* the network's; borrowed from root, as all below */
+	const char *state_dir;   /* where attachments are recorded */
+	struct api_reach *reach; /* how netproxy is reached; owned */
+	uint32_t timeout_ms;     /* for all of a command's requests together */
+	struct cni_port *ports;  /* owned */
 	size_t port_count;
 	struct json_object *prev_result; /* NULL when there is none */
 	struct json_object

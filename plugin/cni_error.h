@@ -20,8 +20,8 @@ enum cni_error_code {
 
 struct cni_error {
 	enum cni_error_code code;
-	char msg[256];     /* one line: what was wrong */
-	char details[512]; /* what would be right, or what the other side said; may be empty */
+	char msg[256];      /* one line: what was wrong */
+	char details[1600]; /* what would be right, or what the other side said; may be empty */
 };
 
 /* Fill *error and return -EINVAL, so that a caller returns what it gets. The second gives details

@@ -24,6 +24,10 @@
 #define TEXT_NOT_FOUND "proxy not found"
 
 #define HTTP_OK 200
+/* Longest text that netproxy keeps of a forward's owner, and a NUL. */
+#define OWNER_MAX 80
+/* The part of ADD's time that is kept for taking back what was published: a quarter. */
+#define ROLL_BACK_SHARE 4
 
 typedef int command_fn(const struct cni_env *env, const struct cni_conf *conf, FILE *out,
 		       struct cni_error *error);
@@ -85,9 +89,12 @@ static int request(const struct cni_conf *conf, const char *method, const char *
 {
 	const char *body = json ? json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN)
 				: NULL;
-	char why[API_ERROR_MAX];
-	int r = api_request(&conf->api, method, path, body, deadline_ms, ret_response, why);
+	char why[API_REACH_ERROR_MAX];
+	int r = api_reach_choose(conf->reach, deadline_ms, why);
 
+	if (r == 0)
+		r = api_request(&conf->reach->target, method, path, body, deadline_ms, ret_response,
+				why);
 	if (r < 0)
 		return cni_fail_details(error, r == -EBADMSG ? CNI_ERROR_DECODE : CNI_ERROR_RETRY,
 					why, "netproxy's API can't be reached");
@@ -142,10 +149,9 @@ static int unexpose(const struct cni_conf *conf, struct json_object *forward, ui
 
 /* Withdraws all, also after a refusal; ends early only when the API doesn't answer. Returns the
  * first failure. */
-static int withdraw(const struct cni_conf *conf, struct json_object *forwards,
+static int withdraw(const struct cni_conf *conf, struct json_object *forwards, uint64_t deadline_ms,
 		    struct cni_error *error)
 {
-	uint64_t deadline_ms = clock_ms() + conf->timeout_ms;
 	struct cni_error ignored;
 	int first = 0;
 
@@ -171,7 +177,7 @@ static int state_fail(struct cni_error *error, const struct cni_attachment *at, 
 /* Withdraws what an attachment's record says, and removes the record. Fine when there is none. A
  * damaged one says nothing: then what the configuration asks for is withdrawn. */
 static int detach(const struct cni_conf *conf, const struct cni_attachment *at,
-		  struct cni_error *error)
+		  uint64_t deadline_ms, struct cni_error *error)
 {
 	struct json_object *forwards;
 	int r = cni_state_load(at, &forwards);
@@ -182,7 +188,7 @@ static int detach(const struct cni_conf *conf, const struct cni_attachment *at,
 		forwards = forwards_new(conf);
 	else if (r < 0)
 		return state_fail(error, at, r, "read");
-	r = withdraw(conf, forwards, error);
+	r = withdraw(conf, forwards, deadline_ms, error);
 	json_object_put(forwards);
 	if (r < 0)
 		return r;
@@ -192,24 +198,35 @@ static int detach(const struct cni_conf *conf, const struct cni_attachment *at,
 
 /* Undoes the first `count` exposes; what can't be undone now stays on record for DEL. */
 static void roll_back(const struct cni_conf *conf, const struct cni_attachment *at,
-		      struct json_object *forwards, size_t count)
+		      struct json_object *forwards, size_t count, uint64_t deadline_ms)
 {
 	size_t all = json_object_array_length(forwards);
 	struct cni_error ignored;
 
 	json_object_array_del_idx(forwards, count, all - count);
-	if (withdraw(conf, forwards, &ignored) == 0)
+	if (withdraw(conf, forwards, deadline_ms, &ignored) == 0)
 		cni_state_remove(at);
 	else
 		cni_state_save(at, forwards);
 }
 
+/* "CONTAINERID:IFNAME"; an id that leaves no room is cut. */
+static const char *owner_text(const struct cni_attachment *at, char to[static OWNER_MAX])
+{
+	int room = OWNER_MAX - 2 - (int)strlen(at->ifname);
+
+	snprintf(to, OWNER_MAX, "%.*s:%s", room, at->container_id, at->ifname);
+	return to;
+}
+
 /* Records first, then exposes: a plugin that is killed in between leaves a record too much, not a
  * port. */
 static int attach(const struct cni_conf *conf, const struct cni_attachment *at,
-		  struct json_object *forwards, struct cni_error *error)
+		  struct json_object *forwards, uint64_t deadline_ms, struct cni_error *error)
 {
-	uint64_t deadline_ms = clock_ms() + conf->timeout_ms;
+	/* What is left at the end is for taking back. */
+	uint64_t expose_ms = deadline_ms - conf->timeout_ms / ROLL_BACK_SHARE;
+	char owner[OWNER_MAX];
 	int r = cni_state_save(at, forwards);
 
 	if (r < 0)
@@ -218,11 +235,13 @@ static int attach(const struct cni_conf *conf, const struct cni_attachment *at,
 		struct json_object *forward = json_object_array_get_idx(forwards, i);
 
 		/* So that netproxy's list says whose port it is. */
-		json_object_object_add(forward, "for", json_object_new_string(at->container_id));
-		r = expose(conf, forward, deadline_ms, error);
+		json_object_object_add(forward, "for",
+				       json_object_new_string(owner_text(at, owner)));
+		r = expose(conf, forward, expose_ms, error);
 		if (r < 0) {
 			/* A request without an answer may have been carried out all the same. */
-			roll_back(conf, at, forwards, error->code == CNI_ERROR_REFUSED ? i : i + 1);
+			roll_back(conf, at, forwards, error->code == CNI_ERROR_REFUSED ? i : i + 1,
+				  deadline_ms);
 			return r;
 		}
 	}
@@ -237,6 +256,7 @@ static struct cni_attachment attachment_of(const struct cni_env *env, const stru
 static int command_add(const struct cni_env *env, const struct cni_conf *conf, FILE *out,
 		       struct cni_error *error)
 {
+	uint64_t deadline_ms = clock_ms() + conf->timeout_ms;
 	struct cni_attachment at = attachment_of(env, conf);
 	struct json_object *result, *forwards;
 	int r = cni_result_convert(conf->prev_result, conf->version, &result, error);
@@ -244,17 +264,17 @@ static int command_add(const struct cni_env *env, const struct cni_conf *conf, F
 	if (r < 0)
 		return r;
 	/* An ADD that was killed left its record behind. */
-	r = detach(conf, &at, error);
+	r = detach(conf, &at, deadline_ms, error);
 	if (r == 0 && conf->port_count > 0) {
 		forwards = forwards_new(conf);
-		r = attach(conf, &at, forwards, error);
+		r = attach(conf, &at, forwards, deadline_ms, error);
 		json_object_put(forwards);
 	}
 	if (r == 0 && cni_print_result(out, result) < 0) {
 		struct cni_error ignored;
 
 		/* The runtime takes it for a failure; what can't be undone stays on record. */
-		detach(conf, &at, &ignored);
+		detach(conf, &at, deadline_ms, &ignored);
 		r = cni_fail(error, CNI_ERROR_IO, "can't write the result to standard output");
 	}
 	json_object_put(result);
@@ -267,7 +287,7 @@ static int command_del(const struct cni_env *env, const struct cni_conf *conf, F
 	struct cni_attachment at = attachment_of(env, conf);
 
 	(void)out;
-	return detach(conf, &at, error);
+	return detach(conf, &at, clock_ms() + conf->timeout_ms, error);
 }
 
 static bool listed(struct json_object *list, struct json_object *forward)
@@ -339,6 +359,7 @@ static int command_check(const struct cni_env *env, const struct cni_conf *conf,
 struct gc {
 	const struct cni_conf *conf;
 	struct cni_error *error;
+	uint64_t deadline_ms;
 	bool failed; /* *error holds the first failure */
 };
 
@@ -354,7 +375,7 @@ static int gc_attachment(void *arg, const struct cni_attachment *at)
 		    strcmp(forward_get(valid, "ifname"), at->ifname) == 0)
 			return 0;
 	}
-	int r = detach(gc->conf, at, gc->failed ? &ignored : gc->error);
+	int r = detach(gc->conf, at, gc->deadline_ms, gc->failed ? &ignored : gc->error);
 	gc->failed |= r < 0;
 	return r;
 }
@@ -362,7 +383,7 @@ static int gc_attachment(void *arg, const struct cni_attachment *at)
 static int command_gc(const struct cni_env *env, const struct cni_conf *conf, FILE *out,
 		      struct cni_error *error)
 {
-	struct gc gc = {conf, error, false};
+	struct gc gc = {conf, error, clock_ms() + conf->timeout_ms, false};
 
 	(void)env;
 	(void)out;

@@ -99,6 +99,11 @@ static const struct bad_case {
 	 ",\"api\":\"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
 	 CNI_ERROR_CONFIG, "at most 107 bytes"},
+	{CNI_DEL, V11 ",\"api\":[]}", CNI_ERROR_CONFIG, "empty list"},
+	{CNI_DEL, V11 ",\"api\":[\"vsock\",7]}", CNI_ERROR_CONFIG, "or a list of these, not \"7\""},
+	{CNI_DEL, V11 ",\"api\":[\"vsock\",\"door\"]}", CNI_ERROR_CONFIG, "not \"door\""},
+	{CNI_DEL, V11 ",\"api\":[\"vsock\",\"vsock\",\"vsock\",\"vsock\",\"gateway\"]}",
+	 CNI_ERROR_CONFIG, "at most 4 ways"},
 	{CNI_DEL, V11 ",\"vsockPort\":0}", CNI_ERROR_CONFIG, "vsockPort"},
 	{CNI_DEL, V11 ",\"vsockPort\":4294967295}", CNI_ERROR_CONFIG, "vsockPort"},
 	{CNI_DEL, V11 ",\"timeoutMs\":0}", CNI_ERROR_CONFIG, "timeoutMs"},
@@ -113,7 +118,7 @@ static const struct bad_case {
 	{CNI_DEL, V11 PORTS("{\"hostPort\":65536,\"containerPort\":80}"), CNI_ERROR_CONFIG,
 	 "hostPort"},
 	{CNI_DEL, V11 PORTS("{\"hostPort\":80,\"containerPort\":80,\"protocol\":\"sctp\"}"),
-	 CNI_ERROR_CONFIG, "not \"sctp\""},
+	 CNI_ERROR_FIELD, "not \"sctp\""},
 	{CNI_DEL, V11 PORTS("{\"hostPort\":80,\"containerPort\":80,\"hostIP\":\"localhost\"}"),
 	 CNI_ERROR_CONFIG, "not \"localhost\""},
 	{CNI_DEL,
@@ -154,8 +159,10 @@ START_TEST(everything)
 	ck_assert_int_eq(conf.version, CNI_1_0_0);
 	ck_assert_str_eq(conf.name, "net");
 	ck_assert_str_eq(conf.state_dir, "/s");
-	ck_assert_int_eq(conf.api.transport, API_VSOCK);
-	ck_assert_uint_eq(conf.api.vsock_port, 7);
+	ck_assert_uint_eq(conf.reach->count, 2);
+	ck_assert(conf.reach->ways[1].is_gateway);
+	ck_assert_int_eq(conf.reach->ways[0].target.transport, API_VSOCK);
+	ck_assert_uint_eq(conf.reach->ways[0].target.vsock_port, 7);
 	ck_assert_uint_eq(conf.timeout_ms, 123);
 	ck_assert_uint_eq(conf.port_count, 3);
 	ck_assert_uint_eq(conf.ports[0].host_port, 8080);
@@ -178,7 +185,7 @@ START_TEST(minimal)
 
 	ck_assert_int_eq(cni_conf_decode(V11 "}", strlen(V11 "}"), CNI_DEL, &conf, &error), 0);
 	ck_assert_uint_eq(conf.port_count, 0);
-	ck_assert_uint_eq(conf.api.vsock_port, CNI_VSOCK_PORT_DEFAULT);
+	ck_assert_uint_eq(conf.reach->ways[0].target.vsock_port, CNI_VSOCK_PORT_DEFAULT);
 	ck_assert_uint_eq(conf.timeout_ms, CNI_TIMEOUT_MS_DEFAULT);
 	ck_assert_str_eq(conf.state_dir, CNI_STATE_DIR_DEFAULT);
 	cni_conf_clear(&conf);

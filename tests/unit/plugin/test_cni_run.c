@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake_api.h"
@@ -14,7 +15,7 @@
 
 static char dir[] = "/tmp/test_cni_run.XXXXXX";
 static char socket_path[64];
-static char api_text[96]; /* the configuration's "api" */
+static char api_text[256]; /* the configuration's "api" */
 static char state_path[64];
 static unsigned timeout_ms;
 static char *output; /* of the last run_plugin(), owned */
@@ -24,7 +25,7 @@ static void setup(void)
 	strcpy(dir + strlen(dir) - 6, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(socket_path, sizeof(socket_path), "%s/api", dir);
-	snprintf(api_text, sizeof(api_text), "unix:%s", socket_path);
+	snprintf(api_text, sizeof(api_text), "\"unix:%s\"", socket_path);
 	snprintf(state_path, sizeof(state_path), "%s/state/deep", dir);
 	timeout_ms = 20000;
 	output = NULL;
@@ -53,7 +54,7 @@ static int run_plugin(const char *command, const char *id, const char *ports, co
 
 	snprintf(conf, sizeof(conf),
 		 "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"netproxy-cni\","
-		 "\"api\":\"%s\",\"stateDir\":\"%s\",\"timeoutMs\":%u,"
+		 "\"api\":%s,\"stateDir\":\"%s\",\"timeoutMs\":%u,"
 		 "\"runtimeConfig\":{\"portMappings\":[%s]}%s%s}",
 		 api_text, state_path, timeout_ms, ports, extra[0] ? "," : "", extra);
 	free(output);
@@ -94,11 +95,11 @@ static void add_and_delete(enum fake_api_mode mode)
 	ck_assert_str_eq(
 		fake_api_log(api),
 		"POST /services/forwarder/expose "
-		"{\"local\":\":8080\",\"remote\":\":8080\",\"protocol\":\"tcp\",\"for\":\"c1\"}\n"
+		"{\"local\":\":8080\",\"remote\":\":8080\",\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n"
 		"POST /services/forwarder/expose "
-		"{\"local\":\"127.0.0.1:53\",\"remote\":\":53\",\"protocol\":\"udp\",\"for\":\"c1\"}\n"
+		"{\"local\":\"127.0.0.1:53\",\"remote\":\":53\",\"protocol\":\"udp\",\"for\":\"c1:eth0\"}\n"
 		"POST /services/forwarder/expose "
-		"{\"local\":\"[::1]:2222\",\"remote\":\":2222\",\"protocol\":\"tcp\",\"for\":\"c1\"}\n");
+		"{\"local\":\"[::1]:2222\",\"remote\":\":2222\",\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n");
 	ck_assert_uint_eq(records(), 1);
 	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, PREV), 0);
 	ck_assert_str_eq(output, "");
@@ -335,7 +336,7 @@ START_TEST(over_tcp)
 	unsigned port;
 	struct fake_api *api = fake_api_start_tcp(FAKE_API_WORKS, &port);
 
-	snprintf(api_text, sizeof(api_text), "http://127.0.0.1:%u", port);
+	snprintf(api_text, sizeof(api_text), "\"http://127.0.0.1:%u\"", port);
 	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 0);
 	ck_assert_str_eq(fake_api_forwards(api), "tcp :8080 ");
 	ck_assert_int_eq(run_plugin("DEL", "c1", WEB, ""), 0);
@@ -352,12 +353,90 @@ END_TEST
  * message says what to look at. */
 START_TEST(over_vsock_to_nobody)
 {
-	strcpy(api_text, "vsock");
+	strcpy(api_text, "\"vsock\"");
 	timeout_ms = 500;
 	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 1);
 	assert_output("\"code\":11,");
 	assert_output("can't connect to vsock port 6565 of the host");
 	assert_output("vsock");
+}
+END_TEST
+
+/* The first way is nobody's, the second somebody else's, the third works. */
+START_TEST(several_ways)
+{
+	unsigned port;
+	struct fake_api *other = fake_api_start_tcp(FAKE_API_NOT_JSON, &port);
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_WORKS);
+
+	snprintf(api_text, sizeof(api_text),
+		 "[\"unix:%s/nobody\",\"http://127.0.0.1:%u\",\"unix:%s\"]", dir, port,
+		 socket_path);
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB "," DNS, PREV), 0);
+	ck_assert_str_eq(fake_api_forwards(api), "tcp :8080 udp 127.0.0.1:53 ");
+	ck_assert_str_eq(fake_api_log(other), "GET /services/forwarder/all \n");
+	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, PREV), 0);
+	ck_assert_int_eq(run_plugin("STATUS", "c1", "", ""), 0);
+	fake_api_stop(api);
+	/* Without the third, what was tried is all told. */
+	ck_assert_int_eq(run_plugin("DEL", "c1", WEB, ""), 1);
+	assert_output("\"code\":");
+	assert_output("/nobody: No such file or directory");
+	assert_output("is not netproxy (HTTP status 200)");
+	assert_output("/api: Connection refused");
+	ck_assert_uint_eq(records(), 1);
+	fake_api_stop(other);
+}
+END_TEST
+
+/* One that hangs leaves time for the others. */
+START_TEST(a_way_that_hangs)
+{
+	unsigned port;
+	struct fake_api *hangs = fake_api_start_tcp(FAKE_API_SILENT, &port);
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_WORKS);
+
+	timeout_ms = 600;
+	snprintf(api_text, sizeof(api_text), "[\"http://127.0.0.1:%u\",\"unix:%s\"]", port,
+		 socket_path);
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, PREV), 0);
+	ck_assert_str_eq(fake_api_forwards(api), "tcp :8080 ");
+	fake_api_stop(hangs);
+	fake_api_stop(api);
+}
+END_TEST
+
+/* ADD keeps time for taking back: all of it together is what was allowed. */
+START_TEST(time_is_for_all)
+{
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_SILENT);
+	struct timespec before, after;
+
+	timeout_ms = 400;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB "," DNS, PREV), 1);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_output("\"code\":11,");
+	/* Not twice, as if each had it for itself. */
+	ck_assert_int_lt((after.tv_sec - before.tv_sec) * 1000 +
+				 (after.tv_nsec - before.tv_nsec) / 1000000,
+			 700);
+	fake_api_stop(api);
+}
+END_TEST
+
+/* What netproxy keeps of an owner is 79 bytes: the interface's name stays whole. */
+START_TEST(long_container_id)
+{
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_WORKS);
+	char id[201], expected[128];
+
+	memset(id, 'a', 200);
+	id[200] = '\0';
+	ck_assert_int_eq(run_plugin("ADD", id, WEB, PREV), 0);
+	snprintf(expected, sizeof(expected), "\"for\":\"%.74s:eth0\"", id);
+	ck_assert_ptr_nonnull(strstr(fake_api_log(api), expected));
+	fake_api_stop(api);
 }
 END_TEST
 
@@ -371,7 +450,7 @@ START_TEST(result_not_taken)
 
 	snprintf(conf, sizeof(conf),
 		 "{\"cniVersion\":\"1.1.0\",\"name\":\"net\",\"type\":\"netproxy-cni\","
-		 "\"api\":\"%s\",\"stateDir\":\"%s\",\"runtimeConfig\":{\"portMappings\":[" WEB
+		 "\"api\":%s,\"stateDir\":\"%s\",\"runtimeConfig\":{\"portMappings\":[" WEB
 		 "]}," PREV "}",
 		 api_text, state_path);
 	FILE *full = fopen("/dev/full", "w");
@@ -420,6 +499,10 @@ int main(void)
 	tcase_add_test(tests, nobody_there);
 	tcase_add_test(tests, over_tcp);
 	tcase_add_test(tests, over_vsock_to_nobody);
+	tcase_add_test(tests, several_ways);
+	tcase_add_test(tests, a_way_that_hangs);
+	tcase_add_test(tests, time_is_for_all);
+	tcase_add_test(tests, long_container_id);
 	tcase_add_test(tests, result_not_taken);
 	tcase_add_test(tests, version_and_environment);
 	suite_add_tcase(suite, tests);
