@@ -35,6 +35,16 @@ def full_name(cls, test):
     return f"{cls.__name__.lower()}.{test.removeprefix('test_')}"
 
 
+def select(texts):
+    """Names of the tests to run. A group's tests build on each other, so the first is always one of them."""
+    wanted = []
+    for cls in registry:
+        names = [full_name(cls, test) for test in tests_of(cls)]
+        chosen = [name for name in names if not texts or any(text in name for text in texts)]
+        wanted += [name for name in names if name in chosen or (chosen and name == names[0])]
+    return wanted
+
+
 def _describe(error):
     where = [f"  {os.path.relpath(frame.filename, HERE)}:{frame.lineno}: {frame.line}"
              for frame in traceback.extract_tb(error.__traceback__)
