@@ -11,11 +11,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/if_tun.h>
-#include <linux/nsfs.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/sock.h"
+#include "netstack/netns.h"
 
 /* Since Linux 6.2's headers. */
 #ifndef TUN_F_USO4
@@ -148,25 +146,6 @@ static struct outcome open_here(const char *ifname, int *ret_fd)
 	return outcome;
 }
 
-/* Enters the namespace; where that needs the privileges of the user namespace that owns it, that
- * one first. */
-static int enter(int netns_fd)
-{
-	int user_fd, status;
-
-	if (setns(netns_fd, CLONE_NEWNET) == 0)
-		return 0;
-	if (errno != EPERM)
-		return -errno;
-	user_fd = ioctl(netns_fd, NS_GET_USERNS);
-	if (user_fd < 0)
-		return -EPERM;
-	status = setns(user_fd, CLONE_NEWUSER) < 0 || setns(netns_fd, CLONE_NEWNET) < 0 ? -errno
-											: 0;
-	close(user_fd);
-	return status;
-}
-
 static void send_outcome(int socket, const struct outcome *outcome, int fd)
 {
 	union {
@@ -224,7 +203,7 @@ static struct outcome receive_outcome(int socket, int *ret_fd)
 static void child_main(int socket, int netns_fd, const char *ifname)
 {
 	struct outcome outcome;
-	int fd = -1, status = enter(netns_fd);
+	int fd = -1, status = netns_enter(netns_fd);
 
 	if (status < 0)
 		outcome = failed(STEP_NETNS_ENTER, -status);
@@ -261,17 +240,12 @@ static struct outcome open_by_child(const char *ifname, int netns_fd, int *ret_f
 
 static struct outcome open_in_netns(const char *ifname, const char *netns, int *ret_fd)
 {
-	bool is_pid = *netns && strspn(netns, "0123456789") == strlen(netns);
 	struct outcome outcome;
-	char path[PATH_MAX];
 	int netns_fd;
+	int r = netns_open(netns, &netns_fd);
 
-	if ((size_t)snprintf(path, sizeof(path), is_pid ? "/proc/%s/ns/net" : "%s", netns) >=
-	    sizeof(path))
-		return failed(STEP_NETNS_PATH, ENAMETOOLONG);
-	netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (netns_fd < 0)
-		return failed(STEP_NETNS_OPEN, errno);
+	if (r < 0)
+		return failed(r == -ENAMETOOLONG ? STEP_NETNS_PATH : STEP_NETNS_OPEN, -r);
 	outcome = open_by_child(ifname, netns_fd, ret_fd);
 	close(netns_fd);
 	return outcome;
