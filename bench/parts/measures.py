@@ -28,6 +28,15 @@ def tcp(subject, settings):
             yield from _iperf(subject, settings, f"tcp_{way}{suffix}", way, streams)
 
 
+def tcp6(subject, settings):
+    """The same over IPv6, of those who have it here."""
+    if not subject.target6:
+        return
+    subject.configure6()
+    for way in ("up", "down"):
+        yield from _iperf(subject, settings, f"tcp6_{way}", way, 1, subject.target6)
+
+
 def rr(subject, settings):
     """Round trips of one byte on one connection."""
     result = _tool(subject, settings, "rr", settings.seconds)
@@ -95,7 +104,7 @@ def many(subject, settings):
 
 
 # In this order: the memory of a network without traffic is looked at first.
-MEASURES = {"idle": idle, "tcp": tcp, "rr": rr, "crr": crr, "udp": udp, "many": many}
+MEASURES = {"idle": idle, "tcp": tcp, "rr": rr, "crr": crr, "udp": udp, "tcp6": tcp6, "many": many}
 # Measured on a process of their own: what it took up before would hide what it takes up now, and not everybody
 # works on after it.
 APART = ("many",)
@@ -125,7 +134,7 @@ def _run(subject, argv, timeout):
     return done.stdout
 
 
-def _iperf(subject, settings, metric, way, streams):
+def _iperf(subject, settings, metric, way, streams, target=None):
     server = process.Process(["iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush"],
                              f"{subject.directory}/{metric}.log", subject.host)
     try:
@@ -133,7 +142,7 @@ def _iperf(subject, settings, metric, way, streams):
         pid = subject.pid()
         bridge = subject.guest.bridge.pid if subject.guest and subject.guest.bridge else None
         before = [tree.cpu_seconds(each) if each else 0 for each in (pid, bridge)]
-        argv = ["iperf3", "-J", "-C", "cubic", "-c", subject.target, "-p", str(IPERF_PORT), "-t",
+        argv = ["iperf3", "-J", "-C", "cubic", "-c", target or subject.target, "-p", str(IPERF_PORT), "-t",
                 str(settings.seconds), "-P", str(streams), *(["-R"] if way == "down" else [])]
         result = json.loads(_run(subject, argv, 10 + 4 * settings.seconds))
     finally:

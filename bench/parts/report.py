@@ -8,6 +8,10 @@ TABLES = [
     ("TCP throughput, Gbit/s", [
         ("tcp_up_gbps", "up", 2, True), ("tcp_down_gbps", "down", 2, True),
         ("tcp_up_4_gbps", "up ×4", 2, True), ("tcp_down_4_gbps", "down ×4", 2, True)]),
+    ("TCP over IPv6: throughput, Gbit/s, and CPU time, s per GB", [
+        ("tcp6_up_gbps", "up", 2, True), ("tcp6_down_gbps", "down", 2, True),
+        ("tcp6_up_cpu_s_per_gb", "CPU up", 2, False),
+        ("tcp6_down_cpu_s_per_gb", "CPU down", 2, False)]),
     ("CPU time of the proxy, s per GB", [
         ("tcp_up_cpu_s_per_gb", "up", 2, False), ("tcp_down_cpu_s_per_gb", "down", 2, False),
         ("tcp_up_4_cpu_s_per_gb", "up ×4", 2, False),

@@ -26,6 +26,7 @@ class Subject:
     link = "none"
     mtu = None
     target = "127.0.0.1"
+    target6 = None
 
     def __init__(self, family, link=None, mtu=None):
         self.family = family
@@ -56,6 +57,9 @@ class Subject:
     def client(self):
         """The namespace of the client."""
         return self.guest.ns
+
+    def configure6(self):
+        """Has the client reach target6."""
 
     def is_peer(self):
         return self.family not in ("host", "netproxy")
@@ -92,6 +96,8 @@ class Subject:
 
 
 class Loopback(Subject):
+    target6 = "::1"
+
     def __init__(self):
         super().__init__("host")
         self.name = "host-loopback"
@@ -111,6 +117,7 @@ class _QuietProxy(proxy.Proxy):
 
 class Netproxy(Subject):
     target = proxy.ALIAS
+    target6 = proxy.ALIAS6
 
     def __init__(self, link, mtu):
         super().__init__("netproxy", link, mtu)
@@ -136,6 +143,10 @@ class Netproxy(Subject):
         self.guest.attach()
         self.set_mtu()
         self.guest.dhcp()
+
+    def configure6(self):
+        self.guest.ns.sysctl(**{f"ipv6__conf__{IFNAME}__disable_ipv6": 0})
+        self.guest.configure6()
 
 
 class Passt(Subject):
