@@ -18,7 +18,7 @@
 
 #define EVENTS_LISTENERS_MAX 32
 #define EVENTS_WAITING_MAX   (256 * 1024)
-#define EVENTS_RATE          200
+#define EVENTS_RATE          1000
 
 enum event_type {
 	EVENT_SUBSCRIBED, /* the first that a listener hears */
