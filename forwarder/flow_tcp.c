@@ -24,7 +24,7 @@ LOG_MODULE("tcp");
 
 /* Pieces in one recvmsg() and one sendmsg(). */
 #define RECV_PIECES 4
-#define SEND_PIECES 64
+#define SEND_PIECES 256
 /* What one flow may move in each direction before others get their turn. */
 #define ROUND_BYTES (1024 * 1024)
 /* A first write of this size or less can't be held back by Nagle's algorithm. */
