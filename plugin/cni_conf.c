@@ -339,6 +339,50 @@ static int decode_attachments(struct cni_conf *conf, struct cni_error *error)
 	return 0;
 }
 
+/* The container's first address of each family, as portmap takes them. */
+static int find_addresses(struct cni_conf *conf, struct cni_error *error)
+{
+	struct json_reader r = json_reader(conf->prev_result, "prevResult");
+	struct json_object *list = json_get_array(&r, "ips");
+
+	for (size_t i = 0; list && i < json_object_array_length(list) && json_ok(&r); i++) {
+		struct json_reader entry = json_reader(json_object_array_get_idx(list, i),
+						       "prevResult.ips");
+		const char *text = json_need_string(&entry, "address");
+		char address[ADDR_TEXT_MAX];
+		struct addr addr;
+
+		if (!json_ok(&entry))
+			return cni_fail(error, CNI_ERROR_DECODE, "%s", entry.error);
+		snprintf(address, sizeof(address), "%.*s", (int)strcspn(text, "/"), text);
+		if (addr_parse(address, &addr) < 0)
+			return cni_fail(error, CNI_ERROR_DECODE,
+					"prevResult.ips has no address: \"%.64s\"", text);
+		struct addr *to = addr.family == AF_INET ? &conf->container4 : &conf->container6;
+		if (to->family == AF_UNSPEC)
+			*to = addr;
+	}
+	if (!json_ok(&r))
+		return cni_fail(error, CNI_ERROR_DECODE, "%s", r.error);
+	return 0;
+}
+
+static int decode_target(struct cni_conf *conf, struct cni_error *error)
+{
+	struct json_reader r = json_reader(conf->root, "network configuration");
+	const char *target = json_get_string(&r, "target", "guest");
+
+	if (!json_ok(&r))
+		return cni_fail(error, CNI_ERROR_CONFIG, "%s", r.error);
+	if (strcmp(target, "guest") != 0 && strcmp(target, "container") != 0)
+		return cni_fail(error, CNI_ERROR_FIELD,
+				"\"target\" must be \"guest\" (portmap leads on from the VM's own "
+				"port) or \"container\", not \"%.32s\"",
+				target);
+	conf->to_container = strcmp(target, "container") == 0;
+	return conf->to_container && conf->prev_result ? find_addresses(conf, error) : 0;
+}
+
 static int decode_whole(struct cni_conf *conf, const struct command_rule *rule,
 			struct cni_error *error)
 {
@@ -352,6 +396,9 @@ static int decode_whole(struct cni_conf *conf, const struct command_rule *rule,
 			"%s found no prevResult: netproxy-cni must stand in the plugin list "
 			"after the plugins that make the container's network (bridge, portmap)",
 			rule->name);
+	r = decode_target(conf, error);
+	if (r < 0)
+		return r;
 	if (rule->command == CNI_GC)
 		return decode_attachments(conf, error);
 	return rule->command == CNI_STATUS ? 0 : decode_ports(conf, error);

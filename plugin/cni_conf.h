@@ -59,7 +59,7 @@ struct cni_env {
 /* One entry of runtimeConfig.portMappings. */
 struct cni_port {
 	uint16_t host_port;      /* on the host, and in the guest, where portmap takes it up */
-	uint16_t container_port; /* in the container; portmap's business */
+	uint16_t container_port; /* in the container; portmap's business, unless to_container */
 	bool udp;
 	struct addr host_ip; /* AF_UNSPEC: all addresses */
 };
@@ -71,7 +71,9 @@ struct cni_conf {
 	const char *state_dir;   /* where attachments are recorded */
 	struct api_reach *reach; /* how netproxy is reached; owned */
 	uint32_t timeout_ms;     /* for all of a command's requests together */
-	struct cni_port *ports;  /* owned */
+	bool to_container;       /* "target": forward to the container's own address and port */
+	struct addr container4, container6; /* in prevResult; AF_UNSPEC: none of that family */
+	struct cni_port *ports;             /* owned */
 	size_t port_count;
 	struct json_object *prev_result; /* NULL when there is none */
 	struct json_object

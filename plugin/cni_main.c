@@ -21,6 +21,7 @@ static const char usage[] =
 	"Its own keys, with their defaults:\n"
 	"  \"api\": [\"vsock\", \"gateway\"]   tried in order: vsock, gateway (its port 80),\n"
 	"                     unix:/PATH, http://ADDRESS:PORT\n"
+	"  \"target\": \"guest\"  or \"container\": straight to its address, without portmap\n"
 	"  \"vsockPort\": 6565    where netproxy serves its API on the host (CID 2)\n"
 	"  \"timeoutMs\": 10000   for all requests of one command together\n"
 	"  \"stateDir\": \"/run/netproxy-cni\"\n"

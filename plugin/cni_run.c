@@ -5,7 +5,9 @@
  *
  * The plugin stands after bridge and portmap: portmap leads the guest's own hostPort to the
  * container, and we lead the host's hostPort to the guest's. So a forward's remote end is
- * ":hostPort", whose empty host means the guest that asks.
+ * ":hostPort", whose empty host means the guest that asks. With "target": "container" it is the
+ * container's own address and port, which netproxy reaches by way of the guest, and portmap isn't
+ * needed.
  */
 #include "plugin/cni_run.h"
 
@@ -37,11 +39,25 @@ static const char *forward_get(struct json_object *forward, const char *key)
 	return json_object_get_string(json_object_object_get(forward, key));
 }
 
+/* Where the host's traffic goes: to the VM's own port, or with `to_container` to the container's,
+ * of the host address' family if it has one. */
+static struct endpoint remote_of(const struct cni_conf *conf, const struct cni_port *port)
+{
+	bool six = port->host_ip.family == AF_INET6;
+	const struct addr *addr = six ? &conf->container6 : &conf->container4;
+
+	if (!conf->to_container)
+		return (struct endpoint){.port = port->host_port};
+	if (addr->family == AF_UNSPEC)
+		addr = six ? &conf->container4 : &conf->container6;
+	return (struct endpoint){*addr, port->container_port};
+}
+
 /* {"local":"127.0.0.1:8080","remote":":8080","protocol":"tcp"} */
-static struct json_object *forward_new(const struct cni_port *port)
+static struct json_object *forward_new(const struct cni_conf *conf, const struct cni_port *port)
 {
 	struct endpoint local = {port->host_ip, port->host_port};
-	struct endpoint remote = {.port = port->host_port};
+	struct endpoint remote = remote_of(conf, port);
 	struct json_object *forward = json_object_new_object();
 	char text[ENDPOINT_TEXT_MAX];
 
@@ -59,7 +75,7 @@ static struct json_object *forwards_new(const struct cni_conf *conf)
 	struct json_object *forwards = json_object_new_array();
 
 	for (size_t i = 0; i < conf->port_count; i++)
-		json_object_array_add(forwards, forward_new(&conf->ports[i]));
+		json_object_array_add(forwards, forward_new(conf, &conf->ports[i]));
 	return forwards;
 }
 
@@ -263,6 +279,13 @@ static int command_add(const struct cni_env *env, const struct cni_conf *conf, F
 
 	if (r < 0)
 		return r;
+	if (conf->to_container && conf->port_count > 0 && !conf->container4.family &&
+	    !conf->container6.family) {
+		json_object_put(result);
+		return cni_fail(error, CNI_ERROR_CONFIG,
+				"\"target\" is \"container\", but prevResult has no address of the "
+				"container");
+	}
 	/* An ADD that was killed left its record behind. */
 	r = detach(conf, &at, deadline_ms, error);
 	if (r == 0 && conf->port_count > 0) {
@@ -290,13 +313,17 @@ static int command_del(const struct cni_env *env, const struct cni_conf *conf, F
 	return detach(conf, &at, clock_ms() + conf->timeout_ms, error);
 }
 
-static bool listed(struct json_object *list, struct json_object *forward)
+/* Whether the list has the forward; its remote side counts where we said the whole of it. */
+static bool listed(struct json_object *list, struct json_object *forward, bool to_container)
 {
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_reader r = json_reader(json_object_array_get_idx(list, i), "forward");
 		const char *local = json_get_string(&r, "local", "");
 		const char *protocol = json_get_string(&r, "protocol", "tcp");
+		const char *remote = json_get_string(&r, "remote", "");
 
+		if (to_container && strcmp(remote, forward_get(forward, "remote")) != 0)
+			continue;
 		if (json_ok(&r) && strcmp(local, forward_get(forward, "local")) == 0 &&
 		    strcmp(protocol, forward_get(forward, "protocol")) == 0)
 			return true;
@@ -346,7 +373,7 @@ static int command_check(const struct cni_env *env, const struct cni_conf *conf,
 	for (size_t i = 0; r == 0 && i < conf->port_count; i++) {
 		struct json_object *forward = json_object_array_get_idx(forwards, i);
 
-		if (!listed(list, forward))
+		if (!listed(list, forward, conf->to_container))
 			r = cni_fail(
 				error, CNI_ERROR_MISSING, "%s port %s is not published on the host",
 				forward_get(forward, "protocol"), forward_get(forward, "local"));

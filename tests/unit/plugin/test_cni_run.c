@@ -425,6 +425,39 @@ START_TEST(time_is_for_all)
 }
 END_TEST
 
+/* Straight to the container: its address of the host address' family where it has one. */
+START_TEST(target_container)
+{
+	struct fake_api *api = fake_api_start(socket_path, FAKE_API_WORKS);
+
+	ck_assert_int_eq(
+		run_plugin("ADD", "c1", WEB "," SSH,
+			   "\"target\":\"container\",\"prevResult\":{\"cniVersion\":\"1.0.0\","
+			   "\"ips\":[{\"address\":\"10.88.0.2/16\"},{\"address\":\"fd00::2/64\"},"
+			   "{\"address\":\"10.89.0.2/16\"}]}"),
+		0);
+	ck_assert_str_eq(
+		fake_api_log(api),
+		"POST /services/forwarder/expose {\"local\":\":8080\",\"remote\":\"10.88.0.2:80\","
+		"\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n"
+		"POST /services/forwarder/expose {\"local\":\"[::1]:2222\",\"remote\":\"[fd00::2]:22\","
+		"\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n");
+	/* The fake's list has another remote side than that. */
+	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB, "\"target\":\"container\"," PREV), 1);
+	assert_output("\"code\":101,");
+	ck_assert_int_eq(run_plugin("DEL", "c1", "", "\"target\":\"container\""), 0);
+	ck_assert_str_eq(fake_api_forwards(api), "");
+	/* There must be an address, once there is a port. */
+	ck_assert_int_eq(run_plugin("ADD", "c1", "", "\"target\":\"container\",\"prevResult\":{}"),
+			 0);
+	ck_assert_int_eq(run_plugin("ADD", "c1", WEB, "\"target\":\"container\",\"prevResult\":{}"),
+			 1);
+	assert_output("\"code\":7,");
+	assert_output("no address of the container");
+	fake_api_stop(api);
+}
+END_TEST
+
 /* What netproxy keeps of an owner is 79 bytes: the interface's name stays whole. */
 START_TEST(long_container_id)
 {
@@ -502,6 +535,7 @@ int main(void)
 	tcase_add_test(tests, several_ways);
 	tcase_add_test(tests, a_way_that_hangs);
 	tcase_add_test(tests, time_is_for_all);
+	tcase_add_test(tests, target_container);
 	tcase_add_test(tests, long_container_id);
 	tcase_add_test(tests, result_not_taken);
 	tcase_add_test(tests, version_and_environment);
