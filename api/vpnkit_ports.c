@@ -41,8 +41,8 @@ struct name {
 	uint64_t number;
 	unsigned fids; /* that refer to it */
 	bool is_removed;
-	uint64_t forward;   /* 0: none */
-	uint32_t by_fid;    /* that wrote it */
+	uint64_t forward; /* 0: none */
+	uint32_t by_fid;  /* that wrote it */
 	char text[P9_NAME_MAX + 1];
 	char answer[ANSWER_MAX];
 };
@@ -300,8 +300,8 @@ static int do_version(struct vpnkit_ports *ports, const struct p9_request *reque
 	if (request->msize < MESSAGE_MIN)
 		return -EMSGSIZE;
 	clear(ports);
-	ports->message_max =
-		request->msize < VPNKIT_MESSAGE_MAX ? request->msize : VPNKIT_MESSAGE_MAX;
+	ports->message_max = request->msize < VPNKIT_MESSAGE_MAX ? request->msize
+								 : VPNKIT_MESSAGE_MAX;
 	wire_put_le32(w, ports->message_max);
 	p9_put_text(w, ours ? P9_VERSION : "unknown");
 	if (!ours)
@@ -344,9 +344,8 @@ static int do_walk(struct vpnkit_ports *ports, struct fid *fid, const struct p9_
 		return r;
 	/* A walk that comes only part of the way says how far, and the fid stays. */
 	if (count == request->name_count) {
-		r = request->new_fid == request->fid
-			    ? 0
-			    : fid_new(ports, request->new_fid, &new_fid);
+		r = request->new_fid == request->fid ? 0
+						     : fid_new(ports, request->new_fid, &new_fid);
 		if (r < 0)
 			return r;
 		fid_point(new_fid, file, name);

@@ -26,8 +26,9 @@
 #define VPNKIT_FIDS_MAX    4096
 /* Directories of one client, and so its forwards. */
 #define VPNKIT_NAMES_MAX 1024
-/* VPNKit's own clients read an answer into 100 bytes. */
-#define VPNKIT_ERROR_MAX 80
+/* VPNKit's own clients read an answer into 100 bytes; ours are longer for the longest addresses
+ * only. */
+#define VPNKIT_ERROR_MAX 100
 
 /* What a client's requests come to. */
 struct vpnkit_ports_ops {
