@@ -5,15 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/sock.h"
 #include "launcher/accel.h"
+#include "launcher/daemon.h"
 #include "launcher/flags.h"
 #include "launcher/options.h"
+#include "launcher/prepare.h"
 #include "launcher/qemu_version.h"
+#include "launcher/shared_lease.h"
 #include "launcher/state_dir.h"
 #include "launcher/supervisor.h"
 
@@ -21,6 +26,10 @@ LOG_MODULE("netproxy-vm");
 
 /* Of /proc/cpuinfo; the first processor's flags are within. */
 #define CPUINFO_SIZE 16384
+
+/* Names within the machine's directory. */
+#define CONSOLE_LINK "console"
+#define DAEMON_LOG   "netproxy-vm.log"
 
 /* From this version on QEMU is taken to have what tcg_needs_intx() is about repaired. */
 #define QEMU_MAJOR_WITHOUT_CRASH 8
@@ -44,6 +53,40 @@ static int choose_accel(const struct run_options *options, enum accel *ret, stru
 	return r;
 }
 
+/* A pseudo-terminal: its other side is a terminal for screen(1) and the like, told on standard
+ * error and found at DIR/console. It stays open here, so that it doesn't hang up between its users.
+ */
+static int open_pty(struct supervisor_conf *conf, int *ret_file, struct problem *problem)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK), slave = -1;
+	char name[64], link[PATH_MAX];
+	struct termios raw;
+	int r = 0;
+
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
+	    ptsname_r(master, name, sizeof(name)) != 0 ||
+	    (slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 || tcgetattr(slave, &raw) < 0)
+		r = problem_set(problem, -errno, "-console pty: no pseudo-terminal: %s",
+				strerror(errno));
+	if (r < 0) {
+		fd_close(&master);
+		fd_close(&slave);
+		return r;
+	}
+	/* The guest's terminal does what a terminal does. */
+	cfmakeraw(&raw);
+	tcsetattr(slave, TCSANOW, &raw);
+	conf->console_in_fd = conf->console_out_fd = master;
+	conf->console_is_pty = true;
+	*ret_file = master;
+	snprintf(link, sizeof(link), "%.*s/" CONSOLE_LINK, PATH_MAX / 2, conf->dir);
+	unlink(link);
+	if (symlink(name, link) < 0)
+		log_warn("%s can't be made: %s", link, strerror(errno));
+	fprintf(stderr, "netproxy-vm: the console is %s\n", name);
+	return 0;
+}
+
 /* Opens where the console goes; *ret_file is to be closed. */
 static int open_console(const struct run_options *options, struct supervisor_conf *conf,
 			int *ret_file, struct problem *problem)
@@ -60,6 +103,8 @@ static int open_console(const struct run_options *options, struct supervisor_con
 			return problem_set(problem, -errno, "-console file:%s: %s",
 					   options->console_file, strerror(errno));
 		conf->console_out_fd = *ret_file;
+	} else if (options->console == RUN_CONSOLE_PTY) {
+		return open_pty(conf, ret_file, problem);
 	}
 	return 0;
 }
@@ -81,33 +126,77 @@ static bool tcg_needs_intx(const struct run_options *options)
 	return major < QEMU_MAJOR_WITHOUT_CRASH;
 }
 
-static int run(const struct run_options *options)
-{
+/* What the machine is started with, and the way to the terminal that it was started at. */
+struct run {
 	struct state_dir dir;
+	struct prepared prepared;
+	struct daemon daemon;
+	char log_path[PATH_MAX];
+};
+
+static void on_running(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->daemon.report_fd >= 0)
+		printf("%d\n", getpid());
+	fflush(stdout);
+	daemon_report(&run->daemon, 0, run->log_path);
+}
+
+/* With the machine's directory locked: makes what is missing, and runs. */
+static int run_in(const struct run_options *options, struct run *run)
+{
 	struct problem problem;
 	struct supervisor_conf conf = {
 		.machine = &options->machine,
-		.dir = dir.path,
+		.dir = run->dir.path,
 		.qemu = options->qemu,
 		.netproxy = options->netproxy,
+		.virtiofsd = options->virtiofsd,
 		.accel_may_fall_back = options->accel == ACCEL_WISH_AUTO,
 		.stop_timeout_ms = options->stop_timeout_s * 1000,
+		.prepared = &run->prepared,
+		.running = on_running,
+		.running_arg = run,
 	};
 	int console_file = -1, status;
 
+	log_info("sockets and netproxy's log are in %s", run->dir.path);
 	if (choose_accel(options, &conf.accel, &problem) < 0 ||
-	    state_dir_open(&dir, options->state_dir, &problem) < 0)
+	    prepare_machine(&options->machine, run->dir.path, &run->prepared, &problem) < 0)
 		return refuse(&problem);
-	log_info("sockets and netproxy's log are in %s", dir.path);
 	/* Also with KVM, from which a run may fall back. */
 	if (conf.accel == ACCEL_TCG || conf.accel_may_fall_back)
 		conf.qemu_tcg_needs_intx = tcg_needs_intx(options);
-	if (open_console(options, &conf, &console_file, &problem) < 0)
+	if (open_console(options, &conf, &console_file, &problem) < 0 ||
+	    shared_lease_take(&options->machine, &problem) < 0)
 		status = refuse(&problem);
 	else
 		status = supervisor_run(&conf);
+	shared_lease_drop(&options->machine);
 	fd_close(&console_file);
-	state_dir_close(&dir);
+	return status;
+}
+
+static int run(const struct run_options *options)
+{
+	struct run run = {.daemon = {.report_fd = -1}};
+	struct problem problem;
+	int status;
+
+	if (options->detached) {
+		int r = daemon_fork(&run.daemon, &status, &problem);
+
+		if (r != 0)
+			return r < 0 ? refuse(&problem) : status;
+	}
+	if (state_dir_open(&run.dir, options->state_dir, &problem) < 0)
+		return refuse(&problem);
+	snprintf(run.log_path, sizeof(run.log_path), "%.*s/" DAEMON_LOG, PATH_MAX / 2,
+		 run.dir.path);
+	status = run_in(options, &run);
+	state_dir_close(&run.dir);
 	return status;
 }
 

@@ -137,6 +137,8 @@ static void write_out(struct console *c)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN && c->conf.is_pty)
+			break;
 		if (n < 0 && errno == EAGAIN && c->out_watch)
 			return;
 		if (n < 0) {
@@ -148,10 +150,10 @@ static void write_out(struct console *c)
 			return;
 		}
 		chunk->start += (size_t)n;
-		if (c->out_watch)
+		if (c->out_watch && !c->conf.is_pty)
 			break; /* writable once: whether it still is, the loop says */
 	}
-	if (c->out_fd < 0 || chunk_left(chunk) == 0)
+	if (c->out_fd < 0 || c->conf.is_pty || chunk_left(chunk) == 0)
 		chunk->start = chunk->end = 0;
 }
 
@@ -316,6 +318,10 @@ static int open_input(struct console *c, int fd)
 
 	if (fd < 0 || fcntl(fd, F_GETFD) < 0)
 		return 0;
+	if (c->conf.is_pty) {
+		c->in_fd = fd;
+		return watch(c, fd, LOOP_READ, on_input, &c->in_watch);
+	}
 	if (isatty(fd) && tcgetpgrp(fd) != getpgrp()) {
 		log_info("started in the background: the guest's console gets no input");
 		return 0;
@@ -342,6 +348,8 @@ static int open_output(struct console *c, int fd)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
 	c->out_fd = fd;
+	if (c->conf.is_pty)
+		return 0;
 	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

@@ -27,8 +27,10 @@ enum console_key {
 };
 
 struct console_conf {
-	int in_fd;  /* read and passed to the guest, borrowed; -1: no input */
-	int out_fd; /* gets what the guest writes, borrowed; -1: nowhere */
+	int in_fd;   /* read and passed to the guest, borrowed; -1: no input */
+	int out_fd;  /* gets what the guest writes, borrowed; -1: nowhere */
+	bool is_pty; /* both are one pseudo-terminal's master, non-blocking: what its reader doesn't
+			take is dropped, as there may be none */
 	void (*key)(void *arg, enum console_key key);
 	void *arg;
 };

@@ -1,373 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See options.h. One function per flag reads its value; what can only be judged together, or needs
- * the host, is checked in options_check.c. */
+/* See options.h. The table of flags; one function per flag reads its value (options_boot.c,
+ * options_net.c, options_devices.c). What needs the host is checked in options_check.c. */
 #include "launcher/options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "launcher/flags.h"
-
-#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-#define DIGITS     "0123456789"
-
-/* Replaces *to by a copy of `value`, which may not be empty. */
-static int set_text(char **to, const char *flag, const char *value, struct problem *problem)
-{
-	char *copy;
-
-	if (value[0] == '\0')
-		return problem_set(problem, -EINVAL, "-%s: the value is empty", flag);
-	copy = strdup(value);
-	if (!copy)
-		return problem_set(problem, -ENOMEM, "out of memory");
-	free(*to);
-	*to = copy;
-	return 0;
-}
-
-static int set_number(unsigned *to, const char *flag, const char *value, unsigned min, unsigned max,
-		      struct problem *problem)
-{
-	unsigned long number = 0;
-	size_t length = strlen(value);
-
-	if (length > 0 && length <= 9 && strspn(value, DIGITS) == length)
-		number = strtoul(value, NULL, 10);
-	else
-		number = max + 1ul;
-	if (number < min || number > max)
-		return problem_set(problem, -EINVAL, "-%s \"%s\": a number from %u to %u is wanted",
-				   flag, value, min, max);
-	*to = (unsigned)number;
-	return 0;
-}
-
-int size_parse(const char *text, uint64_t *ret_bytes)
-{
-	static const char units[] = "KMGT";
-	size_t digits = strspn(text, DIGITS);
-	const char *suffix = text + digits;
-	unsigned shift = 20;
-	uint64_t number;
-
-	if (digits == 0 || digits > 15)
-		return -EINVAL;
-	number = strtoull(text, NULL, 10);
-	if (*suffix != '\0') {
-		const char upper = (char)(*suffix & ~0x20);
-		const char *unit = strchr(units, upper);
-
-		if (!unit || upper == '\0')
-			return -EINVAL;
-		shift = 10 * (unsigned)(unit - units + 1);
-		suffix++;
-		if (strcmp(suffix, "iB") == 0)
-			suffix += 2;
-		else if (strcmp(suffix, "B") == 0)
-			suffix++;
-	}
-	if (*suffix != '\0' || number > UINT64_MAX >> shift)
-		return -EINVAL;
-	*ret_bytes = number << shift;
-	return 0;
-}
-
-static int set_kernel(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_text(&o->machine.kernel, "kernel", value, problem);
-}
-
-static int set_initrd(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_text(&o->machine.initrd, "initrd", value, problem);
-}
-
-static int set_cmdline(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	char *copy;
-
-	if (strlen(value) >= MACHINE_CMDLINE_MAX)
-		return problem_set(problem, -E2BIG,
-				   "-cmdline: %zu characters, and Linux takes at most %d",
-				   strlen(value), MACHINE_CMDLINE_MAX - 1);
-	/* An empty one is a way to say: none, not even the default. */
-	copy = strdup(value);
-	if (!copy)
-		return problem_set(problem, -ENOMEM, "out of memory");
-	free(o->machine.cmdline);
-	o->machine.cmdline = copy;
-	return 0;
-}
-
-static int set_mem(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	uint64_t bytes;
-
-	if (size_parse(value, &bytes) < 0)
-		return problem_set(
-			problem, -EINVAL,
-			"-mem \"%s\": write mebibytes, such as 1024, or a suffix: 512M, 2G", value);
-	if (bytes < MACHINE_MEM_MIN || bytes > MACHINE_MEM_MAX)
-		return problem_set(problem, -ERANGE,
-				   "-mem \"%s\": a machine can have from 32M to 4T of memory",
-				   value);
-	if (bytes % (UINT64_C(1) << 20) != 0)
-		return problem_set(problem, -EINVAL, "-mem \"%s\": whole mebibytes are wanted",
-				   value);
-	o->machine.mem_bytes = bytes;
-	return 0;
-}
-
-static int set_cpus(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_number(&o->machine.cpus, "cpus", value, 1, MACHINE_CPUS_MAX, problem);
-}
-
-static int set_accel(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	if (accel_wish_parse(value, &o->accel) < 0)
-		return problem_set(
-			problem, -EINVAL,
-			"-accel \"%s\": write auto, kvm (fast, needs the CPU's help) or tcg "
-			"(works everywhere)",
-			value);
-	return 0;
-}
-
-static int set_networking(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	if (strcmp(value, "userspace") == 0) {
-		o->machine.network = MACHINE_NETWORK_USERSPACE;
-		return 0;
-	}
-	if (strcmp(value, "none") == 0) {
-		o->machine.network = MACHINE_NETWORK_NONE;
-		return 0;
-	}
-	if (strncmp(value, "userspace,", 10) != 0)
-		return problem_set(
-			problem, -EINVAL,
-			"-networking \"%s\": write userspace, userspace,SOCKET (of a netproxy "
-			"that runs) or none",
-			value);
-	if (value[10] == '\0')
-		return problem_set(
-			problem, -EINVAL,
-			"-networking \"%s\": the socket's path is missing after the comma", value);
-	o->machine.network = MACHINE_NETWORK_USERSPACE_SHARED;
-	return set_text(&o->machine.network_socket, "networking", value + 10, problem);
-}
-
-static int set_net_device(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	if (strcmp(value, "vhost") == 0)
-		o->machine.net_device = MACHINE_NET_DEVICE_VHOST;
-	else if (strcmp(value, "stream") == 0)
-		o->machine.net_device = MACHINE_NET_DEVICE_STREAM;
-	else
-		return problem_set(problem, -EINVAL,
-				   "-net-device \"%s\": write vhost (netproxy reaches into the "
-				   "guest's memory) or stream (QEMU hands over every frame)",
-				   value);
-	return 0;
-}
-
-static int set_publish(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	struct machine *m = &o->machine;
-	struct machine_publish publish = {.text = NULL};
-	int r = publish_parse(value, &publish.parsed, problem);
-
-	if (r < 0)
-		return r;
-	if (m->publish_count == MACHINE_PUBLISH_MAX)
-		return problem_set(
-			problem, -E2BIG,
-			"-publish \"%s\": that is one too many, at most %d are possible here; "
-			"netproxyctl adds more while the machine runs",
-			value, MACHINE_PUBLISH_MAX);
-	for (size_t i = 0; i < m->publish_count; i++)
-		if (publish_conflicts(&publish.parsed, &m->publish[i].parsed))
-			return problem_set(
-				problem, -EEXIST,
-				"-publish \"%s\" and -publish \"%s\" want the same port of "
-				"this host: change one of them",
-				m->publish[i].text, value);
-	r = set_text(&publish.text, "publish", value, problem);
-	if (r == 0)
-		m->publish[m->publish_count++] = publish;
-	return r;
-}
-
-static int set_mac(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	struct mac mac;
-
-	if (mac_parse(value, &mac) < 0)
-		return problem_set(problem, -EINVAL,
-				   "-mac \"%s\": write six bytes in hex, such as 52:54:00:12:34:56",
-				   value);
-	if (mac_is_group(&mac) || mac_equal(&mac, &(struct mac){.bytes = {0}}))
-		return problem_set(
-			problem, -EINVAL,
-			"-mac \"%s\": a network device can't have that address: its first "
-			"byte must be even (52 is a good one), and not all be zero",
-			value);
-	o->machine.mac = mac;
-	o->mac_given = true;
-	return 0;
-}
-
-/* One word after the path. */
-static int set_disk_word(struct machine_disk *disk, const char *word, const char *value,
-			 struct problem *problem)
-{
-	if (strcmp(word, "ro") == 0)
-		disk->read_only = true;
-	else if (strcmp(word, "format=raw") == 0)
-		disk->format = "raw";
-	else if (strcmp(word, "format=qcow2") == 0)
-		disk->format = "qcow2";
-	else
-		return problem_set(
-			problem, -EINVAL,
-			"-disk \"%s\": after the path come format=raw or format=qcow2, and "
-			"ro, not \"%s\"",
-			value, word);
-	return 0;
-}
-
-static int set_disk(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	struct machine *m = &o->machine;
-	struct machine_disk disk = {.format = NULL};
-	char *next;
-	int r;
-
-	if (m->disk_count == MACHINE_DISKS_MAX)
-		return problem_set(problem, -E2BIG, "-disk \"%s\": at most %d disks are possible",
-				   value, MACHINE_DISKS_MAX);
-	r = set_text(&disk.path, "disk", strncmp(value, "file=", 5) == 0 ? value + 5 : value,
-		     problem);
-	if (r < 0 || !disk.path)
-		return r;
-	next = disk.path;
-	strsep(&next, ",");
-	if (disk.path[0] == '\0')
-		r = problem_set(problem, -EINVAL, "-disk \"%s\": the path is missing", value);
-	for (char *word; r == 0 && (word = strsep(&next, ","));)
-		r = set_disk_word(&disk, word, value, problem);
-	if (r < 0) {
-		free(disk.path);
-		return r;
-	}
-	m->disks[m->disk_count++] = disk;
-	return 0;
-}
-
-static int set_name(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-	size_t length = strlen(value);
-
-	if (length == 0 || length >= MACHINE_NAME_MAX || strspn(value, NAME_CHARS) != length ||
-	    value[0] == '-' || value[0] == '.')
-		return problem_set(
-			problem, -EINVAL,
-			"-name \"%s\": letters, digits, '-', '_' and '.' make a name, up to %d "
-			"of them, the first a letter, digit or '_'",
-			value, MACHINE_NAME_MAX - 1);
-	strcpy(o->machine.name, value);
-	return 0;
-}
-
-static int set_console(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	if (strcmp(value, "stdio") == 0) {
-		o->console = RUN_CONSOLE_STDIO;
-		return 0;
-	}
-	if (strcmp(value, "none") == 0) {
-		o->console = RUN_CONSOLE_NONE;
-		return 0;
-	}
-	if (strncmp(value, "file:", 5) != 0 || value[5] == '\0')
-		return problem_set(problem, -EINVAL,
-				   "-console \"%s\": write stdio, file:PATH or none", value);
-	o->console = RUN_CONSOLE_FILE;
-	return set_text(&o->console_file, "console", value + 5, problem);
-}
-
-static int set_state(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_text(&o->state_dir, "state", value, problem);
-}
-
-static int set_qemu(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_text(&o->qemu, "qemu", value, problem);
-}
-
-static int set_netproxy(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_text(&o->netproxy, "netproxy", value, problem);
-}
-
-static int set_stop_timeout(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	return set_number(&o->stop_timeout_s, "stop-timeout", value, 1, STOP_TIMEOUT_MAX_S,
-			  problem);
-}
-
-static int set_no_reboot(void *target, const char *value, struct problem *problem)
-{
-	struct run_options *o = target;
-
-	(void)problem;
-	o->machine.reboot_ends = strcmp(value, "true") == 0;
-	return 0;
-}
-
-static int set_log_level(void *target, const char *value, struct problem *problem)
-{
-	(void)target;
-
-	/* Effective at once: nothing has been logged before. */
-	if (log_set_levels(value) < 0)
-		return problem_set(problem, -EINVAL,
-				   "-log-level \"%s\": write error, warn, info or debug", value);
-	return 0;
-}
+#include "launcher/option_values.h"
+#include "launcher/options_private.h"
 
 static const struct flag flags[] = {
 	{"kernel", "FILE",
@@ -380,6 +23,29 @@ static const struct flag flags[] = {
 	 "The kernel's command line. Default: console=ttyS0, so that the kernel speaks on -console; "
 	 "say it again when you give your own.",
 	 set_cmdline},
+	{"squashfs", "FILE",
+	 "With a kernel: a squashfs image that it mounts as its root, read-only, from /dev/vda. With "
+	 "PATH this is PATH-squashfs.img, where there is no PATH-initrd.img.",
+	 set_squashfs},
+	{"iso", "FILE", "A CD image to boot, by the BIOS, or by UEFI with -uefi.", set_iso},
+	{"uefi", NULL,
+	 "Boots by UEFI (Debian's package ovmf) instead of the BIOS. Its variables are kept in -state.",
+	 set_uefi},
+	{"fw", "FILE", "The UEFI firmware, instead of the one that QEMU's descriptions name.",
+	 set_fw},
+	{"data", "TEXT",
+	 "Metadata for the guest, on a CD: the file /config, as LinuxKit has it, or cloud-init's "
+	 "user-data with -data-format nocloud.",
+	 set_data},
+	{"data-file", "FILE", "The same, from a file.", set_data_file},
+	{"data-format", "config|nocloud", "How the CD is laid out. Default: config.",
+	 set_data_format},
+	{"ssh-key", "KEY|FILE",
+	 "A public SSH key that cloud-init lets in (implies -data-format nocloud): its text, or a file "
+	 "such as ~/.ssh/id_ed25519.pub.",
+	 set_ssh_key},
+	{"ignition", "FILE", "A configuration for Ignition (Fedora CoreOS, Flatcar), by fw_cfg.",
+	 set_ignition},
 	{"mem", "SIZE", "The guest's memory, in MiB or with a suffix (512M, 2G). Default: 512.",
 	 set_mem},
 	{"cpus", "N", "The guest's processors. Default: 1.", set_cpus},
@@ -388,11 +54,33 @@ static const struct flag flags[] = {
 	 "everywhere (some ten times slower). auto (the default) takes kvm where it can be expected to "
 	 "work, and starts again with tcg if the guest then makes no progress.",
 	 set_accel},
-	{"networking", "userspace[,SOCKET]|none",
+	{"arch", "x86_64|aarch64", "The guest's architecture. Default: x86_64.", set_arch},
+	{"balloon", "SIZE",
+	 "What the guest is left with of its memory; the host has the rest until the balloon is set "
+	 "again. Gives memory that the guest doesn't use back to the host, too.",
+	 set_balloon},
+	{"display", "WIDTHxHEIGHT[@PPI]|4k|1080p|720p|retina",
+	 "Gives the guest a graphics card with a screen of that size; seen by -vnc or -headless=false.",
+	 set_display},
+	{"headless", NULL,
+	 "No window (the default); -headless=false shows the screen in one, which needs Debian's "
+	 "package qemu-system-gui.",
+	 set_headless},
+	{"vnc", "[ADDRESS:]PORT|unix:PATH",
+	 "Shows the screen by VNC there: 5900, or 127.0.0.1:5901. Without ADDRESS on the loopback. "
+	 "There is no password: whoever reaches the port has the screen.",
+	 set_vnc},
+	{"volume", "PATH[:TAG][:ro|rw]",
+	 "A directory of this host for the guest, by virtiofs: \"mount -t virtiofs TAG /mnt\". TAG is "
+	 "the directory's name unless said. ro: the guest can't write to it. May be repeated.",
+	 set_volume},
+	{"networking", "userspace[,SOCKET]|user|bridged:IF|tap:IF|none",
 	 "userspace (the default) starts a netproxy for this machine, which gives it an address by "
 	 "DHCP, names, a way out, and vsock (CID 2, port 6565 is the control API), with no privileges. "
-	 "userspace,SOCKET joins the netproxy that listens there with --link qemu:SOCKET. none: no "
-	 "network.",
+	 "userspace,SOCKET joins the netproxy that listens there with --link qemu:SOCKET; its "
+	 "control socket is api.sock beside it, or is named by a further ,api=PATH. user: QEMU's own user "
+	 "networking. bridged:IF: a bridge of this host that /etc/qemu/bridge.conf allows. tap:IF: a tap "
+	 "interface of this user's. none: no network.",
 	 set_networking},
 	{"net-device", "vhost|stream",
 	 "How frames get from the guest to the machine's own netproxy. vhost (the default): netproxy "
@@ -407,14 +95,29 @@ static const struct flag flags[] = {
 	 "The network device's address. Default: made from the -state directory's path, so that it "
 	 "stays the same there, or else random.",
 	 set_mac},
-	{"disk", "[file=]FILE[,format=raw|qcow2][,ro]",
+	{"ip", "ADDRESS",
+	 "The guest's IPv4 address, which it gets by DHCP: one of 192.168.65.2 to .253 that no other "
+	 "guest has. Default: the first that is free.",
+	 set_ip},
+	{"vsock-ports", "PORT[,PORT...]",
+	 "Makes vsock ports of the guest reachable at the unix sockets guest.%08x (the port in "
+	 "hexadecimal) in the -state directory; what listens at host.%08x there is what the guest "
+	 "reaches at CID 2 and that port. May be repeated.",
+	 set_vsock_ports},
+	{"disk", "[file=]FILE[,size=SIZE][,format=raw|qcow2][,ro]",
 	 "A disk image (or block device) as a virtio disk: /dev/vda, the next one /dev/vdb. The format "
-	 "is qcow2 if the name ends so, else raw. ro: the guest can't write to it. May be repeated.",
+	 "is qcow2 if the name ends so, else raw. size: made, sparse, if it isn't there. ro: the guest can't write "
+	 "to it. May be repeated.",
 	 set_disk},
-	{"console", "stdio|file:PATH|none",
+	{"console", "stdio|file:PATH|pty|none",
 	 "Where the serial console goes. On a terminal (stdio, the default) all keys reach the guest "
-	 "but Ctrl-A: then x powers off, k kills, h helps.",
+	 "but Ctrl-A: then x powers off, k kills, h helps. pty: a terminal that is told on standard "
+	 "error, and is DIR/console for a -state DIR.",
 	 set_console},
+	{"detached", NULL,
+	 "Comes back once QEMU runs; the machine goes on in the background, until SIGTERM to the "
+	 "process in DIR/lock. Needs -state DIR; the console is DIR/console.log unless said.",
+	 set_detached},
 	{"state", "DIR",
 	 "Where sockets and netproxy's log are kept: net.sock, vsock.sock, api.sock (for netproxyctl), "
 	 "netproxy.log. Made if missing. Default: a private directory that is removed at the end.",
@@ -447,27 +150,61 @@ static int set_image(void *target, const char *text, struct problem *problem)
 			"one PATH only: \"%s\" comes after \"%s\" (a value with blanks needs "
 			"quotes)",
 			text, o->image);
-	return set_text(&o->image, "PATH", text, problem);
+	return option_text(&o->image, "PATH", text, problem);
 }
 
-/* What contradicts itself whatever the host is like. */
-static int check_together(const struct run_options *o, struct problem *problem)
+/* What is there to boot; at most one of these. */
+static int check_boot(const struct run_options *o, struct problem *problem)
 {
 	const struct machine *m = &o->machine;
 
-	if (o->image && m->kernel)
-		return problem_set(problem, -EINVAL,
-				   "-kernel and PATH both say what to boot: give one of them");
-	if (!o->image && !m->kernel && m->disk_count == 0)
+	if ((o->image != NULL) + (m->kernel != NULL) + (m->iso != NULL) > 1)
+		return problem_set(problem, -EINVAL, "%s both say what to boot: give one of them",
+				   !o->image   ? "-kernel and -iso"
+				   : m->kernel ? "-kernel and PATH"
+					       : "-iso and PATH");
+	if (!o->image && !m->kernel && !m->iso && m->disk_count == 0)
 		return problem_set(
 			problem, -EINVAL,
 			"nothing to boot: give -kernel FILE and -initrd FILE, or PATH of an image "
-			"(PATH-kernel, PATH-initrd.img), or a -disk with a system on it");
-	if (!o->image && !m->kernel && m->initrd)
-		return problem_set(problem, -EINVAL, "-initrd needs a -kernel that unpacks it");
-	if (!o->image && !m->kernel && m->cmdline)
+			"(PATH-kernel, PATH-initrd.img), or -iso, or a -disk with a system on it; "
+			"\"netproxy-vm image build\" makes one");
+	if (o->image || m->kernel)
+		return 0;
+	if (m->initrd || m->squashfs)
+		return problem_set(problem, -EINVAL, "-%s needs a -kernel that %s it",
+				   m->initrd ? "initrd" : "squashfs",
+				   m->initrd ? "unpacks" : "mounts");
+	if (m->cmdline)
 		return problem_set(problem, -EINVAL,
 				   "-cmdline needs a -kernel: a disk's boot loader has its own");
+	return 0;
+}
+
+static int check_data(const struct run_options *o, struct problem *problem)
+{
+	const struct machine *m = &o->machine;
+
+	if (m->data && o->data_file)
+		return problem_set(problem, -EINVAL,
+				   "-data and -data-file both are the metadata: give one of them");
+	if (m->ssh_key && o->data_format_given && m->data_format != MACHINE_DATA_NOCLOUD)
+		return problem_set(problem, -EINVAL,
+				   "-ssh-key is for cloud-init: leave out -data-format config");
+	if (m->ssh_key && (m->data || o->data_file) && !o->data_format_given)
+		return problem_set(
+			problem, -EINVAL,
+			"-ssh-key with -data is for cloud-init: add -data-format nocloud, so that "
+			"it is clear that the data is its user-data");
+	if (o->data_format_given && !m->data && !o->data_file && !m->ssh_key)
+		return problem_set(problem, -EINVAL,
+				   "-data-format without metadata: add -data or -data-file");
+	return 0;
+}
+
+/* What needs a network of a certain kind. */
+static int check_network(const struct machine *m, struct problem *problem)
+{
 	if (m->publish_count > 0 && m->network == MACHINE_NETWORK_NONE)
 		return problem_set(problem, -EINVAL,
 				   "-publish needs a network: leave out -networking none");
@@ -477,6 +214,51 @@ static int check_together(const struct run_options *o, struct problem *problem)
 			"-publish is for a netproxy of the machine's own: tell the one at %s with "
 			"\"netproxyctl expose\"",
 			m->network_socket);
+	if (m->publish_count > 0 && m->network_if[0] && m->network != MACHINE_NETWORK_USERSPACE &&
+	    m->network != MACHINE_NETWORK_USER)
+		return problem_set(
+			problem, -EINVAL,
+			"-publish isn't needed on %s: the guest has an address of its own "
+			"there; leave it out",
+			m->network_if);
+	if (m->vsock_port_count > 0 && !machine_has_proxy(m))
+		return problem_set(problem, -EINVAL,
+				   "-vsock-ports needs a netproxy of the machine's own, which has "
+				   "the vsock device: use -networking userspace");
+	if (m->ip.family != AF_UNSPEC && !machine_has_proxy(m) &&
+	    m->network != MACHINE_NETWORK_USERSPACE_SHARED)
+		return problem_set(problem, -EINVAL,
+				   "-ip is given by netproxy's DHCP: use -networking userspace");
+	return 0;
+}
+
+/* What contradicts itself whatever the host is like. */
+static int check_together(const struct run_options *o, struct problem *problem)
+{
+	const struct machine *m = &o->machine;
+	int r = check_boot(o, problem);
+
+	if (r == 0)
+		r = check_data(o, problem);
+	if (r == 0)
+		r = check_network(m, problem);
+	if (r < 0)
+		return r;
+	if (m->balloon_bytes > m->mem_bytes)
+		return problem_set(problem, -ERANGE,
+				   "-balloon: that is more than the machine has, -mem %" PRIu64 "M",
+				   m->mem_bytes >> 20);
+	if ((m->vnc || m->window) && m->display.width == 0)
+		return problem_set(problem, -EINVAL,
+				   "%s shows a screen: give the machine one with -display 1080p",
+				   m->vnc ? "-vnc" : "-headless=false");
+	if (o->detached && !o->state_dir)
+		return problem_set(problem, -EINVAL,
+				   "-detached needs -state DIR, where the machine is found again");
+	if (o->detached && o->console_given && o->console == RUN_CONSOLE_STDIO)
+		return problem_set(problem, -EINVAL,
+				   "-detached leaves this terminal: the console can be "
+				   "-console file:PATH, pty or none");
 	return 0;
 }
 
@@ -496,10 +278,12 @@ void run_options_clear(struct run_options *options)
 {
 	machine_clear(&options->machine);
 	free(options->image);
+	free(options->data_file);
 	free(options->state_dir);
 	free(options->console_file);
 	free(options->qemu);
 	free(options->netproxy);
+	free(options->virtiofsd);
 	memset(options, 0, sizeof(*options));
 }
 
@@ -509,8 +293,9 @@ void run_options_help(FILE *to)
 	      "\n"
 	      "Boots a Linux virtual machine on QEMU, with a network of its own that needs no\n"
 	      "privileges, and stays until the guest powers off. PATH is an image as LinuxKit\n"
-	      "makes them: PATH-kernel, PATH-initrd.img and PATH-cmdline. Flags may be written\n"
-	      "-flag VALUE, -flag=VALUE or --flag.\n"
+	      "makes them: PATH-kernel, PATH-initrd.img (or PATH-squashfs.img) and PATH-cmdline;\n"
+	      "or the file of a disk or, named .iso, a CD. Flags may be written -flag VALUE,\n"
+	      "-flag=VALUE or --flag.\n"
 	      "\n"
 	      "  netproxy-vm run -kernel vmlinuz -initrd initrd.img -publish 8080:80\n"
 	      "\n",

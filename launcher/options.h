@@ -14,7 +14,7 @@
 
 #define STOP_TIMEOUT_MAX_S 3600
 
-enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_FILE, RUN_CONSOLE_NONE };
+enum run_console { RUN_CONSOLE_STDIO, RUN_CONSOLE_FILE, RUN_CONSOLE_PTY, RUN_CONSOLE_NONE };
 
 struct run_options {
 	struct machine machine;
@@ -24,8 +24,13 @@ struct run_options {
 	char *state_dir;    /* owned; NULL: a temporary one */
 	char *console_file; /* owned; with RUN_CONSOLE_FILE */
 	enum run_console console;
-	char *qemu;     /* owned; a program's name or path */
-	char *netproxy; /* owned; NULL: to be found */
+	bool console_given;
+	char *data_file; /* owned; what machine.data is read from */
+	bool data_format_given;
+	bool detached;   /* runs on in the background once QEMU runs */
+	char *qemu;      /* owned; a program's name or path */
+	char *netproxy;  /* owned; NULL: to be found */
+	char *virtiofsd; /* owned; found where there are volumes */
 	unsigned stop_timeout_s;
 };
 
@@ -38,9 +43,6 @@ int run_options_parse(int argc, char *const *argv, struct run_options *ret,
 int run_options_complete(struct run_options *options, struct problem *problem);
 void run_options_clear(struct run_options *options);
 void run_options_help(FILE *to);
-
-/* "512", "512M", "2G": mebibytes, or with a suffix. Returns 0 or -EINVAL. */
-int size_parse(const char *text, uint64_t *ret_bytes);
 
 /* Finds a program: `name` itself if it has a slash, else next to our own binary (when `beside_us`),
  * else in $PATH. Returns 0 with *ret_path owned, or -ENOENT. */

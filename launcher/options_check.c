@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The second half of options.h: what depends on this host. */
-#include "launcher/options.h"
+#include "launcher/options_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,16 +13,8 @@
 #include "base/sock.h"
 #include "launcher/state_dir.h"
 
-#define DEFAULT_QEMU    "qemu-system-x86_64"
-#define DEFAULT_CMDLINE "console=ttyS0"
-#define QCOW2_MAGIC     "QFI\xfb"
-
-static char *join(const char *head, const char *tail)
-{
-	char *text;
-
-	return asprintf(&text, "%s%s", head, tail) < 0 ? NULL : text;
-}
+#define QEMU_PREFIX "qemu-system-"
+#define CONSOLE_LOG "console.log"
 
 static bool is_program(const char *path)
 {
@@ -76,176 +68,18 @@ int program_find(const char *name, bool beside_us, char **ret_path)
 	return -ENOENT;
 }
 
-static int check_file(const char *flag, const char *path, struct problem *problem)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return problem_set(problem, -errno, "%s%s: %s", flag, path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return problem_set(problem, -EINVAL, "%s%s: that is not a file", flag, path);
-	if (access(path, R_OK) < 0)
-		return problem_set(problem, -errno, "%s%s: this user may not read it", flag, path);
-	if (st.st_size == 0)
-		return problem_set(problem, -EINVAL, "%s%s: the file is empty", flag, path);
-	return 0;
-}
-
-/* Reads a kernel command line from a file, without the newlines at its end. */
-static int read_cmdline(const char *path, char **ret, struct problem *problem)
-{
-	char text[MACHINE_CMDLINE_MAX + 2];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t size;
-
-	if (fd < 0 && errno == ENOENT)
-		return 0; /* the default serves */
-	size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (size < 0) {
-		int error = errno;
-
-		fd_close(&fd);
-		return problem_set(problem, -error, "%s: %s", path, strerror(error));
-	}
-	fd_close(&fd);
-	while (size > 0 && strchr("\r\n ", text[size - 1]))
-		size--;
-	text[size] = '\0';
-	if (size >= MACHINE_CMDLINE_MAX || strlen(text) != (size_t)size)
-		return problem_set(problem, -EINVAL,
-				   "%s: a kernel's command line is text of at most %d characters",
-				   path, MACHINE_CMDLINE_MAX - 1);
-	*ret = strdup(text);
-	return *ret ? 0 : problem_set(problem, -ENOMEM, "out of memory");
-}
-
-/* PATH stands for PATH-kernel, PATH-initrd.img, PATH-cmdline. What a flag says goes first. */
-static int resolve_image(struct run_options *o, struct problem *problem)
-{
-	struct machine *m = &o->machine;
-	char *cmdline_path = join(o->image, "-cmdline");
-	int r;
-
-	m->kernel = join(o->image, "-kernel");
-	if (!m->initrd)
-		m->initrd = join(o->image, "-initrd.img");
-	if (!m->kernel || !m->initrd || !cmdline_path) {
-		free(cmdline_path);
-		return problem_set(problem, -ENOMEM, "out of memory");
-	}
-	r = m->cmdline ? 0 : read_cmdline(cmdline_path, &m->cmdline, problem);
-	free(cmdline_path);
-	if (r == 0 && access(m->kernel, F_OK) < 0)
-		return problem_set(problem, -errno,
-				   "PATH \"%s\": there is no image of that name: %s doesn't exist",
-				   o->image, m->kernel);
-	return r;
-}
-
-static int check_boot(struct run_options *o, struct problem *problem)
-{
-	struct machine *m = &o->machine;
-	int r;
-
-	if (o->image) {
-		r = resolve_image(o, problem);
-		if (r < 0)
-			return r;
-	}
-	if (!m->kernel)
-		return 0;
-	r = check_file(o->image ? "" : "-kernel ", m->kernel, problem);
-	if (r == 0 && m->initrd)
-		r = check_file(o->image ? "" : "-initrd ", m->initrd, problem);
-	if (r == 0 && !m->cmdline) {
-		m->cmdline = strdup(DEFAULT_CMDLINE);
-		if (!m->cmdline)
-			r = problem_set(problem, -ENOMEM, "out of memory");
-	}
-	return r;
-}
-
-static bool is_qcow2(const char *path)
-{
-	char magic[4] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t size = fd < 0 ? -1 : read(fd, magic, sizeof(magic));
-
-	fd_close(&fd);
-	return size == sizeof(magic) && memcmp(magic, QCOW2_MAGIC, sizeof(magic)) == 0;
-}
-
-static int check_disk(struct machine_disk *disk, struct problem *problem)
-{
-	const char *dot = strrchr(disk->path, '.');
-	bool named_qcow2 = dot && strcmp(dot, ".qcow2") == 0;
-	struct stat st;
-
-	if (stat(disk->path, &st) < 0)
-		return problem_set(problem, -errno, "-disk %s: %s", disk->path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return problem_set(problem, -EINVAL,
-				   "-disk %s: that is neither a file nor a block device",
-				   disk->path);
-	if (access(disk->path, disk->read_only ? R_OK : R_OK | W_OK) < 0)
-		return problem_set(problem, -errno, "-disk %s: this user may not %s it%s",
-				   disk->path, disk->read_only ? "read" : "write to",
-				   disk->read_only ? "" : "; add ,ro if the guest needn't either");
-	/* Never by content alone: a guest could write itself a qcow2 header that names the host's
-	 * files. */
-	if (!disk->format && !named_qcow2 && is_qcow2(disk->path))
-		return problem_set(
-			problem, -EINVAL,
-			"-disk %s: it starts like a qcow2 image, and isn't named so: add "
-			"format=qcow2, or format=raw if that is what you mean",
-			disk->path);
-	if (!disk->format)
-		disk->format = named_qcow2 ? "qcow2" : "raw";
-	if (strcmp(disk->format, "qcow2") == 0 && !is_qcow2(disk->path))
-		return problem_set(problem, -EINVAL, "-disk %s: that is not a qcow2 image",
-				   disk->path);
-	return 0;
-}
-
-static int check_network(const struct machine *m, struct problem *problem)
-{
-	int fd, r;
-
-	if (m->network == MACHINE_NETWORK_USERSPACE_SHARED) {
-		r = sock_connect_unix(m->network_socket, SOCK_STREAM, &fd);
-		if (r == -ENAMETOOLONG)
-			return problem_set(
-				problem, r,
-				"-networking: a socket's path has at most %d characters: %s",
-				SOCK_PATH_MAX - 1, m->network_socket);
-		if (r < 0)
-			return problem_set(
-				problem, r,
-				"-networking: no netproxy answers at %s (%s): start one with "
-				"\"netproxy --link qemu:%s\"",
-				m->network_socket, strerror(-r), m->network_socket);
-		fd_close(&fd);
-	}
-	for (size_t i = 0; i < m->publish_count; i++) {
-		r = publish_check_free(&m->publish[i].parsed, m->publish[i].text, problem);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int find_programs(struct run_options *o, struct problem *problem)
 {
-	const char *qemu = o->qemu ? o->qemu : DEFAULT_QEMU;
+	const bool x86 = o->machine.arch == MACHINE_ARCH_X86_64;
+	const char *qemu = o->qemu ? o->qemu : x86 ? QEMU_PREFIX "x86_64" : QEMU_PREFIX "aarch64";
 	const char *netproxy = o->netproxy ? o->netproxy : "netproxy";
 	char *path;
 
 	if (program_find(qemu, false, &path) < 0)
-		return problem_set(
-			problem, -ENOENT,
-			"QEMU is missing: there is no program %s; on Debian, "
-			"\"apt-get install qemu-system-x86\" brings it, and -qemu names another",
-			qemu);
+		return problem_set(problem, -ENOENT,
+				   "QEMU is missing: there is no program %s; on Debian, "
+				   "\"apt-get install %s\" brings it, and -qemu names another",
+				   qemu, x86 ? QEMU_PREFIX "x86" : QEMU_PREFIX "arm");
 	free(o->qemu);
 	o->qemu = path;
 	if (o->machine.network != MACHINE_NETWORK_USERSPACE)
@@ -260,10 +94,26 @@ static int find_programs(struct run_options *o, struct problem *problem)
 	return 0;
 }
 
+/* A machine in the background leaves its console in its directory. */
+static int default_console(struct run_options *o, struct problem *problem)
+{
+	if (!o->detached || o->console_given)
+		return 0;
+	if (asprintf(&o->console_file, "%s/" CONSOLE_LOG, o->state_dir) < 0) {
+		o->console_file = NULL;
+		return problem_set(problem, -ENOMEM, "out of memory");
+	}
+	o->console = RUN_CONSOLE_FILE;
+	return 0;
+}
+
 static int check_console(const struct run_options *o, struct problem *problem)
 {
 	int fd;
 
+	/* The directory may have to be made yet. */
+	if (o->detached && !o->console_given)
+		return 0;
 	if (o->console != RUN_CONSOLE_FILE)
 		return 0;
 	fd = open(o->console_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0600);
@@ -272,6 +122,35 @@ static int check_console(const struct run_options *o, struct problem *problem)
 				   o->console_file, strerror(errno));
 	fd_close(&fd);
 	return 0;
+}
+
+/* The same before and after the directory was made. */
+static const char *absolute_path(const char *path, char to[static PATH_MAX])
+{
+	char parent[PATH_MAX], *slash;
+
+	if (strlen(path) >= sizeof(parent))
+		return path;
+	strcpy(parent, path);
+	slash = strrchr(parent, '/');
+	/* "DIR/" and "DIR" are one. */
+	while (slash && slash > parent && slash[1] == '\0') {
+		*slash = '\0';
+		slash = strrchr(parent, '/');
+	}
+	if (realpath(parent, to))
+		return to;
+	if (slash)
+		*slash = '\0';
+	if (!realpath(!slash ? "." : slash == parent ? "/" : parent, to))
+		return path;
+	const char *name = slash ? slash + 1 : parent;
+
+	if (strlen(to) + 1 + strlen(name) >= PATH_MAX)
+		return path;
+	if (strcmp(to, "/") != 0)
+		strcat(to, "/");
+	return strcat(to, name);
 }
 
 /* QEMU's own prefix with three bytes of ours: of the state directory's name, or else random. */
@@ -284,7 +163,7 @@ static int choose_mac(struct run_options *o, struct problem *problem)
 	if (o->mac_given)
 		return 0;
 	if (o->state_dir) {
-		const char *text = realpath(o->state_dir, path) ? path : o->state_dir;
+		const char *text = absolute_path(o->state_dir, path);
 
 		for (; *text; text++)
 			hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
@@ -299,17 +178,18 @@ static int choose_mac(struct run_options *o, struct problem *problem)
 
 int run_options_complete(struct run_options *options, struct problem *problem)
 {
-	struct machine *m = &options->machine;
-	int r = check_boot(options, problem);
+	int r = options_check_boot(options, problem);
 
-	for (size_t i = 0; i < m->disk_count && r == 0; i++)
-		r = check_disk(&m->disks[i], problem);
+	if (r == 0)
+		r = options_check_devices(options, problem);
 	if (r == 0 && options->state_dir)
 		r = state_dir_check_path(options->state_dir, problem);
 	if (r == 0)
+		r = default_console(options, problem);
+	if (r == 0)
 		r = check_console(options, problem);
 	if (r == 0)
-		r = check_network(m, problem);
+		r = options_check_net(options, problem);
 	if (r == 0)
 		r = find_programs(options, problem);
 	if (r == 0)

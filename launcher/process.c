@@ -130,7 +130,10 @@ static void child(const struct process_conf *conf, pid_t parent, int stderr_fd, 
 
 		for (size_t i = 0; i < conf->fd_count; i++)
 			kept = kept && fcntl(conf->fds[i], F_SETFD, 0) == 0;
-		if (kept)
+		int r = conf->prepare ? conf->prepare(conf->prepare_arg) : 0;
+
+		errno = -r;
+		if (kept && r == 0)
 			execv(conf->args->items[0], conf->args->items);
 	}
 	int error = errno;

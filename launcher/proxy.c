@@ -48,6 +48,13 @@ int proxy_args_build(const struct proxy_conf *conf, int notify_fd, struct args *
 	args_addf(ret_args, "%s/" PROXY_VSOCK_SOCKET ",cid=%d", conf->dir, MACHINE_GUEST_CID);
 	args_add(ret_args, "--api");
 	args_addf(ret_args, "unix:%s/" PROXY_API_SOCKET, conf->dir);
+	if (conf->machine->ip.family != AF_UNSPEC) {
+		char mac[MAC_TEXT_MAX], ip[ADDR_TEXT_MAX];
+
+		args_add(ret_args, "--dhcp-host");
+		args_addf(ret_args, "%s=%s", mac_format(&conf->machine->mac, mac),
+			  addr_format(&conf->machine->ip, ip));
+	}
 	for (size_t i = 0; i < conf->machine->publish_count; i++) {
 		args_add(ret_args, "--publish");
 		args_add(ret_args, conf->machine->publish[i].text);

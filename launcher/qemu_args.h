@@ -6,6 +6,19 @@
 #include "launcher/accel.h"
 #include "launcher/args.h"
 #include "launcher/machine.h"
+#include "launcher/prepare.h"
+
+/* Where everybody else can control QEMU, within the machine's directory. */
+#define QEMU_MONITOR_SOCKET "qmp.sock"
+
+/* Ids of devices and back-ends, for QMP. With `hotplug` each of them is on a pcie-root-port
+ * "port-ID". */
+#define QEMU_NET_ID       "net0" /* the netdev; its socket's chardev is net0-socket */
+#define QEMU_NET_DEVICE   "net0-device"
+#define QEMU_VSOCK_ID     "vsock0" /* the chardev */
+#define QEMU_VSOCK_DEVICE "vsock0-device"
+#define QEMU_BALLOON_ID   "balloon0"
+#define QEMU_FS_ID        "fs%zu" /* the chardev; the device is fs%zu-device */
 
 /* What this run gives the machine to live with. */
 struct qemu_wiring {
@@ -15,12 +28,25 @@ struct qemu_wiring {
 	bool net_vhost;           /* that is a vhost-user one, else a stream */
 	bool net_intx;            /* the device must do without interrupt vectors */
 	const char *vsock_socket; /* netproxy's vhost-user-vsock, or NULL: no vsock device */
-	int qmp_fd;               /* connected, inherited by QEMU */
-	int console_fd;           /* the serial port's other end, connected, inherited */
+	const char *dir; /* where the volumes' sockets are, and QEMU listens for other clients of
+			    QMP at QEMU_MONITOR_SOCKET; NULL: no volumes, no such clients */
+	const struct prepared *prepared; /* or NULL: nothing was */
+	bool hotplug; /* devices whose other end may go are on ports that they can be taken from */
+	int qmp_fd;   /* connected, inherited by QEMU */
+	int console_fd; /* the serial port's other end, connected, inherited */
 };
 
 /* Fills `ret_args`, which must be empty. Returns 0 or -ENOMEM with it cleared. */
 int qemu_args_build(const struct machine *machine, const struct qemu_wiring *wiring,
 		    struct args *ret_args);
+
+/* The parts of it that are in files of their own. qemu_network.c, qemu_media.c */
+void qemu_args_network(struct args *args, const struct machine *machine,
+		       const struct qemu_wiring *wiring);
+void qemu_args_media(struct args *args, const struct machine *machine,
+		     const struct qemu_wiring *wiring);
+/* ",bus=port-ID", with that port made before the device's argument; nothing without hotplug. */
+void qemu_args_port(struct args *args, const struct qemu_wiring *wiring, const char *id,
+		    char to[static 48]);
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "launcher/proxy.h"
+#include "launcher/volume.h"
+#include "launcher/vsock_ports.h"
 
 LOG_MODULE("netproxy-vm");
 
@@ -50,6 +52,8 @@ struct supervisor {
 	bool proxy_lost;
 	bool overdue; /* the guest had its time to power off */
 	struct vm *vm;
+	struct volume *volumes[MACHINE_VOLUMES_MAX]; /* NULL: not started, or it has ended */
+	struct vsock_ports *vsock_ports;             /* or NULL */
 	char net_socket[PATH_MAX];
 	char vsock_socket[PATH_MAX];
 };
@@ -119,6 +123,8 @@ static void on_vm_ready(void *arg)
 	struct supervisor *s = arg;
 
 	log_info("QEMU runs, with %s", accel_name(s->accel));
+	if (s->conf->running)
+		s->conf->running(s->conf->running_arg);
 }
 
 static void fall_back(struct supervisor *s, const char *why)
@@ -186,10 +192,45 @@ static void on_progress_timer(void *arg)
 			ACCEL_PROGRESS_TIMEOUT_MS / 1000);
 }
 
+static void on_volume_ended(void *arg, const struct machine_volume *volume, const char *why)
+{
+	struct supervisor *s = arg;
+	size_t index = (size_t)(volume - s->conf->machine->volumes);
+
+	/* It ends with QEMU's connection, which is no news then. */
+	if (s->vm && (s->phase == PHASE_GUEST || s->phase == PHASE_PROXY))
+		log_warn("%s; the guest can't use that volume any more", why);
+	else
+		log_debug("%s", why);
+	volume_free(s->volumes[index]);
+	s->volumes[index] = NULL;
+}
+
+/* Each daemon serves one QEMU only, so that they are started with each. */
+static int start_volumes(struct supervisor *s, struct problem *problem)
+{
+	const struct machine *m = s->conf->machine;
+	int r = 0;
+
+	for (size_t i = 0; i < m->volume_count && r == 0; i++) {
+		char path[PATH_MAX];
+
+		volume_free(s->volumes[i]);
+		s->volumes[i] = NULL;
+		snprintf(path, sizeof(path), "%.*s/" VOLUME_SOCKET, PATH_MAX / 2, s->conf->dir, i);
+		r = volume_start(s->loop, s->conf->virtiofsd, &m->volumes[i], path, on_volume_ended,
+				 s, &s->volumes[i], problem);
+	}
+	return r;
+}
+
 static int start_guest(struct supervisor *s)
 {
 	const struct supervisor_conf *conf = s->conf;
-	struct qemu_wiring wiring = {.qemu = conf->qemu, .accel = s->accel};
+	struct qemu_wiring wiring = {.qemu = conf->qemu,
+				     .accel = s->accel,
+				     .dir = conf->dir,
+				     .prepared = conf->prepared};
 	struct problem problem;
 	int r;
 
@@ -202,7 +243,10 @@ static int start_guest(struct supervisor *s)
 		wiring.net_intx = wiring.net_vhost && s->accel == ACCEL_TCG &&
 				  conf->qemu_tcg_needs_intx;
 	}
-	r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm, &problem);
+	r = start_volumes(s, &problem);
+	if (r == 0)
+		r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm,
+			     &problem);
 	if (r < 0) {
 		log_error("%s", problem.text);
 		return r;
@@ -334,6 +378,7 @@ static int set_up(struct supervisor *s)
 	const struct supervisor_conf *conf = s->conf;
 	struct console_conf console = {.in_fd = conf->console_in_fd,
 				       .out_fd = conf->console_out_fd,
+				       .is_pty = conf->console_is_pty,
 				       .key = on_key,
 				       .arg = s};
 	int r = loop_new(&s->loop);
@@ -354,6 +399,9 @@ static int set_up(struct supervisor *s)
 static void tear_down(struct supervisor *s)
 {
 	vm_free(s->vm);
+	for (size_t i = 0; i < MACHINE_VOLUMES_MAX; i++)
+		volume_free(s->volumes[i]);
+	vsock_ports_free(s->vsock_ports);
 	proxy_free(s->proxy);
 	console_free(s->console);
 	loop_timer_free(s->progress_timer);
@@ -372,9 +420,18 @@ static int start(struct supervisor *s)
 	struct problem problem;
 	int r;
 
-	if (conf->machine->network != MACHINE_NETWORK_USERSPACE)
+	if (!machine_has_proxy(conf->machine))
 		return start_guest(s);
 	s->phase = PHASE_PROXY;
+	if (conf->machine->vsock_port_count > 0) {
+		r = vsock_ports_new(s->loop, conf->dir, PROXY_VSOCK_SOCKET,
+				    conf->machine->vsock_ports, conf->machine->vsock_port_count,
+				    &s->vsock_ports, &problem);
+		if (r < 0) {
+			log_error("%s", problem.text);
+			return r;
+		}
+	}
 	r = proxy_start(s->loop, &proxy, &proxy_user, s, &s->proxy, &problem);
 	if (r < 0)
 		log_error("%s", problem.text);

@@ -14,6 +14,7 @@
 
 #include "launcher/accel.h"
 #include "launcher/machine.h"
+#include "launcher/prepare.h"
 #include "launcher/vm.h"
 
 /* What the run came to: the program's exit status, as its man page lists it. */
@@ -39,8 +40,14 @@ struct supervisor_conf {
 	bool accel_may_fall_back; /* from KVM to TCG, when the guest makes no progress */
 	int console_in_fd;        /* -1: none */
 	int console_out_fd;       /* -1: none */
+	bool console_is_pty;      /* both are a pseudo-terminal's master */
 	bool console_seen;        /* the user sees the console as it is written */
 	unsigned stop_timeout_ms;
+	const struct prepared *prepared; /* by prepare_machine() */
+	const char *virtiofsd;           /* program; NULL when the machine has no volumes */
+	/* QEMU runs; or NULL. Said again when it is started again. */
+	void (*running)(void *arg);
+	void *running_arg;
 };
 
 /* All borrowed for the call. Logs what happens. */

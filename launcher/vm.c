@@ -26,6 +26,7 @@ struct vm {
 	struct process *process;
 	struct qmp *qmp;
 	struct console *console;
+	uint64_t balloon_bytes;           /* what the guest is left with at first; 0: all */
 	char shutdown_reason[REASON_MAX]; /* empty: no SHUTDOWN event yet */
 	bool panicked, told_to_quit;
 	void (*progress)(void *arg, bool guest_runs);
@@ -86,13 +87,6 @@ static void on_end(void *arg, int wait_status)
 	vm->user->ended(vm->arg, end, describe(vm, end, wait_status, text, sizeof(text)));
 }
 
-static void on_qmp_ready(void *arg)
-{
-	struct vm *vm = arg;
-
-	vm->user->ready(vm->arg);
-}
-
 static void on_qmp_event(void *arg, const char *name, struct json_object *data)
 {
 	struct vm *vm = arg;
@@ -117,6 +111,37 @@ static void on_qmp_closed(void *arg, const char *reason)
 	(void)arg;
 	/* QEMU closes it when it ends, and then its process tells more. */
 	log_debug("QEMU's control connection is over: %s", reason);
+}
+
+static void on_refused(void *arg, int status, struct json_object *value, const char *error)
+{
+	(void)value;
+	if (status == -EREMOTEIO)
+		log_warn("QEMU refused %s: %s", (const char *)arg, error);
+}
+
+/* `name` is a literal; `arguments` is taken, and may be NULL. */
+static void command(struct vm *vm, const char *name, struct json_object *arguments)
+{
+	int r = qmp_execute(vm->qmp, name, arguments, on_refused, (void *)name);
+
+	if (r < 0)
+		log_debug("can't send %s to QEMU: %s", name, strerror(-r));
+}
+
+static void on_qmp_ready(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->balloon_bytes > 0) {
+		struct json_object *arguments = json_object_new_object();
+
+		/* The guest's driver finds it when it comes. */
+		json_object_object_add(arguments, "value",
+				       json_object_new_int64((int64_t)vm->balloon_bytes));
+		command(vm, "balloon", arguments);
+	}
+	vm->user->ready(vm->arg);
 }
 
 static const struct qmp_user qmp_user = {
@@ -186,6 +211,7 @@ int vm_start(struct loop *loop, const struct machine *machine, const struct qemu
 	vm->user = user;
 	vm->arg = arg;
 	vm->console = console;
+	vm->balloon_bytes = machine->balloon_bytes;
 	r = connect_and_spawn(loop, vm, machine, wiring, problem);
 	if (r < 0) {
 		vm_free(vm);
@@ -195,30 +221,15 @@ int vm_start(struct loop *loop, const struct machine *machine, const struct qemu
 	return 0;
 }
 
-static void on_refused(void *arg, int status, struct json_object *value, const char *error)
-{
-	(void)value;
-	if (status == -EREMOTEIO)
-		log_warn("QEMU refused %s: %s", (const char *)arg, error);
-}
-
-static void command(struct vm *vm, const char *name)
-{
-	int r = qmp_execute(vm->qmp, name, NULL, on_refused, (void *)name);
-
-	if (r < 0)
-		log_debug("can't send %s to QEMU: %s", name, strerror(-r));
-}
-
 void vm_press_power(struct vm *vm)
 {
-	command(vm, "system_powerdown");
+	command(vm, "system_powerdown", NULL);
 }
 
 void vm_quit(struct vm *vm)
 {
 	vm->told_to_quit = true;
-	command(vm, "quit");
+	command(vm, "quit", NULL);
 }
 
 void vm_kill(struct vm *vm)

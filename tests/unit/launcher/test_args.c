@@ -9,6 +9,7 @@
 #include "launcher/proxy.h"
 #include "launcher/qemu_args.h"
 #include "launcher/qemu_version.h"
+#include "launcher/volume.h"
 
 static struct machine machine;
 static struct args args;
@@ -64,9 +65,10 @@ START_TEST(test_userspace)
 	ck_assert(has("-cpu", "max"));
 	ck_assert(has("-netdev",
 		      "stream,id=net0,server=off,addr.type=unix,addr.path=/run/x/net.sock"));
-	ck_assert(has("-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile="));
+	ck_assert(has("-device",
+		      "virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,romfile="));
 	ck_assert(has("-chardev", "socket,id=vsock0,path=/run/x/vsock.sock"));
-	ck_assert(has("-device", "vhost-user-vsock-pci,chardev=vsock0"));
+	ck_assert(has("-device", "vhost-user-vsock-pci,chardev=vsock0,id=vsock0-device"));
 	ck_assert(has("-chardev", "socket,id=qmp,fd=7"));
 	ck_assert(has("-mon", "chardev=qmp,mode=control"));
 	ck_assert(has("-chardev", "socket,id=console,fd=9"));
@@ -93,12 +95,14 @@ START_TEST(test_vhost)
 	ck_assert(has("-object", "memory-backend-memfd,id=mem,size=536870912B,share=on"));
 	ck_assert(has("-chardev", "socket,id=net0-socket,path=/run/x/a,,b.sock"));
 	ck_assert(has("-netdev", "vhost-user,id=net0,chardev=net0-socket"));
-	ck_assert(has("-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile="));
+	ck_assert(has("-device",
+		      "virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,romfile="));
 	args_clear(&args);
 	wiring.net_intx = true;
 	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
-	ck_assert(has("-device",
-		      "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,romfile=,vectors=0"));
+	ck_assert(has(
+		"-device",
+		"virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,romfile=,vectors=0"));
 }
 END_TEST
 
@@ -148,9 +152,106 @@ START_TEST(test_disks)
 				   "filename=/d/a,,b.raw"));
 	ck_assert(has("-blockdev",
 		      "driver=raw,node-name=disk0,read-only=off,discard=unmap,file=disk0-file"));
-	ck_assert(has("-device", "virtio-blk-pci,drive=disk0,id=disk0-device"));
+	ck_assert(has("-device", "virtio-blk-pci,drive=disk0,id=disk0-device,bootindex=1"));
 	ck_assert(has("-blockdev",
 		      "driver=qcow2,node-name=disk1,read-only=on,discard=unmap,file=disk1-file"));
+}
+END_TEST
+
+/* Everything that a machine can boot from and keep its data on. */
+START_TEST(test_media)
+{
+	const struct prepared prepared = {.data_iso = "/s/config.iso",
+					  .fw_code = "/fw/CODE.fd",
+					  .fw_vars = "/s/efi-vars.qcow2"};
+	struct qemu_wiring wiring = {
+		.qemu = "/q", .accel = ACCEL_TCG, .dir = "/s", .prepared = &prepared};
+
+	machine.iso = strdup("a.iso");
+	machine.ignition = strdup("a,b.ign");
+	machine.volumes[0] = (struct machine_volume){.path = strdup("/home"), .tag = "h,me"};
+	machine.volume_count = 1;
+	machine.balloon = true;
+	machine.display.width = 1280;
+	machine.display.height = 720;
+	machine.vnc = strdup("127.0.0.1:1");
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-machine", "q35,accel=tcg,memory-backend=mem"));
+	ck_assert(has("-machine", "pflash0=fw-code,pflash1=fw-vars"));
+	ck_assert(has("-blockdev", "driver=qcow2,node-name=fw-vars,file=fw-vars-file"));
+	ck_assert(has("-device", "scsi-cd,bus=scsi0.0,drive=cd0,id=cd0-device,bootindex=0"));
+	ck_assert(has("-device", "scsi-cd,bus=scsi0.0,drive=data0,id=data0-device"));
+	ck_assert(has("-fw_cfg", "name=opt/com.coreos/config,file=a,,b.ign"));
+	ck_assert(has("-chardev", "socket,id=fs0,path=/s/fs0.sock"));
+	ck_assert(has("-device", "vhost-user-fs-pci,chardev=fs0,id=fs0-device,tag=h,,me"));
+	ck_assert(has("-device", "virtio-vga,edid=on,xres=1280,yres=720"));
+	ck_assert(has("-vnc", "127.0.0.1:1"));
+	ck_assert(has("-chardev", "socket,id=qmp-others,server=on,wait=off,path=/s/qmp.sock"));
+	args_clear(&args);
+	wiring.hotplug = true;
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-device", "pcie-root-port,id=port-fs0,chassis=1"));
+	ck_assert(has("-device",
+		      "vhost-user-fs-pci,chardev=fs0,id=fs0-device,bus=port-fs0,tag=h,,me"));
+}
+END_TEST
+
+/* Its squashfs is a kernel's first disk; a kernel's disks don't boot. */
+START_TEST(test_squashfs)
+{
+	machine.kernel = strdup("k");
+	machine.squashfs = strdup("s");
+	machine.disks[0] = (struct machine_disk){.path = strdup("d"), .format = "raw"};
+	machine.disk_count = 1;
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-blockdev", "driver=raw,node-name=disk0,read-only=on,discard=unmap,"
+				   "file=disk0-file"));
+	ck_assert(has("-device", "virtio-blk-pci,drive=disk1,id=disk1-device"));
+}
+END_TEST
+
+START_TEST(test_other_networks)
+{
+	machine.network = MACHINE_NETWORK_USER;
+	ck_assert_int_eq(publish_parse("127.0.0.1:8080:80", &machine.publish[0].parsed,
+				       &(struct problem){.text = ""}),
+			 0);
+	machine.publish_count = 1;
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80"));
+	args_clear(&args);
+	machine.network = MACHINE_NETWORK_TAP;
+	strcpy(machine.network_if, "tap0");
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-netdev", "tap,id=net0,script=no,downscript=no,ifname=tap0"));
+	args_clear(&args);
+	machine.network = MACHINE_NETWORK_BRIDGED;
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-netdev", "bridge,id=net0,br=tap0"));
+	machine.publish_count = 0;
+}
+END_TEST
+
+START_TEST(test_aarch64)
+{
+	machine.arch = MACHINE_ARCH_AARCH64;
+	build(NULL, NULL, ACCEL_TCG);
+	ck_assert(has("-machine", "virt,gic-version=3,accel=tcg"));
+	ck_assert(!has("-device", "pvpanic-pci"));
+}
+END_TEST
+
+START_TEST(test_virtiofsd)
+{
+	struct machine_volume volume = {.path = "/a,b\\c", .read_only = true};
+
+	ck_assert_int_eq(volume_args_build("/usr/lib/qemu/virtiofsd", &volume, 5, &args), 0);
+	ck_assert(has("-o", "source=/a\\,b\\\\c"));
+	ck_assert(has("--fd=5", NULL));
+	args_clear(&args);
+	ck_assert_int_eq(volume_args_build("/usr/libexec/virtiofsd", &volume, 5, &args), 0);
+	ck_assert(has("--shared-dir", "/a,b\\c"));
+	ck_assert(has("--readonly", NULL));
 }
 END_TEST
 
@@ -175,6 +276,8 @@ START_TEST(test_proxy)
 		"/run/x/vsock.sock,cid=3",
 		"--api",
 		"unix:/run/x/api.sock",
+		"--dhcp-host",
+		"52:54:00:00:00:01=192.168.65.9",
 		"--publish",
 		"8080:80",
 		"--publish",
@@ -187,6 +290,7 @@ START_TEST(test_proxy)
 		"12",
 	};
 
+	ck_assert_int_eq(addr_parse("192.168.65.9", &machine.ip), 0);
 	machine.publish[0].text = strdup("8080:80");
 	machine.publish[1].text = strdup("[::1]:53:53/udp");
 	machine.publish_count = 2;
@@ -247,6 +351,11 @@ int main(void)
 	tcase_add_test(tcase, test_qemu_version);
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_disks);
+	tcase_add_test(tcase, test_media);
+	tcase_add_test(tcase, test_squashfs);
+	tcase_add_test(tcase, test_other_networks);
+	tcase_add_test(tcase, test_aarch64);
+	tcase_add_test(tcase, test_virtiofsd);
 	tcase_add_test(tcase, test_commas);
 	tcase_add_test(tcase, test_proxy);
 	tcase_add_test(tcase, test_shell_line);
