@@ -19,29 +19,30 @@ enum flow_state {
 	FLOW_OPEN
 };
 
+/* There may be very many: the order leaves no holes. */
 struct flow_tcp {
 	struct list link;
 	struct flow_tcp_table *table;
 	struct conn *conn;
-	int fd;
 	struct loop_fd *watch;
-	struct loop_timer *timer; /* while CONNECTING or TUNNELLING */
-	enum flow_state state;
-	struct endpoint host;           /* out: where the guest's connection leads */
+	struct loop_timer *timer;       /* while CONNECTING or TUNNELLING */
 	struct flow_tcp_tunnel *tunnel; /* out, by a proxy, until OPEN; owned; NULL: none */
-	uint64_t deadline_ms;           /* CONNECTING: when the connect has failed */
-	unsigned keepalive_s;           /* what the guest's own probes made of it; 0: nothing yet */
-	bool can_read : 1;              /* the host's socket may have something for us */
-	bool can_write : 1;             /* ... may take something */
-	bool host_eof : 1;              /* has nothing more for us */
-	bool host_shut : 1;             /* has been told that there is nothing more */
-	bool has_sent : 1;              /* bytes to the host */
-	bool no_delay : 1;              /* TCP_NODELAY is set */
-	bool is_bulk : 1;               /* tune_bulk() has been here */
-	bool has_keepalive : 1;         /* SO_KEEPALIVE is set */
-	bool is_old : 1;                /* on_keepalive_timer() has been here */
-	uint32_t sent;                  /* bytes to the host, until is_bulk */
 	struct inbound *inbound;        /* owned; NULL for a guest's own connections */
+	uint64_t deadline_ms;           /* CONNECTING: when the connect has failed */
+	struct endpoint host;           /* out: where the guest's connection leads */
+	int fd;
+	enum flow_state state;
+	unsigned keepalive_s;   /* what the guest's own probes made of it; 0: nothing yet */
+	uint32_t sent;          /* bytes to the host, until is_bulk */
+	bool can_read : 1;      /* the host's socket may have something for us */
+	bool can_write : 1;     /* ... may take something */
+	bool host_eof : 1;      /* has nothing more for us */
+	bool host_shut : 1;     /* has been told that there is nothing more */
+	bool has_sent : 1;      /* bytes to the host */
+	bool no_delay : 1;      /* TCP_NODELAY is set */
+	bool is_bulk : 1;       /* tune_bulk() has been here */
+	bool has_keepalive : 1; /* SO_KEEPALIVE is set */
+	bool is_old : 1;        /* on_keepalive_timer() has been here */
 };
 
 /* flow_tcp.c */
