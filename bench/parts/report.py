@@ -37,6 +37,7 @@ TABLES = [
         ("wakeups_per_s", "wake-ups", 1, None)]),
     ("With 10,000 idle connections: their memory (MiB), and a busy one beside them", [
         ("many_held", "held", 0, None), ("many_rss_mib", "memory", 1, False),
+        ("many_bytes_each", "bytes each", 0, False),
         ("many_tcp_up_gbps", "up", 2, True), ("many_tcp_down_gbps", "down", 2, True),
         ("many_rr_p50_us", "p50", 1, False), ("many_fds_left", "fds left", 0, None),
         ("many_rss_left_mib", "memory left", 1, None)]),
