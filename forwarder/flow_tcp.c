@@ -478,7 +478,7 @@ int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 		free(inbound);
 		return r;
 	}
-	r = conn_connect(stack, from->from, from->guest, &flow_ops, flow, &flow->conn);
+	r = conn_connect(stack, from->from, from->guest, from->hop, &flow_ops, flow, &flow->conn);
 	if (r < 0) {
 		loop_fd_free(flow->watch);
 		flow->watch = NULL;

@@ -63,6 +63,7 @@ struct flow_tcp_inbound {
 	int fd;                      /* accepted; taken over on success */
 	const struct endpoint *from; /* as whom the guest is dialled; borrowed, as all here */
 	const struct endpoint *guest;
+	const struct addr *hop;           /* the guest that it is behind; NULL: it is a guest */
 	const void *preamble;             /* what the guest gets first; copied */
 	size_t preamble_size;             /* at most FLOW_TCP_PREAMBLE_MAX; 0: nothing */
 	struct flow_tcp_traffic *traffic; /* counted up as bytes move, until `closed` */

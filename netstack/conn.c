@@ -489,8 +489,16 @@ void conn_refuse(struct conn *conn, enum conn_refusal how)
 	conn_free(conn);
 }
 
+/* Link-local addresses are for the guests' own affairs. */
+static bool is_guest(const struct stack *stack, const struct addr *addr)
+{
+	return stack_on_link(stack, addr) && !stack_is_ours(stack, addr) &&
+	       !(addr->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&addr->v6));
+}
+
 int conn_connect(struct stack *stack, const struct endpoint *from, const struct endpoint *guest,
-		 const struct conn_ops *ops, void *arg, struct conn **ret_conn)
+		 const struct addr *hop, const struct conn_ops *ops, void *arg,
+		 struct conn **ret_conn)
 {
 	struct conn_table *tcp = &stack->tcp;
 	ip_addr_t guest_ip = to_lwip(&guest->addr);
@@ -502,18 +510,19 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 
 	if (from->addr.family != guest->addr.family)
 		return -EAFNOSUPPORT;
-	/* Link-local addresses are for the guests' own affairs. */
-	if (!stack_on_link(stack, &guest->addr) || stack_is_ours(stack, &guest->addr) ||
-	    (guest->addr.family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&guest->addr.v6)) ||
+	if (!is_guest(stack, hop ? hop : &guest->addr) ||
+	    (hop && !behind_address_ok(&stack->conf, &guest->addr)) ||
 	    switch_ports(stack->sw, NULL, 0) == 0)
 		return -EHOSTUNREACH;
 	if (conn_find(tcp, guest, from, conn_hash(tcp, guest, from)))
 		return -EADDRINUSE;
-	neigh = neigh_lookup(stack->neighbours, &guest->addr);
+	neigh = neigh_lookup(stack->neighbours, hop ? hop : &guest->addr);
 	r = conn_new(stack, guest, from, neigh ? neigh->port : 0, &conn);
 	if (r < 0)
 		return r;
 	conn->active_open = true;
+	if (hop)
+		conn->hop = *hop;
 	conn_own(conn, ops, arg);
 
 	conn_enter(conn);
@@ -538,6 +547,16 @@ int conn_connect(struct stack *stack, const struct endpoint *from, const struct 
 	return 0;
 }
 
+void conn_give_up(struct conn *conn, enum conn_end why)
+{
+	conn_abort_pcb(conn);
+	conn_unlist(conn);
+	conn->ended = true;
+	conn->ended_pending = true;
+	conn->end = why;
+	conn_schedule(conn);
+}
+
 void conn_port_gone(struct stack *stack, unsigned port)
 {
 	struct hmap_node *node = hmap_next(&stack->tcp.conns, NULL);
@@ -546,14 +565,8 @@ void conn_port_gone(struct stack *stack, unsigned port)
 		struct conn *conn = container_of(node, struct conn, node);
 
 		node = hmap_next(&stack->tcp.conns, node);
-		if (conn->port != port)
-			continue;
-		conn_abort_pcb(conn);
-		conn_unlist(conn);
-		conn->ended = true;
-		conn->ended_pending = true;
-		conn->end = CONN_END_GONE;
-		conn_schedule(conn);
+		if (conn->port == port)
+			conn_give_up(conn, CONN_END_GONE);
 	}
 }
 

@@ -47,7 +47,8 @@ struct conn;
 
 enum conn_end {
 	CONN_END_RESET,   /* the guest sent RST */
-	CONN_END_REFUSED, /* conn_connect(): the guest answered the SYN with RST */
+	CONN_END_REFUSED, /* conn_connect(): the guest answered the SYN with RST, or it, or a router
+			     on the way, said that it can't be delivered */
 	CONN_END_TIMEOUT, /* the guest stopped answering */
 	CONN_END_GONE,    /* the guest's link has gone */
 };
@@ -80,12 +81,14 @@ void conn_refuse(struct conn *conn, enum conn_refusal how);
 /* When the guest last sent the SYN that is held, on the loop's clock, and how long after the one
  * before it (0: it is the first): one that no longer repeats it has given up. */
 void conn_held_syn(const struct conn *conn, uint64_t *ret_last_ms, uint64_t *ret_gap_ms);
-/* Opens a connection to a guest, from an address that it will see as its peer. Returns 0 with an
- * owned, opening connection, -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many),
- * -EHOSTUNREACH (not a guest's address, a link-local one, or no guest is attached), -EAFNOSUPPORT
- * (two families). */
+/* Opens a connection to a guest, from an address that it will see as its peer; or, where `hop` is
+ * not NULL, to an address behind the guest that has `hop`, of either family (behind.h). Returns 0
+ * with an owned, opening connection, -EADDRINUSE (that 4-tuple is taken), -ENOBUFS (too many),
+ * -EHOSTUNREACH (not a guest's address, a link-local one, one that can't lie behind a guest, or no
+ * guest is attached), -EAFNOSUPPORT (two families). */
 int conn_connect(struct stack *stack, const struct endpoint *from, const struct endpoint *guest,
-		 const struct conn_ops *ops, void *arg, struct conn **ret_conn);
+		 const struct addr *hop, const struct conn_ops *ops, void *arg,
+		 struct conn **ret_conn);
 
 const struct endpoint *conn_guest(const struct conn *conn);
 const struct endpoint *conn_far(const struct conn *conn);

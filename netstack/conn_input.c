@@ -301,6 +301,19 @@ static bool read_header(struct wire_reader *r, struct tcp_header *ret)
 	return wire_ok(r) && ret->src_port && ret->dst_port && options_ok(r);
 }
 
+/* What comes from behind a guest must belong to a connection that was dialled so, and come from
+ * that guest. */
+static bool is_from_behind(const struct conn *conn, unsigned port, const struct tcp_header *tcp,
+			   const struct frame *frame)
+{
+	struct mac mac;
+
+	if (!conn || !conn->hop.family || supersedes(conn, tcp))
+		return false;
+	memcpy(mac.bytes, (const uint8_t *)frame->iov[0].iov_base + MAC_SIZE, MAC_SIZE);
+	return stack_is_from(conn->stack, &conn->hop, port, &mac);
+}
+
 void conn_input(struct stack *stack, unsigned port, const struct addr *src, const struct addr *dst,
 		const struct frame *frame, const struct frame_headers *headers)
 {
@@ -318,6 +331,10 @@ void conn_input(struct stack *stack, unsigned port, const struct addr *src, cons
 	guest = (struct endpoint){.addr = *src, .port = tcp.src_port};
 	far = (struct endpoint){.addr = *dst, .port = tcp.dst_port};
 	conn = conn_find(&stack->tcp, &guest, &far, conn_hash(&stack->tcp, &guest, &far));
+	if (!stack_on_link(stack, src) && !is_from_behind(conn, port, &tcp, frame)) {
+		stack->counters.rx_spoofed++;
+		return;
+	}
 	if (conn && supersedes(conn, &tcp)) {
 		conn_destroy(conn);
 		conn = NULL;

@@ -105,15 +105,19 @@ static bool is_our_solicited_node(const struct stack *stack, const struct addr *
 
 /* ---- Whose packets, and to where ---- */
 
-/* Whether a guest may send from this address. Nobody does from the unspecified one but who looks
- * for an address, and then to a group; what it says is checked later. */
+/* Whether a guest may send from this address: its own, or one behind it that is spoken to. Nobody
+ * does from the unspecified one but who looks for an address, and then to a group; what it says is
+ * checked later. */
 static bool source_ok(const struct input *in)
 {
 	const struct stack *stack = in->stack;
 
 	if (addr_is_any(&in->src))
 		return addr_is_multicast(&in->dst);
-	return stack_on_link(stack, &in->src) && !stack_is_ours(stack, &in->src) &&
+	if (!stack_on_link(stack, &in->src))
+		return stack_may_be_behind(in->stack, in->port, in->frame, &in->src, &in->dst,
+					   in->headers->protocol, in->headers->fragment);
+	return !stack_is_ours(stack, &in->src) &&
 	       !(stack->conf.prefix6.length && addr_equal(&in->src, &stack->conf.prefix6.addr));
 }
 
@@ -232,6 +236,7 @@ static void input_udp6(const struct input *in, const uint8_t *ip)
 		.ttl = in->hop_limit,
 		.tos = in->traffic_class,
 		.dont_fragment = !in->reassembled,
+		.from_behind = !stack_on_link(in->stack, &in->src),
 		.ip = ip,
 		.ip_size = input_size(in),
 	};
@@ -298,6 +303,11 @@ static void input_icmp6(const struct input *in, const uint8_t *ip)
 		in->stack->counters.rx_invalid++;
 		return;
 	}
+	if (!addr_is_any(&in->src) && !stack_on_link(in->stack, &in->src)) {
+		if (!pmtu_input6(in->stack, in->port, &in->from, icmp, size))
+			in->stack->counters.rx_spoofed++;
+		return;
+	}
 	if (icmp[0] == ICMP6_RS || icmp[0] == ICMP6_NS || icmp[0] == ICMP6_NA) {
 		struct nd_message message = {
 			.port = in->port,
@@ -322,7 +332,7 @@ static void input_icmp6(const struct input *in, const uint8_t *ip)
 	if (icmp[0] == ICMP6_ECHO_REQUEST && icmp[1] == 0)
 		input_echo6(in, ip, icmp, size);
 	else
-		pmtu_input6(in->stack, in->port, icmp, size);
+		pmtu_input6(in->stack, in->port, &in->from, icmp, size);
 }
 
 /* As for IPv4: no packet lives on whose time is up, but services of our own are at the last hop. */

@@ -41,7 +41,8 @@ static int send_headers(struct stack *stack, const struct ip_fields *ip, const s
 		{.iov_base = w->start, .iov_len = wire_written(w)},
 		{.iov_base = (uint8_t *)(uintptr_t)payload, .iov_len = size},
 	};
-	int r = stack_output(stack, ip->dst, dst_mac, &frame, iov, size ? 2 : 1);
+	int r = stack_output(stack, ip->hop ? ip->hop : ip->dst, dst_mac, &frame, iov,
+			     size ? 2 : 1);
 
 	if (r == -EAGAIN)
 		stack->counters.tx_full++;

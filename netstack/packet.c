@@ -131,9 +131,10 @@ static bool group_mac(const struct stack *stack, const struct addr *dst, struct 
 	return true;
 }
 
-int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
+int stack_output(struct stack *stack, const struct addr *hop, const struct mac *dst_mac,
 		 struct frame *frame, struct iovec *iov, unsigned iov_count)
 {
+	bool v4 = *(const uint8_t *)iov[0].iov_base >> 4 == 4;
 	const struct neigh *neigh;
 	struct mac group;
 
@@ -145,13 +146,13 @@ int stack_output(struct stack *stack, const struct addr *dst, const struct mac *
 	frame->iov = iov;
 	frame->iov_count = (uint16_t)iov_count;
 
-	if (!dst_mac && group_mac(stack, dst, &group))
+	if (!dst_mac && group_mac(stack, hop, &group))
 		dst_mac = &group;
 	if (!dst_mac) {
-		neigh = neigh_lookup(stack->neighbours, dst);
+		neigh = neigh_lookup(stack->neighbours, hop);
 		if (!neigh) {
-			if (stack_on_link(stack, dst))
-				hold(stack, dst, frame);
+			if (stack_on_link(stack, hop))
+				hold(stack, hop, frame);
 			else
 				stack->counters.tx_no_neighbour++;
 			return 0;
@@ -159,11 +160,11 @@ int stack_output(struct stack *stack, const struct addr *dst, const struct mac *
 		dst_mac = &neigh->mac;
 	}
 	put_ethernet(iov[0].iov_base, dst_mac, &stack->conf.mac,
-		     dst->family == AF_INET ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+		     v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
 	return switch_send(stack->sw, frame);
 }
 
-void stack_output_held(struct stack *stack, const struct addr *dst, void *packet, size_t size)
+void stack_output_held(struct stack *stack, const struct addr *hop, void *packet, size_t size)
 {
 	uint8_t *flat = stack->tx_scratch;
 	struct iovec iov = {.iov_base = flat + ETH_HEADER_SIZE, .iov_len = size};
@@ -171,7 +172,7 @@ void stack_output_held(struct stack *stack, const struct addr *dst, void *packet
 
 	memcpy(flat + ETH_HEADER_SIZE, packet, size);
 	free(packet);
-	stack_output(stack, dst, NULL, &frame, &iov, 1);
+	stack_output(stack, hop, NULL, &frame, &iov, 1);
 }
 
 /* ---- TCP, from lwIP ---- */
@@ -241,6 +242,7 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 		.csum_start = (uint16_t)(ETH_HEADER_SIZE + ip_size),
 		.csum_offset = 16,
 	};
+	const struct addr *hop = conn && conn->hop.family ? &conn->hop : dst;
 	struct iovec iov[FRAME_IOV_MAX];
 	size_t segment_max;
 
@@ -257,7 +259,7 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 			frame.header_size = (uint16_t)(ETH_HEADER_SIZE + ip_size + tcp_header_size);
 		}
 	}
-	if (stack_output(stack, dst, NULL, &frame, iov, segment_pieces(stack, p, iov)) == -EAGAIN) {
+	if (stack_output(stack, hop, NULL, &frame, iov, segment_pieces(stack, p, iov)) == -EAGAIN) {
 		stack->tcp.output_blocked = true;
 		return ERR_WOULDBLOCK;
 	}
@@ -350,7 +352,8 @@ static int send_ip4(struct stack *stack, const struct ip_fields *ip, const struc
 		if (at + part < size)
 			fragment |= IP4_MORE_FRAGS;
 		put_ip4(headers + ETH_HEADER_SIZE, ip, id, fragment, transport_size + part);
-		r = stack_output(stack, ip->dst, dst_mac, &frame, iov, part ? 2 : 1);
+		r = stack_output(stack, ip->hop ? ip->hop : ip->dst, dst_mac, &frame, iov,
+				 part ? 2 : 1);
 		if (r == -EAGAIN) {
 			stack->counters.tx_full++;
 			return r;
@@ -368,18 +371,12 @@ static size_t payload_max(const struct addr *dst)
 	return 65535 - TRANSPORT_SIZE_MAX - (dst->family == AF_INET ? IP4_HEADER_SIZE : 0);
 }
 
-int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
-		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
-		   size_t size)
+/* `ip` has all but the protocol and the addresses. */
+static int send_udp(struct stack *stack, struct ip_fields ip, const struct endpoint *src,
+		    const struct endpoint *dst, const struct mac *dst_mac, const void *payload,
+		    size_t size)
 {
 	uint8_t udp[UDP_HEADER_SIZE];
-	struct ip_fields ip = {
-		.src = &src->addr,
-		.dst = &dst->addr,
-		.protocol = IPPROTO_UDP,
-		.ttl = ttl,
-		.tos = tos,
-	};
 	struct wire_writer w = wire_writer(udp, UDP_HEADER_SIZE);
 	uint32_t sum;
 	uint16_t csum;
@@ -388,6 +385,9 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 		return -EINVAL;
 	if (size > payload_max(&dst->addr))
 		return -EMSGSIZE;
+	ip.src = &src->addr;
+	ip.dst = &dst->addr;
+	ip.protocol = IPPROTO_UDP;
 	wire_put_be16(&w, src->port);
 	wire_put_be16(&w, dst->port);
 	wire_put_be16(&w, (uint16_t)(UDP_HEADER_SIZE + size));
@@ -402,6 +402,22 @@ int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct
 	if (dst->addr.family == AF_INET)
 		return send_ip4(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
 	return stack_send_ip6(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
+}
+
+int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
+		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
+		   size_t size)
+{
+	return send_udp(stack, (struct ip_fields){.ttl = ttl, .tos = tos}, src, dst, dst_mac,
+			payload, size);
+}
+
+int stack_send_udp_behind(struct stack *stack, const struct endpoint *src,
+			  const struct endpoint *dst, const struct addr *hop, uint8_t ttl,
+			  uint8_t tos, const void *payload, size_t size)
+{
+	return send_udp(stack, (struct ip_fields){.hop = hop, .ttl = ttl, .tos = tos}, src, dst,
+			NULL, payload, size);
 }
 
 static int send_icmp4(struct stack *stack, const struct ip_fields *ip,

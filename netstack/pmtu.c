@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Path MTU discovery for our TCP towards guests (RFC 1191, RFC 8201): a guest that is a router, to
- * its containers, may have a smaller MTU behind it than the link's, and says so by ICMP.
+ * What a guest that is a router, to its containers, says by ICMP of our TCP: that there is a
+ * smaller MTU behind it than the link's (path MTU discovery, RFC 1191 and RFC 8201), or nobody at
+ * all (RFC 1122, 4.2.3.9: the attempt to connect is over; an open connection lives on).
  *
- * Who believes such messages can be slowed down by them. They are believed only about a connection
- * that the message's own sender has, whose bytes in flight they quote (RFC 5927), and down to an
- * MTU that exists.
+ * Who believes such messages can be harmed by them. They are believed only about a connection that
+ * the message's own sender has, whose bytes in flight they quote (RFC 5927), and down to an MTU
+ * that exists.
  */
 #include <lwip/priv/tcp_priv.h>
 
@@ -13,9 +14,8 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define ICMP_UNREACHABLE     3
-#define ICMP_FRAG_NEEDED     4
-#define ICMP6_PACKET_TOO_BIG 2
+#define ICMP_UNREACHABLE 3
+#define ICMP_FRAG_NEEDED 4
 
 /* The smallest path MTUs that are believed: Linux's for IPv4, RFC 8200's for IPv6. */
 #define MTU4_MIN 552
@@ -75,55 +75,95 @@ static bool read_quote6(struct wire_reader *r, struct quote *ret)
 	return read_tcp(r, ret);
 }
 
-static void lower(struct stack *stack, unsigned port, const struct quote *quote, unsigned mtu,
-		  unsigned headers)
+/* Whether the connection is one of the guest's at that port; of one that hasn't been answered yet
+ * it may not be known. */
+static bool is_at(const struct conn *conn, unsigned port, const struct mac *mac)
+{
+	if (conn->port)
+		return conn->port == port;
+	return stack_is_from(conn->stack, conn->hop.family ? &conn->hop : &conn->guest.addr, port,
+			     mac);
+}
+
+/* The connection that is meant, or NULL. */
+static struct conn *quoted_conn(struct stack *stack, unsigned port, const struct mac *mac,
+				const struct quote *quote)
 {
 	struct conn_table *tcp = &stack->tcp;
 	struct conn *conn = conn_find(tcp, &quote->to, &quote->from,
 				      conn_hash(tcp, &quote->to, &quote->from));
 	const struct tcp_pcb *pcb = conn ? conn->active : NULL;
 
-	if (!pcb || conn->port != port || !conn->guest_mss ||
+	if (!pcb || !is_at(conn, port, mac) ||
 	    !TCP_SEQ_BETWEEN(quote->seq, pcb->lastack, pcb->snd_nxt))
-		return;
+		return NULL;
+	return conn;
+}
+
+static void lower(struct conn *conn, unsigned mtu, unsigned headers)
+{
 	/* What lwIP takes for the MSS stays as it is: the link's frames get cut smaller. */
-	if (mtu - headers < conn->guest_mss)
+	if (conn->guest_mss && mtu - headers < conn->guest_mss)
 		conn->guest_mss = (uint16_t)(mtu - headers);
 }
 
-void pmtu_input4(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size)
+static void unreachable(struct conn *conn)
 {
-	struct wire_reader r = wire_reader(icmp, size);
-	struct quote quote;
-	unsigned mtu;
-
-	if (wire_u8(&r) != ICMP_UNREACHABLE || wire_u8(&r) != ICMP_FRAG_NEEDED)
-		return;
-	wire_skip(&r, 4);
-	mtu = wire_be16(&r);
-	if (csum_fold(csum_add(0, icmp, size)) != 0 || !read_quote4(&r, &quote))
-		return;
-	/* A router older than RFC 1191 gives none. */
-	if (mtu < MTU4_MIN)
-		mtu = MTU4_MIN;
-	lower(stack, port, &quote, mtu, IP4_HEADER_SIZE + TCP_HEADER_SIZE);
+	if (conn->active_open && conn->active->state == SYN_SENT)
+		conn_give_up(conn, CONN_END_REFUSED);
 }
 
-void pmtu_input6(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size)
+bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
+		 size_t size)
 {
 	struct wire_reader r = wire_reader(icmp, size);
+	uint8_t type = wire_u8(&r);
+	uint8_t code = wire_u8(&r);
 	struct quote quote;
+	struct conn *conn;
+	unsigned mtu;
+
+	wire_skip(&r, 4);
+	mtu = wire_be16(&r);
+	if (type != ICMP_UNREACHABLE || csum_fold(csum_add(0, icmp, size)) != 0 ||
+	    !read_quote4(&r, &quote))
+		return false;
+	conn = quoted_conn(stack, port, mac, &quote);
+	if (!conn)
+		return false;
+	/* A router older than RFC 1191 gives no MTU. */
+	if (mtu < MTU4_MIN)
+		mtu = MTU4_MIN;
+	if (code == ICMP_FRAG_NEEDED)
+		lower(conn, mtu, IP4_HEADER_SIZE + TCP_HEADER_SIZE);
+	else
+		unreachable(conn);
+	return true;
+}
+
+bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
+		 size_t size)
+{
+	struct wire_reader r = wire_reader(icmp, size);
+	uint8_t type = wire_u8(&r);
+	uint8_t code = wire_u8(&r);
+	struct quote quote;
+	struct conn *conn;
 	uint32_t mtu;
 
-	if (wire_u8(&r) != ICMP6_PACKET_TOO_BIG || wire_u8(&r) != 0)
-		return;
 	wire_skip(&r, 2);
 	mtu = wire_be32(&r);
-	if (!read_quote6(&r, &quote))
-		return;
+	if ((type != ICMP6_UNREACHABLE && (type != ICMP6_TOO_BIG || code != 0)) ||
+	    !read_quote6(&r, &quote))
+		return false;
+	conn = quoted_conn(stack, port, mac, &quote);
+	if (!conn)
+		return false;
 	if (mtu < MTU6_MIN)
 		mtu = MTU6_MIN; /* RFC 8201, 4 */
-	if (mtu > STACK_MTU_MAX)
-		return;
-	lower(stack, port, &quote, mtu, IP6_HEADER_SIZE + TCP_HEADER_SIZE);
+	if (type == ICMP6_UNREACHABLE)
+		unreachable(conn);
+	else if (mtu <= STACK_MTU_MAX)
+		lower(conn, mtu, IP6_HEADER_SIZE + TCP_HEADER_SIZE);
+	return true;
 }

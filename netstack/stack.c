@@ -153,12 +153,16 @@ static void input_echo(struct stack *stack, unsigned port, const struct ip4_pack
 		stack->handler->echo(stack->handler_arg, &echo);
 }
 
-static void input_icmp(struct stack *stack, unsigned port, const struct ip4_packet *packet,
-		       const uint8_t *ip)
+static void input_icmp(struct stack *stack, unsigned port, const struct mac *src_mac,
+		       const struct ip4_packet *packet, const uint8_t *ip)
 {
-	pmtu_input4(stack, port, ip + packet->header_size,
-		    packet->total_size - packet->header_size);
-	input_echo(stack, port, packet, ip);
+	bool known = pmtu_input4(stack, port, src_mac, ip + packet->header_size,
+				 packet->total_size - packet->header_size);
+
+	if (stack_on_link(stack, &packet->src))
+		input_echo(stack, port, packet, ip);
+	else if (!known)
+		stack->counters.rx_spoofed++;
 }
 
 static void input_udp(struct stack *stack, unsigned port, const struct mac *src_mac,
@@ -178,6 +182,7 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 		.ttl = packet->ttl,
 		.tos = packet->tos,
 		.dont_fragment = packet->fragment & IP4_DONT_FRAGMENT,
+		.from_behind = !addr_is_any(&packet->src) && !stack_on_link(stack, &packet->src),
 		.ip = ip,
 		.ip_size = packet->total_size,
 	};
@@ -223,15 +228,77 @@ static bool expires_here(struct stack *stack, const struct ip4_packet *packet,
 	return true;
 }
 
+/* ---- From behind guests ---- */
+
+bool stack_is_from(struct stack *stack, const struct addr *hop, unsigned port,
+		   const struct mac *mac)
+{
+	const struct neigh *neigh = neigh_lookup(stack->neighbours, hop);
+
+	if (!neigh)
+		return false;
+	/* Of a lease, it isn't known where its guest is: but the guard knows whose its MAC is. */
+	return neigh->port ? neigh->port == port : mac_equal(&neigh->mac, mac);
+}
+
+int stack_expect(struct stack *stack, const struct addr *addr, const struct addr *hop)
+{
+	if (!behind_address_ok(&stack->conf, addr))
+		return -EHOSTUNREACH;
+	return behind_add(stack->behind, addr, hop);
+}
+
+void stack_unexpect(struct stack *stack, const struct addr *addr, const struct addr *hop)
+{
+	behind_remove(stack->behind, addr, hop);
+}
+
+static bool is_expected(struct stack *stack, unsigned port, const struct frame *frame,
+			const struct addr *src, bool is_fragment)
+{
+	const struct behind_entry *entry = behind_find(stack->behind, src, NULL);
+	struct mac mac;
+
+	/* Reassembly of IPv4 doesn't know one guest's fragments from another's. */
+	if (entry && is_fragment && src->family == AF_INET &&
+	    behind_find(stack->behind, src, entry))
+		return false;
+	memcpy(mac.bytes, (const uint8_t *)frame->iov[0].iov_base + MAC_SIZE, MAC_SIZE);
+	for (; entry; entry = behind_find(stack->behind, src, entry)) {
+		if (stack_is_from(stack, &entry->hop, port, &mac))
+			return true;
+	}
+	return false;
+}
+
+bool stack_may_be_behind(struct stack *stack, unsigned port, const struct frame *frame,
+			 const struct addr *src, const struct addr *dst, uint8_t protocol,
+			 bool is_fragment)
+{
+	if (!behind_address_ok(&stack->conf, src) || addr_is_multicast(dst) ||
+	    stack_is_broadcast(stack, dst))
+		return false;
+	if (protocol == IPPROTO_UDP || (is_fragment && src->family == AF_INET6))
+		return (!stack_on_link(stack, dst) || stack_is_ours(stack, dst)) &&
+		       is_expected(stack, port, frame, src, is_fragment);
+	return !is_fragment &&
+	       (protocol == IPPROTO_TCP ||
+		protocol == (src->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6));
+}
+
+/* ---- IPv4, whose packets and to where ---- */
+
 /* Whether a guest may send from this address to that one through the gateway. */
-static bool admissible(struct stack *stack, const struct ip4_packet *packet,
+static bool admissible(struct stack *stack, unsigned port, const struct ip4_packet *packet,
 		       const struct frame *frame, const struct frame_headers *headers)
 {
 	/* Who has no address yet asks the gateway or everybody (DHCP). */
 	bool dhcp = addr_is_any(&packet->src) && packet->protocol == IPPROTO_UDP &&
 		    (stack_is_ours(stack, &packet->dst) || stack_is_broadcast(stack, &packet->dst));
 
-	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src)) ||
+	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src) &&
+	     !stack_may_be_behind(stack, port, frame, &packet->src, &packet->dst, packet->protocol,
+				  packet->fragment & IP4_FRAGMENT_MASK)) ||
 	    stack_is_ours(stack, &packet->src) || stack_is_broadcast(stack, &packet->src) ||
 	    addr_equal(&packet->src, &stack->conf.subnet.addr)) {
 		stack->counters.rx_spoofed++;
@@ -310,7 +377,7 @@ static void input_ip4(struct stack *stack, unsigned port, const struct frame *fr
 	struct mac src_mac;
 
 	decode_ip4(ip, &packet);
-	if (!admissible(stack, &packet, frame, headers))
+	if (!admissible(stack, port, &packet, frame, headers))
 		return;
 	memcpy(src_mac.bytes, eth + MAC_SIZE, MAC_SIZE);
 	if (!addr_is_any(&packet.src))
@@ -330,7 +397,7 @@ static void input_ip4(struct stack *stack, unsigned port, const struct frame *fr
 	if (packet.protocol == IPPROTO_UDP)
 		input_udp(stack, port, &src_mac, &packet, ip);
 	else if (packet.protocol == IPPROTO_ICMP)
-		input_icmp(stack, port, &packet, ip);
+		input_icmp(stack, port, &src_mac, &packet, ip);
 	else
 		stack_send_icmp_error(stack, NULL, 3, 2, 0, ip, packet.total_size);
 }
@@ -458,6 +525,8 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	}
 	r = neigh_table_new(&stack->neighbours);
 	if (r == 0)
+		r = behind_new(&stack->behind);
+	if (r == 0)
 		r = switch_new(loop, &conf->mac, &local, stack, &stack->sw);
 	if (r == 0)
 		r = loop_timer_new(loop, on_reass_tick, stack, &stack->reass_timer);
@@ -494,6 +563,7 @@ void stack_free(struct stack *stack)
 	reass6_free(stack->reass6);
 	switch_free(stack->sw);
 	neigh_table_free(stack->neighbours);
+	behind_free(stack->behind);
 	stack_exists = false;
 	free(stack);
 }

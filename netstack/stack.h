@@ -51,6 +51,7 @@ struct stack_datagram {
 	/* The guest wants to hear of a path that is too narrow: DF in IPv4; an IPv6 packet that it
 	 * didn't cut itself. */
 	bool dont_fragment;
+	bool from_behind; /* `src` is an address of stack_expect(): only for who asked for it */
 	const uint8_t *payload;
 	size_t size;
 	const uint8_t *ip; /* the IP packet from its header, for stack_icmp_error() */
@@ -101,7 +102,8 @@ enum stack_unreachable {
 struct stack_counters {
 	uint64_t rx_packets;    /* IP packets from guests */
 	uint64_t rx_invalid;    /* malformed, or a wrong checksum */
-	uint64_t rx_spoofed;    /* a source address outside the network, or one of ours */
+	uint64_t rx_spoofed;    /* a source address outside the network, or one of ours; unless it
+				   is behind the guest, and was asked for */
 	uint64_t rx_unroutable; /* nowhere to go: multicast, another guest's address */
 	uint64_t conns;         /* TCP connections now */
 	uint64_t conns_total;
@@ -132,6 +134,10 @@ struct stack_counters stack_counters(const struct stack *stack);
 int stack_send_udp(struct stack *stack, const struct endpoint *src, const struct endpoint *dst,
 		   const struct mac *dst_mac, uint8_t ttl, uint8_t tos, const void *payload,
 		   size_t size);
+/* The same to an address behind a guest (behind.h), whose own one is `hop`. */
+int stack_send_udp_behind(struct stack *stack, const struct endpoint *src,
+			  const struct endpoint *dst, const struct addr *hop, uint8_t ttl,
+			  uint8_t tos, const void *payload, size_t size);
 /* Answers an echo request: `src` is the address that was pinged. */
 int stack_send_echo_reply(struct stack *stack, const struct addr *src, const struct addr *dst,
 			  uint16_t id, uint16_t sequence, uint8_t ttl, uint8_t tos,
@@ -148,6 +154,19 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 /* Destination unreachable from the gateway. */
 void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,
 			    size_t ip_size);
+
+/*
+ * Datagrams from `addr`, which lies behind the guest that has `hop`, are handed up with
+ * `from_behind` from now on: those that come from that guest's port, until stack_unexpect() has
+ * been called as often. Returns 0, -EHOSTUNREACH (no address that may lie behind a guest), -ENOSPC
+ * (BEHIND_MAX, BEHIND_HOP_MAX) or -ENOMEM.
+ */
+int stack_expect(struct stack *stack, const struct addr *addr, const struct addr *hop);
+void stack_unexpect(struct stack *stack, const struct addr *addr, const struct addr *hop);
+/* Whether what came in by that switch port, and from that MAC, came from the guest that has `hop`.
+ */
+bool stack_is_from(struct stack *stack, const struct addr *hop, unsigned port,
+		   const struct mac *mac);
 
 /* Tells the stack which guest has an address (from a DHCP lease), to save the first question. */
 void stack_learn(struct stack *stack, const struct addr *addr, const struct mac *mac);

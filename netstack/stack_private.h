@@ -14,6 +14,7 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "netstack/behind.h"
 #include "netstack/conn.h"
 #include "netstack/neigh.h"
 #include "netstack/offload.h"
@@ -102,6 +103,7 @@ struct stack {
 	void *handler_arg;
 	struct nswitch *sw;
 	struct neigh_table *neighbours;
+	struct behind *behind;         /* addresses that datagrams may come from */
 	struct netif netif;            /* lwIP's view of the network */
 	struct router_adv *router_adv; /* router_adv_start()'s; NULL: no router of IPv6 */
 	struct conn_table tcp;
@@ -141,6 +143,12 @@ bool stack_is_ours(const struct stack *stack, const struct addr *addr);
 /* Notes where a guest's address is. Nobody else's: neither ours nor one outside of the network. */
 void stack_note_neighbour(struct stack *stack, const struct addr *addr, const struct mac *mac,
 			  unsigned port);
+/* Whether a packet of `protocol` from an address that is not of the network may be looked at all
+ * the same, as it may have come from behind a guest: TCP segments and ICMP errors, which must be
+ * about a connection to there, and datagrams that are expected. */
+bool stack_may_be_behind(struct stack *stack, unsigned port, const struct frame *frame,
+			 const struct addr *src, const struct addr *dst, uint8_t protocol,
+			 bool is_fragment);
 /* The whole packet in one piece of memory, from its IP header on: where it is, or a copy in
  * rx_scratch. */
 const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
@@ -185,6 +193,7 @@ bool stack_icmp_error_allowed(struct stack *stack, const struct addr *guest);
 struct ip_fields {
 	const struct addr *src;
 	const struct addr *dst;
+	const struct addr *hop; /* who is to carry it on; NULL: `dst` is a guest */
 	uint8_t protocol;
 	uint8_t ttl;
 	uint8_t tos;
@@ -194,14 +203,14 @@ struct ip_fields {
 #define TRANSPORT_SIZE_MAX 8
 
 /* Sends an IP packet in `iov` (iov[0] has the whole IP header, and ETH_HEADER_SIZE writable bytes
- * before it) to `dst`. `frame` holds the offload state; offsets in it count from the Ethernet
- * header; iov and size are filled here. Returns 0, also when it was held for its neighbour or
- * dropped, or -EAGAIN. */
-int stack_output(struct stack *stack, const struct addr *dst, const struct mac *dst_mac,
+ * before it) to the guest that has `hop`, of either family. `frame` holds the offload state;
+ * offsets in it count from the Ethernet header; iov and size are filled here. Returns 0, also when
+ * it was held for its neighbour or dropped, or -EAGAIN. */
+int stack_output(struct stack *stack, const struct addr *hop, const struct mac *dst_mac,
 		 struct frame *frame, struct iovec *iov, unsigned iov_count);
 /* Sends a flat packet that was held for its neighbour, from its IP header on, with complete
  * checksums. */
-void stack_output_held(struct stack *stack, const struct addr *dst, void *packet, size_t size);
+void stack_output_held(struct stack *stack, const struct addr *hop, void *packet, size_t size);
 void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
 		    const struct addr *sender, const struct mac *target_mac,
 		    const struct addr *target);
@@ -253,6 +262,7 @@ struct conn {
 	struct stack *stack;
 	struct endpoint guest;
 	struct endpoint far;
+	struct addr hop; /* the guest that `guest` is behind; AF_UNSPEC: it is a guest itself */
 	const struct conn_ops *ops; /* NULL: given up by its owner, lwIP finishes alone */
 	void *ops_arg;
 	struct list work_link;  /* in conn_table.work or .blocked */
@@ -312,6 +322,8 @@ void conn_set_port(struct conn *conn, unsigned port);
 void conn_destroy(struct conn *conn);
 /* Gives its 4-tuple free: whoever comes with it from now on is somebody new. */
 void conn_unlist(struct conn *conn);
+/* Ends it from our side: `ended` follows. */
+void conn_give_up(struct conn *conn, enum conn_end why);
 /* Removes lwIP's pcb, with RST; the owner isn't told. */
 void conn_abort_pcb(struct conn *conn);
 uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
@@ -361,10 +373,13 @@ void conn_keepalive_observe(struct conn *conn);
 /* pmtu.c */
 
 /* An ICMP, or ICMPv6, message from the guest at that switch port. One that says that our segments
- * are too large for some way makes those of their connection smaller; others are ignored. The
- * checksum of ICMPv6 has been verified. */
-void pmtu_input4(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size);
-void pmtu_input6(struct stack *stack, unsigned port, const uint8_t *icmp, size_t size);
+ * are too large for some way makes those of their connection smaller, and one that our SYN can't be
+ * delivered ends the attempt; others are ignored. The checksum of ICMPv6 has been verified. Returns
+ * whether it was about a connection. */
+bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
+		 size_t size);
+bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
+		 size_t size);
 
 /* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's
  * pcb exists. */

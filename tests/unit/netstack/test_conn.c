@@ -214,7 +214,7 @@ static const struct endpoint *dial_from(void)
 static int dial(struct session *s)
 {
 	s->tcp.peer = *dial_from();
-	return conn_connect(s->net.stack, dial_from(), &s->tcp.self, &owner_ops, s, &s->conn);
+	return conn_connect(s->net.stack, dial_from(), &s->tcp.self, NULL, &owner_ops, s, &s->conn);
 }
 
 START_TEST(dialled_guest_accepts)
@@ -279,12 +279,13 @@ START_TEST(whom_not_to_dial)
 
 	session_start(&s, &session_offload);
 	ck_assert_int_eq(dial(&s), 0);
-	ck_assert_int_eq(conn_connect(s.net.stack, dial_from(), &s.tcp.self, &owner_ops, &s, &conn),
-			 -EADDRINUSE);
+	ck_assert_int_eq(
+		conn_connect(s.net.stack, dial_from(), &s.tcp.self, NULL, &owner_ops, &s, &conn),
+		-EADDRINUSE);
 	for (unsigned i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
 		guest.addr = net_addr(nobody[i]);
 		ck_assert_int_eq(
-			conn_connect(s.net.stack, dial_from(), &guest, &owner_ops, &s, &conn),
+			conn_connect(s.net.stack, dial_from(), &guest, NULL, &owner_ops, &s, &conn),
 			(guest.addr.family == AF_INET6) == session_is_v6() ? -EHOSTUNREACH
 									   : -EAFNOSUPPORT);
 	}
