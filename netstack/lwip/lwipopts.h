@@ -78,8 +78,8 @@
 #define TCP_TMR_INTERVAL  25
 #define LWIP_TCP_RTO_TIME 1000
 /* lwIP's most; conn_timer.c adds to it. */
-#define TCP_MAXRTX        12
-#define TCP_SYNMAXRTX     6
+#define TCP_MAXRTX    12
+#define TCP_SYNMAXRTX 6
 
 /* Checksums are ours: offload.c verifies what comes in, links complete what goes out. */
 #define CHECKSUM_GEN_IP       1
