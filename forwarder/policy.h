@@ -27,7 +27,7 @@
 #include "base/addr.h"
 
 #define POLICY_RULES_MAX 1024
-#define POLICY_LINK_MAX  128 /* LINK_NAME_MAX */
+#define POLICY_LINK_MAX  144 /* LINK_NAME_MAX */
 /* Longest text form of a rule, with the NUL. */
 #define POLICY_TEXT_MAX 320
 

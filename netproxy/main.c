@@ -265,7 +265,7 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 				error, &np->control);
 	if (r == 0)
 		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)),
-			      on_guest_event, np, error, &np->links);
+			      services_dhcp(np->services), on_guest_event, np, error, &np->links);
 	if (r == 0 && np->options->pid_file[0])
 		r = write_pid_file(np->options->pid_file, error);
 	return r;

@@ -36,13 +36,34 @@ enum link_option_kind {
 	LINK_OPTION_QEMU_TCP,  /* qemu:tcp:HOST:PORT */
 	LINK_OPTION_VHOST,     /* vhost:PATH */
 	LINK_OPTION_TAP,       /* tap:IFNAME[,netns=PID|PATH] */
+	LINK_OPTION_QEMU_CONNECT_UNIX, /* qemu:connect:PATH */
+	LINK_OPTION_QEMU_CONNECT_TCP,  /* qemu:connect:tcp:HOST:PORT */
+	LINK_OPTION_DGRAM,             /* dgram:PATH[,remote=PATH] */
+	LINK_OPTION_VFKIT,             /* vfkit:PATH */
+	LINK_OPTION_BESS,              /* bess:PATH */
+	LINK_OPTION_VPNKIT,            /* vpnkit:PATH */
+	LINK_OPTION_STDIO,             /* stdio */
+	LINK_OPTION_FD,                /* fd:N[,framing=...] */
+};
+
+/* How frames lie in the descriptor of LINK_OPTION_FD. */
+enum link_option_framing {
+	LINK_FRAMING_GUESS, /* as its type suggests */
+	LINK_FRAMING_QEMU,
+	LINK_FRAMING_LE16,
+	LINK_FRAMING_DGRAM,
+	LINK_FRAMING_SEQPACKET,
+	LINK_FRAMING_TAP,
 };
 
 struct link_option {
 	enum link_option_kind kind;
-	char path[OPTIONS_PATH_MAX]; /* qemu:PATH, vhost:PATH, or the tap's name */
+	char path[OPTIONS_PATH_MAX]; /* of a socket, or the tap's name */
 	char netns[OPTIONS_PATH_MAX];
+	char remote[SOCK_PATH_MAX]; /* dgram: the one guest's path; "": as they come */
 	struct endpoint at;
+	int fd;
+	enum link_option_framing framing;
 };
 
 /* How guests come to their IPv6 addresses. */

@@ -7,7 +7,6 @@
 #include "netproxy/options_private.h"
 
 /* Room for whatever --link takes. */
-#define LINK_TEXT_MAX (2 * OPTIONS_PATH_MAX + 16)
 
 /* ---- Rules ---- */
 
@@ -59,34 +58,12 @@ int options_apply_egress(struct options *options, const char *value,
 	return 0;
 }
 
-/* What the switch calls the link (struct link.name), without a number. */
-static void link_text(const struct link_option *link, char to[static LINK_TEXT_MAX])
-{
-	char at[ENDPOINT_TEXT_MAX];
-
-	switch (link->kind) {
-	case LINK_OPTION_QEMU_UNIX:
-		snprintf(to, LINK_TEXT_MAX, "qemu:%s", link->path);
-		break;
-	case LINK_OPTION_QEMU_TCP:
-		snprintf(to, LINK_TEXT_MAX, "qemu:tcp:%s", endpoint_format(&link->at, at));
-		break;
-	case LINK_OPTION_VHOST:
-		snprintf(to, LINK_TEXT_MAX, "vhost:%s", link->path);
-		break;
-	case LINK_OPTION_TAP:
-		snprintf(to, LINK_TEXT_MAX, "tap:%s%s%s", link->path,
-			 link->netns[0] ? ",netns=" : "", link->netns);
-		break;
-	}
-}
-
 static bool is_our_link(const struct options *options, const char *text)
 {
 	char ours[LINK_TEXT_MAX];
 
 	for (unsigned i = 0; i < options->link_count; i++) {
-		link_text(&options->links[i], ours);
+		options_link_name(&options->links[i], ours);
 		if (strcmp(ours, text) == 0)
 			return true;
 	}

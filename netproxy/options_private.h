@@ -37,6 +37,21 @@ extern const struct option_def option_defs[];
 size_t option_def_count(void);
 
 void options_print_help(void);
+/* options_link.c */
+option_apply_fn options_apply_link;
+/* What the switch calls the link (struct link.name), without a number. */
+#define LINK_TEXT_MAX (2 * OPTIONS_PATH_MAX + 32)
+void options_link_name(const struct link_option *link, char to[static LINK_TEXT_MAX]);
+
+/* options_text.c: parts of text forms. */
+/* Copies `size` bytes of text and the NUL, if they are any and fit. */
+bool options_copy_text(char *to, size_t room, const char *from, size_t size);
+/* The value of `key` in "...,key=value,..." behind the first comma; NULL when absent. */
+const char *options_find_key(const char *text, const char *key, size_t *ret_size);
+/* Whether every "key=" behind the first comma is one of two, each at most once; `key_b` may be
+ * NULL. */
+bool options_only_keys(const char *text, const char *key_a, const char *key_b);
+
 /* options_publish.c */
 option_apply_fn options_apply_publish, options_apply_guest_publish;
 /* Puts the first guest where none is named, and checks that they are guests. */

@@ -69,22 +69,6 @@ void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 	return (char *)grown + (*count)++ * size;
 }
 
-static int apply_link(struct options *options, const char *value,
-		      char error[static OPTIONS_ERROR_MAX])
-{
-	struct link_option link, *to;
-	int r = options_parse_link(value, &link, error);
-
-	if (r < 0)
-		return r;
-	to = options_grow((void **)&options->links, &options->link_count, sizeof(link),
-			  OPTIONS_LINKS_MAX, error);
-	if (!to)
-		return -ENOSPC;
-	*to = link;
-	return 0;
-}
-
 static int apply_vsock(struct options *options, const char *value,
 		       char error[static OPTIONS_ERROR_MAX])
 {
@@ -284,12 +268,22 @@ static int apply_nothing(struct options *options, const char *value,
 
 /* clang-format off */
 const struct option_def option_defs[] = {
-	{"link", "KIND:WHERE", apply_link,
+	{"link", "KIND:WHERE", options_apply_link,
 	 "Attach guests (may be given many times):\n"
 	 "  qemu:PATH               listen on a unix socket for QEMU's -netdev stream\n"
 	 "  qemu:tcp:ADDRESS:PORT   the same on TCP\n"
+	 "  qemu:connect:PATH       connect to QEMU's -netdev stream,server=on, and again when it\n"
+	 "                          has gone; also qemu:connect:tcp:ADDRESS:PORT\n"
 	 "  vhost:PATH              listen on a unix socket for QEMU's -netdev vhost-user\n"
-	 "  tap:NAME[,netns=PID|PATH]  a tap device, in a network namespace or our own", false},
+	 "  tap:NAME[,netns=PID|PATH]  a tap device, in a network namespace or our own\n"
+	 "  dgram:PATH[,remote=PATH]   a unix datagram socket for QEMU's -netdev dgram\n"
+	 "  vfkit:PATH              the same for vfkit, krunkit and libkrun\n"
+	 "  bess:PATH               a unix SOCK_SEQPACKET socket, one record a frame\n"
+	 "  vpnkit:PATH             a unix socket for HyperKit and others that speak VPNKit's VMN3T\n"
+	 "  stdio                   frames behind 16-bit lengths on standard input and output; ends\n"
+	 "                          with it, if it's the only link\n"
+	 "  fd:N[,framing=qemu|le16|dgram|seqpacket|tap]  a descriptor that we were started with",
+	 false},
 	{"vsock", "PATH[,cid=N][,guest=ADDRESS]", apply_vsock,
 	 "A vsock device for a guest: a vhost-user socket for QEMU's vhost-user-vsock-pci.\n"
 	 "The guest's connections to CID 2, port P, reach the unix socket PATH_P; the API is at\n"

@@ -26,7 +26,7 @@
 
 #include "netstack/frame.h"
 
-#define LINK_NAME_MAX 128
+#define LINK_NAME_MAX 144
 
 struct link;
 
@@ -91,6 +91,11 @@ struct link {
 
 	const struct link_user *user; /* set by the sink, with user_arg */
 	void *user_arg;
+
+	/* For who made the link, NULL: nothing. Called when it has been destroyed, by whoever did
+	 * that; must not call the link's user. */
+	void (*ended)(void *arg);
+	void *ended_arg;
 };
 
 /* Where a provider's new links go. `attached` takes the link over: it sets user and user_arg, or
@@ -112,8 +117,13 @@ static inline void link_flush(struct link *link)
 
 static inline void link_destroy(struct link *link)
 {
+	void (*ended)(void *arg) = link ? link->ended : NULL;
+	void *ended_arg = link ? link->ended_arg : NULL;
+
 	if (link)
 		link->ops->destroy(link);
+	if (ended)
+		ended(ended_arg);
 }
 
 #endif

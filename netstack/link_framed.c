@@ -584,3 +584,11 @@ int link_framed_open(struct loop *loop, int fd, enum framing framing, const void
 		sink->attached(sink->arg, link);
 	return status;
 }
+
+void link_framed_end(struct link *link, const char *reason)
+{
+	struct link_framed *framed = framed_of(link);
+
+	fail(framed, reason);
+	tell_gone(framed);
+}

@@ -39,4 +39,7 @@ int link_framed_new(struct loop *loop, const struct link_framed_conf *conf, stru
 int link_framed_open(struct loop *loop, int fd, enum framing framing, const void *early,
 		     size_t early_size, const char *name, const struct link_sink *sink);
 
+/* Ends a link of these: its user is told why at once, so only from the loop. */
+void link_framed_end(struct link *link, const char *reason);
+
 #endif

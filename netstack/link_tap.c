@@ -329,16 +329,13 @@ static int tap_start(struct link_tap *tap)
 	return loop_fd_new(tap->loop, tap->fd, LOOP_READ, on_ready, tap, &tap->watch);
 }
 
-int link_tap_open(struct loop *loop, const char *ifname, const char *netns, struct link **ret_link,
-		  const char **ret_error)
+/* Takes fd over. */
+static int tap_new(struct loop *loop, int fd, const struct tap_features *features, const char *name,
+		   struct link **ret_link, const char **ret_error)
 {
-	struct link_tap *tap;
-	struct tap_features features;
-	int fd, status = tap_open(ifname, netns, &fd, &features, ret_error);
+	struct link_tap *tap = calloc(1, sizeof(*tap));
+	int status;
 
-	if (status < 0)
-		return status;
-	tap = calloc(1, sizeof(*tap));
 	if (!tap) {
 		fd_close(&fd);
 		*ret_error = "out of memory";
@@ -349,13 +346,12 @@ int link_tap_open(struct loop *loop, const char *ifname, const char *netns, stru
 		.csum = true,
 		.tso4 = true,
 		.tso6 = true,
-		.uso = features.uso,
+		.uso = features->uso,
 		.gro = true, /* for guests that have turned their own segmentation off */
 		.frame_max = FRAME_SIZE_MAX,
-		.queue_frames = features.queue_frames,
+		.queue_frames = features->queue_frames,
 	};
-	snprintf(tap->link.name, sizeof(tap->link.name), "tap:%s%s%s", ifname,
-		 netns ? ",netns=" : "", netns ? netns : "");
+	snprintf(tap->link.name, sizeof(tap->link.name), "%s", name);
 	tap->loop = loop;
 	tap->fd = fd;
 	tap->gone_task = (struct loop_task){.fn = tell_gone, .arg = tap};
@@ -367,4 +363,33 @@ int link_tap_open(struct loop *loop, const char *ifname, const char *netns, stru
 	}
 	*ret_link = &tap->link;
 	return 0;
+}
+
+int link_tap_open(struct loop *loop, const char *ifname, const char *netns, struct link **ret_link,
+		  const char **ret_error)
+{
+	struct tap_features features;
+	char name[LINK_NAME_MAX];
+	int fd, status = tap_open(ifname, netns, &fd, &features, ret_error);
+
+	if (status < 0)
+		return status;
+	snprintf(name, sizeof(name), "tap:%s%s%s", ifname, netns ? ",netns=" : "",
+		 netns ? netns : "");
+	return tap_new(loop, fd, &features, name, ret_link, ret_error);
+}
+
+int link_tap_adopt(struct loop *loop, int fd, const char *name, struct link **ret_link,
+		   const char **ret_error)
+{
+	struct tap_features features;
+	int status = tap_adopt(fd, &features, ret_error);
+
+	if (status == 0)
+		status = fd_set_nonblocking(fd);
+	if (status < 0) {
+		fd_close(&fd);
+		return status;
+	}
+	return tap_new(loop, fd, &features, name, ret_link, ret_error);
 }

@@ -19,4 +19,9 @@
 int link_tap_open(struct loop *loop, const char *ifname, const char *netns, struct link **ret_link,
 		  const char **ret_error);
 
+/* The same on an open tap's descriptor, which is taken over in any case. It must have vnet headers.
+ */
+int link_tap_adopt(struct loop *loop, int fd, const char *name, struct link **ret_link,
+		   const char **ret_error);
+
 #endif

@@ -45,6 +45,8 @@ enum step {
 	STEP_TUN_HEADER,
 	STEP_TUN_OFFLOAD,
 	STEP_HELPER,
+	STEP_NO_TAP,
+	STEP_NO_HEADER,
 };
 
 static const char *const step_texts[] = {
@@ -59,6 +61,9 @@ static const char *const step_texts[] = {
 	[STEP_TUN_SET] = "making the tap device (TUNSETIFF)",
 	[STEP_TUN_HEADER] = "setting the size of the vnet header (TUNSETVNETHDRSZ)",
 	[STEP_TUN_OFFLOAD] = "turning offloads on (TUNSETOFFLOAD)",
+	[STEP_NO_TAP] = "expected the descriptor of a socket or a tap device",
+	[STEP_NO_HEADER] = "expected a tap device with vnet headers (IFF_TAP, IFF_NO_PI and "
+			   "IFF_VNET_HDR)",
 	[STEP_HELPER] = "running the helper process that enters the network namespace",
 };
 
@@ -110,22 +115,31 @@ static unsigned grow_queue(const char *ifname)
 	return frames > 0 ? (unsigned)frames : 0;
 }
 
-static struct outcome set_up(int fd, const char *ifname)
+static struct outcome turn_offloads_on(int fd)
 {
 	const unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 	int header_size = TAP_VNET_HEADER_SIZE;
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	struct outcome outcome = {0};
 
-	memcpy(request.ifr_name, ifname, strlen(ifname));
-	if (ioctl(fd, TUNSETIFF, &request) < 0)
-		return failed(STEP_TUN_SET, errno);
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_size) < 0)
 		return failed(STEP_TUN_HEADER, errno);
 	outcome.uso = ioctl(fd, TUNSETOFFLOAD, offloads | TUN_F_USO4 | TUN_F_USO6) == 0;
 	if (!outcome.uso && ioctl(fd, TUNSETOFFLOAD, offloads) < 0)
 		return failed(STEP_TUN_OFFLOAD, errno);
-	outcome.queue_frames = grow_queue(ifname);
+	return outcome;
+}
+
+static struct outcome set_up(int fd, const char *ifname)
+{
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	struct outcome outcome;
+
+	memcpy(request.ifr_name, ifname, strlen(ifname));
+	if (ioctl(fd, TUNSETIFF, &request) < 0)
+		return failed(STEP_TUN_SET, errno);
+	outcome = turn_offloads_on(fd);
+	if (!outcome.error)
+		outcome.queue_frames = grow_queue(ifname);
 	return outcome;
 }
 
@@ -273,5 +287,26 @@ int tap_open(const char *ifname, const char *netns, int *ret_fd, struct tap_feat
 		.uso = outcome.uso,
 		.queue_frames = outcome.queue_frames,
 	};
+	return 0;
+}
+
+int tap_adopt(int fd, struct tap_features *ret_features, const char **ret_error)
+{
+	const int wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	struct ifreq request = {0};
+	struct outcome outcome;
+
+	if (ioctl(fd, TUNGETIFF, &request) < 0)
+		outcome = failed(STEP_NO_TAP, errno == EBADF ? EBADF : ENOTSOCK);
+	else if ((request.ifr_flags & wanted) != wanted)
+		outcome = failed(STEP_NO_HEADER, EINVAL);
+	else
+		outcome = turn_offloads_on(fd);
+	if (outcome.error) {
+		*ret_error = step_texts[outcome.step];
+		return -outcome.error;
+	}
+	/* Its queue is who made it's; what it is can't be told from another namespace. */
+	*ret_features = (struct tap_features){.uso = outcome.uso};
 	return 0;
 }

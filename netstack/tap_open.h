@@ -20,4 +20,8 @@ struct tap_features {
 int tap_open(const char *ifname, const char *netns, int *ret_fd, struct tap_features *ret_features,
 	     const char **ret_error);
 
+/* Sets an open tap (IFF_TAP, IFF_VNET_HDR) up likewise; `fd` is borrowed. Returns 0, or -errno with
+ * *ret_error. */
+int tap_adopt(int fd, struct tap_features *ret_features, const char **ret_error);
+
 #endif
