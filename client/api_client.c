@@ -283,54 +283,99 @@ static int format_request(const struct api_target *target, const char *method, c
 	return n >= 0 && (size_t)n < size ? 0 : -EMSGSIZE;
 }
 
-/* `ret_fd` NULL: the connection is for this request only. */
-static int exchange(const struct api_target *target, const char *method, const char *path,
-		    const char *json, uint64_t deadline_ms, struct http_response *ret_response,
-		    int *ret_fd, char *error)
+int api_connect(const struct api_target *target, uint64_t deadline_ms, int *ret_fd, char *error)
 {
-	char request[REQUEST_MAX], where[SOCK_PATH_MAX + 32];
-	const char *why = NULL;
-	int fd = -1;
+	char where[SOCK_PATH_MAX + 32];
+	int r = target->transport == API_UNIX ? connect_unix(target, deadline_ms, ret_fd)
+					      : connect_socket(target, deadline_ms, ret_fd);
 
-	api_target_describe(target, where, sizeof(where));
-	if (format_request(target, method, path, json, ret_fd != NULL, request, sizeof(request)) <
-	    0)
+	if (r == 0)
+		return 0;
+	return fail(error, r, "can't connect to %s: %s; %s",
+		    api_target_describe(target, where, sizeof(where)), strerror(-r),
+		    connect_hint(target, r));
+}
+
+/* Sends the request; `held`: the connection shall stay. */
+static int send_request(int fd, const struct api_target *target, const char *method,
+			const char *path, const char *json, bool held, uint64_t deadline_ms,
+			char *error)
+{
+	char request[REQUEST_MAX];
+
+	if (format_request(target, method, path, json, held, request, sizeof(request)) < 0)
 		return fail(error, -EMSGSIZE, "the request %s %s is longer than %d bytes", method,
 			    path, REQUEST_MAX);
-	int r = target->transport == API_UNIX ? connect_unix(target, deadline_ms, &fd)
-					      : connect_socket(target, deadline_ms, &fd);
-	if (r < 0)
-		return fail(error, r, "can't connect to %s: %s; %s", where, strerror(-r),
-			    connect_hint(target, r));
-	r = send_all(fd, request, strlen(request), deadline_ms);
+	return send_all(fd, request, strlen(request), deadline_ms);
+}
+
+int api_send(int fd, const struct api_target *target, const char *method, const char *path,
+	     uint64_t deadline_ms, char *error)
+{
+	char where[SOCK_PATH_MAX + 32];
+	int r = send_request(fd, target, method, path, NULL, true, deadline_ms, error);
+
+	if (r == 0 || r == -EMSGSIZE)
+		return r;
+	return fail(error, r, "can't send %s %s to %s: %s", method, path,
+		    api_target_describe(target, where, sizeof(where)), strerror(-r));
+}
+
+static int exchange(int fd, const struct api_target *target, const char *method, const char *path,
+		    const char *json, bool held, uint64_t deadline_ms,
+		    struct http_response *ret_response, char *error)
+{
+	char where[SOCK_PATH_MAX + 32];
+	const char *why = NULL;
+	int r = send_request(fd, target, method, path, json, held, deadline_ms, error);
+
+	if (r == -EMSGSIZE)
+		return r;
 	/* A server may answer, and close, before it has read all of a request that it refuses. */
 	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
 		r = receive_response(fd, deadline_ms, ret_response, &why);
-	if (r == 0 && ret_fd && ret_response->status == HTTP_OK) {
-		*ret_fd = fd;
+	if (r == 0)
 		return 0;
-	}
-	fd_close(&fd);
+	api_target_describe(target, where, sizeof(where));
 	if (r == -EBADMSG && why)
 		return fail(error, r, "the answer of %s can't be understood: %s", where, why);
-	if (r < 0)
-		return fail(error, r, "no answer of %s to %s %s: %s", where, method, path,
-			    strerror(-r));
-	if (ret_fd)
-		*ret_fd = -1;
-	return 0;
+	return fail(error, r, "no answer of %s to %s %s: %s", where, method, path, strerror(-r));
+}
+
+int api_request_on(int fd, const struct api_target *target, const char *method, const char *path,
+		   const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		   char *error)
+{
+	return exchange(fd, target, method, path, json, true, deadline_ms, ret_response, error);
 }
 
 int api_request(const struct api_target *target, const char *method, const char *path,
 		const char *json, uint64_t deadline_ms, struct http_response *ret_response,
 		char *error)
 {
-	return exchange(target, method, path, json, deadline_ms, ret_response, NULL, error);
+	int fd = -1;
+	int r = api_connect(target, deadline_ms, &fd, error);
+
+	if (r == 0)
+		r = exchange(fd, target, method, path, json, false, deadline_ms, ret_response,
+			     error);
+	fd_close(&fd);
+	return r;
 }
 
 int api_request_held(const struct api_target *target, const char *method, const char *path,
 		     const char *json, uint64_t deadline_ms, struct http_response *ret_response,
 		     int *ret_fd, char *error)
 {
-	return exchange(target, method, path, json, deadline_ms, ret_response, ret_fd, error);
+	int fd = -1;
+	int r = api_connect(target, deadline_ms, &fd, error);
+
+	if (r == 0)
+		r = exchange(fd, target, method, path, json, true, deadline_ms, ret_response,
+			     error);
+	if (r < 0 || ret_response->status != HTTP_OK)
+		fd_close(&fd);
+	if (r == 0)
+		*ret_fd = fd;
+	return r;
 }

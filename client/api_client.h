@@ -51,4 +51,14 @@ int api_request_held(const struct api_target *target, const char *method, const 
 		     const char *json, uint64_t deadline_ms, struct http_response *ret_response,
 		     int *ret_fd, char *error);
 
+/* The steps of it, for many requests on one connection. api_connect() returns 0 with an owned
+ * socket that doesn't block; api_request_on() leaves it open, and after a failure it is good for
+ * nothing; api_send() waits for no answer. Errors are as above. */
+int api_connect(const struct api_target *target, uint64_t deadline_ms, int *ret_fd, char *error);
+int api_request_on(int fd, const struct api_target *target, const char *method, const char *path,
+		   const char *json, uint64_t deadline_ms, struct http_response *ret_response,
+		   char *error);
+int api_send(int fd, const struct api_target *target, const char *method, const char *path,
+	     uint64_t deadline_ms, char *error);
+
 #endif
