@@ -45,6 +45,7 @@ def test_sigterm_when_busy(t):
     pending.setblocking(False)
     pending.connect_ex((world.BLACK_HOLE, 80))
     t.keep(t.guest.ns.udp()).sendto(b"x", (world.ADDRESS, 9))
+    t.keep(t.guest.ns.listen(FIRST_GUEST, 80))
     t.keep(t.host.connect("127.0.0.1", 8080))
     end(t, signal.SIGTERM)
 
