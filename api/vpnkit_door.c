@@ -94,7 +94,7 @@ static void explain(const struct publish_spec *spec, const struct publish_failur
 	else if (error == EACCES)
 		snprintf(to, VPNKIT_ERROR_MAX, "Bind for %s failed: permission denied", at);
 	else
-		snprintf(to, VPNKIT_ERROR_MAX, "%s",
+		snprintf(to, VPNKIT_ERROR_MAX, "%.*s", VPNKIT_ERROR_MAX - 1,
 			 failure->why[0] ? failure->why : strerror(error));
 }
 

@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "netproxy/guests.h"
+#include "netproxy/pcap_file.h"
 
 LOG_MODULE("control");
 
@@ -24,6 +25,7 @@ struct control {
 	struct forwarder *forwarder;
 	struct publish *publish;
 	struct guests guests;
+	struct pcap_file *pcap; /* NULL: none */
 	struct api *api;
 };
 
@@ -234,6 +236,17 @@ static int open_network_door(struct control *control, char error[static OPTIONS_
 	return r;
 }
 
+static int open_pcap(struct control *control, char error[static OPTIONS_ERROR_MAX])
+{
+	struct nswitch *sw = stack_switch(forwarder_stack(control->forwarder));
+	const char *path = control->options->pcap_file;
+	int r = pcap_file_new(control->loop, sw, path, &control->pcap);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--pcap %.200s: %s", path, strerror(-r));
+	return r;
+}
+
 int control_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		struct publish *publish, struct services *services,
 		char error[static OPTIONS_ERROR_MAX], struct control **ret_control)
@@ -271,6 +284,8 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		r = open_guest_door(control, i, error);
 	if (r == 0 && options->guest_api)
 		r = open_network_door(control, error);
+	if (r == 0 && options->pcap_file[0])
+		r = open_pcap(control, error);
 	if (r < 0) {
 		control_free(control);
 		return r;
@@ -284,5 +299,6 @@ void control_free(struct control *control)
 	if (!control)
 		return;
 	api_free(control->api);
+	pcap_file_free(control->pcap);
 	free(control);
 }

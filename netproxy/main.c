@@ -23,6 +23,7 @@
 #include "forwarder/forwarder.h"
 #include "forwarder/publish.h"
 #include "netproxy/control.h"
+#include "netproxy/gvproxy.h"
 #include "netproxy/links.h"
 #include "netproxy/options.h"
 #include "netproxy/published.h"
@@ -50,6 +51,7 @@ struct netproxy {
 	struct published *published;
 	struct services *services;
 	struct control *control;
+	struct gvproxy *gvproxy; /* NULL: we are ourselves */
 	struct links *links;
 };
 
@@ -136,11 +138,13 @@ static unsigned udp_flows_total_max(void)
 	return limit.rlim_cur < 8 ? 1 : (unsigned)(limit.rlim_cur / 8);
 }
 
-static int write_pid_file(const char *path, char error[static OPTIONS_ERROR_MAX])
+static int write_pid_file(const struct options *options, char error[static OPTIONS_ERROR_MAX])
 {
+	const char *path = options->pid_file;
 	FILE *file = fopen(path, "we");
 
-	if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0) {
+	if (!file || fprintf(file, "%d%s", (int)getpid(), options->pid_file_bare ? "" : "\n") < 0 ||
+	    fclose(file) != 0) {
 		snprintf(error, OPTIONS_ERROR_MAX, "--pid-file %.200s: %s", path, strerror(errno));
 		return -EIO;
 	}
@@ -235,6 +239,15 @@ static void on_guest_event(void *arg, uint32_t guest_id, enum vsock_guest_event 
 	published_guest_event(np->published, guest_id, event);
 }
 
+static int start_gvproxy(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
+{
+	int r = gvproxy_new(np->loop, np->options->gvproxy, np->forwarder, &np->gvproxy);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "gvproxy's part can't start: %s", strerror(-r));
+	return r;
+}
+
 static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 {
 	int r = loop_new(&np->loop);
@@ -267,7 +280,9 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)),
 			      services_dhcp(np->services), on_guest_event, np, error, &np->links);
 	if (r == 0 && np->options->pid_file[0])
-		r = write_pid_file(np->options->pid_file, error);
+		r = write_pid_file(np->options, error);
+	if (r == 0 && np->options->gvproxy)
+		r = start_gvproxy(np, error);
 	return r;
 }
 
@@ -276,6 +291,7 @@ static void stop(struct netproxy *np)
 	if (np->services)
 		services_leave(np->services);
 	links_free(np->links);
+	gvproxy_free(np->gvproxy);
 	control_free(np->control);
 	published_free(np->published);
 	publish_free(np->publish);
@@ -315,14 +331,16 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	char error[OPTIONS_ERROR_MAX];
-	enum options_result parsed = options_parse(argc, argv, &options, error);
+	bool is_gvproxy = gvproxy_is_name(argv[0]);
+	enum options_result parsed = is_gvproxy ? gvproxy_options_parse(argc, argv, &options, error)
+						: options_parse(argc, argv, &options, error);
 	int status = 0;
 
 	if (parsed == OPTIONS_BAD) {
 		fprintf(stderr, "netproxy: %s\n", error);
 		status = EXIT_USAGE;
-	} else if (parsed == OPTIONS_RUN && options.link_count == 0 && options.vsock_count == 0 &&
-		   options.api_count == 0) {
+	} else if (parsed == OPTIONS_RUN && !is_gvproxy && options.link_count == 0 &&
+		   options.vsock_count == 0 && options.api_count == 0) {
 		options_print_start();
 		status = EXIT_USAGE;
 	} else if (parsed == OPTIONS_RUN && options.log_file[0] &&

@@ -280,6 +280,7 @@ enum options_result options_parse(int argc, char **argv, struct options *ret_opt
 void options_free(struct options *options)
 {
 	options_free_dhcp(options);
+	free(options->gvproxy);
 	free(options->links);
 	free(options->vsocks);
 	free(options->apis);
@@ -288,6 +289,7 @@ void options_free(struct options *options)
 	free(options->rules);
 	options_free_dns(options);
 	egress_destroy(&options->proxy);
+	options->gvproxy = NULL;
 	options->links = NULL;
 	options->vsocks = NULL;
 	options->apis = NULL;

@@ -112,6 +112,8 @@ struct dns_record_option {
 	struct addr ip;
 };
 
+struct gvproxy_conf;
+
 struct options {
 	struct link_option *links; /* up to OPTIONS_LINKS_MAX; owned, as the other arrays */
 	unsigned link_count;
@@ -169,6 +171,9 @@ struct options {
 	char domain[OPTIONS_NAME_MAX];
 
 	char pid_file[OPTIONS_PATH_MAX];
+	bool pid_file_bare;               /* without a newline, as gvproxy writes it */
+	char pcap_file[OPTIONS_PATH_MAX]; /* "": none */
+	struct gvproxy_conf *gvproxy;     /* owned; NULL: we are not gvproxy */
 	char state_file[OPTIONS_PATH_MAX]; /* empty: none */
 	char log_file[OPTIONS_PATH_MAX];
 	char log_level[OPTIONS_NAME_MAX];

@@ -10,3 +10,9 @@ int options_apply_no_guest_api(struct options *options, const char *value,
 	options->guest_api = false;
 	return 0;
 }
+
+int options_apply_pcap(struct options *options, const char *value,
+		       char error[static OPTIONS_ERROR_MAX])
+{
+	return options_set_text(options->pcap_file, sizeof(options->pcap_file), value, error);
+}

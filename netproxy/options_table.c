@@ -381,6 +381,8 @@ const struct option_def option_defs[] = {
 	{"busy-poll", "MICROSECONDS", apply_busy_poll,
 	 "Where answers keep coming within so many microseconds, look for them before going to\n"
 	 "sleep (default 20; 0: never). It halves the time of a round trip at best.", false},
+	{"pcap", "FILE", options_apply_pcap,
+	 "Capture all frames of all links in that file (pcapng).", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
 	{"state", "FILE", apply_state,
 	 "Keep there what shall survive a restart, such as DHCP leases and published ports; each\n"
