@@ -212,12 +212,24 @@ static void decode_extension(struct json_object *object, struct forward_request 
 		(void)take_text(json_object_get_string(value), ret->spec.owner.text);
 }
 
+static void decode_via(struct json_reader *r, struct publish_spec *spec)
+{
+	const char *text = json_get_string(r, "via", "");
+
+	if (text[0] && publish_parse_guest(text, &spec->via, spec->via_name) < 0)
+		json_fail(r,
+			  "\"via\" is \"%.*s\": expected the address or the name of the guest that "
+			  "\"remote\" is behind",
+			  SHOWN_MAX, text);
+}
+
 static void decode_ours(struct json_reader *r, struct forward_request *ret)
 {
 	static const char *const keys[] = {"local", "remote", "protocol", "source", "proxy",
-					   "name",  "for",    "lease",    NULL};
+					   "name",  "for",    "lease",    "via",    NULL};
 
 	json_only_keys(r, keys);
+	decode_via(r, &ret->spec);
 	if (decode_choice(r, "source", "client", "gateway"))
 		ret->spec.source = PUBLISH_SOURCE_GATEWAY;
 	ret->spec.proxy_v2 = decode_choice(r, "proxy", "", "v2");
@@ -317,12 +329,15 @@ struct json_object *forward_request_encode(enum forward_request_form form,
 					   const struct publish_spec *spec)
 {
 	struct json_object *object = json_object_new_object();
+	char via[PUBLISH_NAME_MAX];
 
 	add_text(object, "local", spec->local_text);
 	add_text(object, "remote", spec->remote_text);
 	add_text(object, "protocol", publish_protocol_text(spec->protocol));
 	if (form == FORWARD_REQUEST_GVPROXY)
 		return object;
+	if (publish_via_text(spec, via)[0])
+		add_text(object, "via", via);
 	if (spec->source == PUBLISH_SOURCE_GATEWAY)
 		add_text(object, "source", "gateway");
 	if (spec->proxy_v2)

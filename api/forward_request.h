@@ -9,6 +9,7 @@
  *
  *	local      "ADDRESS:PORT", ":PORT" (all addresses), "ADDRESS:FIRST-LAST"; or a path
  *	remote     a guest's "ADDRESS:PORT", "NAME:PORT", ":PORT"; with a range if `local` has one
+ *	via        the guest's address or name, where `remote` is not its own but behind it
  *	protocol   "tcp" (the default), "udp", "tcp+udp", or "unix", whose `local` is a path
  *	source     "client" (the default) or "gateway"
  *	proxy      "v2": a PROXY header in front

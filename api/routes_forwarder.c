@@ -12,6 +12,7 @@
 #include "api/port_holder.h"
 #include "api/routes.h"
 #include "forwarder/publish_spec.h"
+#include "netstack/behind.h"
 
 static struct publish_owner owner_of(const struct api_door *door)
 {
@@ -96,13 +97,41 @@ static bool owns(const struct api_call *call, const struct addr *own, const stru
 		backend->guest_owns(backend->arg, call->door->guest_id, named));
 }
 
+/* A guest that names somebody means itself, or who is behind it: every address that isn't of the
+ * network. Returns false when the request has been answered with an error. */
+static bool settle_for_guest(const struct api_call *call, const struct addr *own,
+			     struct publish_spec *spec)
+{
+	const struct stack_conf *conf = stack_conf(forwarder_stack(call->backend->forwarder));
+	char own_text[ADDR_TEXT_MAX];
+
+	addr_format(own, own_text);
+	if (spec->via_name[0] || (spec->via.family && !owns(call, own, &spec->via))) {
+		api_fail(call, 403, "not_permitted",
+			 "a guest can only publish what is behind itself: \"via\" can be %s",
+			 own_text);
+		return false;
+	}
+	if (!spec->guest[0] && behind_address_ok(conf, &spec->remote.addr)) {
+		spec->via = *own;
+		return true;
+	}
+	if (spec->guest[0] || !owns(call, own, &spec->remote.addr)) {
+		api_fail(
+			call, 403, "not_permitted",
+			"a guest can only publish ports of its own: \"remote\" can be :%u or %s:%u",
+			spec->remote.port, own_text, spec->remote.port);
+		return false;
+	}
+	return true;
+}
+
 /* Settles whose port it is. Returns false when the request has been answered with an error. */
 static bool resolve_remote(const struct api_call *call, struct publish_spec *spec)
 {
 	const struct api_backend *backend = call->backend;
 	bool is_guest = call->door->kind == API_DOOR_GUEST;
 	bool is_named = spec->remote.addr.family != AF_UNSPEC || spec->guest[0];
-	char own_text[ADDR_TEXT_MAX];
 	struct addr own;
 
 	if (is_named && !is_guest)
@@ -115,17 +144,10 @@ static bool resolve_remote(const struct api_call *call, struct publish_spec *spe
 				: "no guest has an address yet: start one, or say a guest's address in \"remote\"");
 		return false;
 	}
-	if (spec->guest[0] || (is_named && !owns(call, &own, &spec->remote.addr))) {
-		api_fail(
-			call, 403, "not_permitted",
-			"a guest can only publish ports of its own: \"remote\" can be :%u or %s:%u",
-			spec->remote.port, addr_format(&own, own_text), spec->remote.port);
-		return false;
-	}
-	if (!is_named) {
-		spec->remote.addr = own;
-		endpoint_format(&spec->remote, spec->remote_text);
-	}
+	if (is_named)
+		return settle_for_guest(call, &own, spec);
+	spec->remote.addr = own;
+	endpoint_format(&spec->remote, spec->remote_text);
 	return true;
 }
 

@@ -19,11 +19,13 @@ static const struct command {
 	 "127.0.0.1:8080, [::1]:8080; port 0 picks a free one and says which; 8000-8009 is a range,\n"
 	 "of which all are published or none; /run/web.sock is a unix socket.\n"
 	 "REMOTE is what it leads to: 80 (of the first guest), 192.168.65.2:80, or web:80 (of the\n"
-	 "guest of that name, whoever has it then).\n"
+	 "guest of that name, whoever has it then); or 10.88.0.5:80 --via 192.168.65.2, what a guest\n"
+	 "routes for, such as a container of its own.\n"
 	 "\n"
 	 "  --udp             UDP instead of TCP; --both for both\n"
 	 "  --source gateway  the guest sees the gateway instead of the client's own address\n"
 	 "  --proxy v2        the guest is told of the client by a PROXY protocol header\n"
+	 "  --via GUEST       the guest that REMOTE is behind, by its address or name\n"
 	 "  --name NAME       what to call it; --for TEXT for whom it is, such as a container\n"
 	 "\n"
 	 "  netproxyctl expose 8080 80                          the first guest's web server, for all\n"
@@ -127,6 +129,7 @@ static const char *forward_flag(const struct ctl_args *args)
 	       : args->proxy  ? "--proxy"
 	       : args->name   ? "--name"
 	       : args->owner  ? "--for"
+	       : args->via    ? "--via"
 			      : NULL;
 }
 

@@ -68,6 +68,7 @@ static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *arg
 		{"proxy", &args->proxy, "a version: v2"},
 		{"name", &args->name, "a name"},
 		{"for", &args->owner, "for whom: a text"},
+		{"via", &args->via, "a guest: its address or name"},
 	};
 
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {

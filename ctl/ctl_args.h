@@ -25,6 +25,7 @@ struct ctl_args {
 	const char *proxy;
 	const char *name;
 	const char *owner; /* --for */
+	const char *via;
 	bool udp;
 	bool both; /* --both: tcp and udp */
 	bool help;

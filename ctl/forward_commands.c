@@ -15,10 +15,11 @@
 static void add_forward(struct table *table, struct json_object *entry, void *arg)
 {
 	const char *whom = ctl_text(entry, "for");
+	const char *via = ctl_text(entry, "via");
 
 	(void)arg;
 	table_add(table, "%s", ctl_text(entry, "local"));
-	table_add(table, "%s", ctl_text(entry, "remote"));
+	table_add(table, "%s%s%s", ctl_text(entry, "remote"), via[0] ? " via " : "", via);
 	table_add(table, "%s", ctl_text(entry, "protocol"));
 	table_add(table, "%s", ctl_text(entry, "name"));
 	if (strcmp(ctl_text(entry, "owner"), "guest") == 0)
@@ -70,8 +71,11 @@ static void show_made(const struct ctl *ctl, struct json_object *made)
 	for (size_t i = 0; i < ctl_array_length(made); i++) {
 		struct json_object *entry = json_object_array_get_idx(made, i);
 
-		fprintf(ctl->out, "published %s -> %s (%s)\n", ctl_text(entry, "local"),
-			ctl_text(entry, "remote"), ctl_text(entry, "protocol"));
+		const char *via = ctl_text(entry, "via");
+
+		fprintf(ctl->out, "published %s -> %s%s%s (%s)\n", ctl_text(entry, "local"),
+			ctl_text(entry, "remote"), via[0] ? " via " : "", via,
+			ctl_text(entry, "protocol"));
 	}
 }
 
@@ -92,6 +96,7 @@ enum ctl_status command_expose(const struct ctl *ctl)
 	add_if(body, "proxy", ctl->args.proxy);
 	add_if(body, "name", ctl->args.name);
 	add_if(body, "for", ctl->args.owner);
+	add_if(body, "via", ctl->args.via);
 	status = ctl_post(ctl, PATH_FORWARDS, body, &made);
 	if (status != CTL_OK)
 		return status;

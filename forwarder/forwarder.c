@@ -172,6 +172,11 @@ static void on_datagram(void *arg, const struct stack_datagram *datagram)
 	struct forwarder *forwarder = arg;
 	struct endpoint host;
 
+	if (datagram->from_behind) {
+		/* An answer that came too late is nobody's. */
+		(void)flow_udp_claimed(forwarder->udp, datagram);
+		return;
+	}
 	if (is_group(forwarder, &datagram->dst.addr)) {
 		serve_datagram(forwarder, datagram);
 		return;

@@ -71,16 +71,31 @@ static void forward_end(struct forward *forward)
 	forward_unref(forward);
 }
 
-int forward_resolve(const struct forward *forward, sa_family_t family, struct endpoint *ret_guest)
+/* The address of a guest's name, if there is one. */
+static int resolve_name(const struct publish *publish, const char *name, sa_family_t family,
+			struct addr *addr)
 {
-	const struct publish *publish = forward->publish;
-	struct endpoint guest = forward->spec.remote;
-
-	if (forward->spec.guest[0] &&
-	    (!publish->resolve ||
-	     publish->resolve(publish->resolve_arg, forward->spec.guest, family, &guest.addr) < 0))
+	if (!name[0])
+		return 0;
+	if (!publish->resolve || publish->resolve(publish->resolve_arg, name, family, addr) < 0)
 		return -ENOENT;
+	return 0;
+}
+
+int forward_resolve(const struct forward *forward, sa_family_t family, struct endpoint *ret_guest,
+		    struct addr *ret_hop)
+{
+	const struct publish_spec *spec = &forward->spec;
+	struct endpoint guest = spec->remote;
+	struct addr hop = spec->via;
+	int r = resolve_name(forward->publish, spec->guest, family, &guest.addr);
+
+	if (r == 0)
+		r = resolve_name(forward->publish, spec->via_name, guest.addr.family, &hop);
+	if (r < 0)
+		return r;
 	*ret_guest = guest;
+	*ret_hop = hop;
 	return 0;
 }
 
@@ -248,20 +263,22 @@ static int add_one(struct publish *publish, struct publish_spec *spec, unsigned 
 /* A guest can publish and take back as fast as it likes: of those only some are told. */
 static void log_change(const struct forward *forward, bool added)
 {
-	char bound[ENDPOINT_TEXT_MAX], owner[PUBLISH_OWNER_WORDS_MAX];
+	char bound[ENDPOINT_TEXT_MAX], owner[PUBLISH_OWNER_WORDS_MAX], via[PUBLISH_NAME_MAX];
 	const struct publish_spec *spec = &forward->spec;
 	const char *what = added ? "published" : "unpublished";
 	const char *where = spec->protocol == PUBLISH_UNIX
 				    ? spec->local_text
 				    : endpoint_format(&forward->bound, bound);
+	const char *by_way = publish_via_text(spec, via)[0] ? " via " : "";
 
 	publish_owner_words(&spec->owner, owner);
 	if (spec->owner.kind == PUBLISH_OWNER_GUEST)
-		log_limited(LOG_LEVEL_INFO, "%s %s %s -> %s by %s", what,
-			    publish_protocol_text(spec->protocol), where, spec->remote_text, owner);
+		log_limited(LOG_LEVEL_INFO, "%s %s %s -> %s%s%s by %s", what,
+			    publish_protocol_text(spec->protocol), where, spec->remote_text, by_way,
+			    via, owner);
 	else
-		log_info("%s %s %s -> %s by %s", what, publish_protocol_text(spec->protocol), where,
-			 spec->remote_text, owner);
+		log_info("%s %s %s -> %s%s%s by %s", what, publish_protocol_text(spec->protocol),
+			 where, spec->remote_text, by_way, via, owner);
 }
 
 /* Ends those that were new, of the first `count`: nobody has heard of them yet. */
@@ -366,7 +383,8 @@ static bool is_of_guest_at(const struct publish_spec *spec, const void *what,
 			   const struct publish_owner *by)
 {
 	(void)by;
-	return spec->owner.kind == PUBLISH_OWNER_GUEST && addr_equal(&spec->remote.addr, what);
+	return spec->owner.kind == PUBLISH_OWNER_GUEST &&
+	       (addr_equal(&spec->remote.addr, what) || addr_equal(&spec->via, what));
 }
 
 static bool has_name(const struct publish_spec *spec, const void *what,

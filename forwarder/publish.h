@@ -3,7 +3,8 @@
  * Published ports: listeners on the host whose traffic goes to a guest.
  *
  * A forward has a local side (where the host listens: TCP, UDP, or a unix socket), a remote side (a
- * guest's endpoint, IPv4 or IPv6, or a port of a guest that is known by name), and an owner. Its
+ * guest's endpoint, IPv4 or IPv6, a port of a guest that is known by name, or an endpoint behind a
+ * guest, such as a container's, which that guest routes for), and an owner. Its
  * identity is (local text, protocol): one at a time. Owners are those who asked: the host's
  * configuration, the host's API, or a guest through its own door; a forward goes when its owner
  * takes it back or goes itself.
@@ -66,8 +67,12 @@ struct publish_spec {
 	bool proxy_v2; /* tell the guest of each client by a PROXY header (proxy_header.h) */
 	struct endpoint local;  /* AF_UNSPEC: all addresses, both families; port 0: any. Not of
 				   PUBLISH_UNIX */
-	struct endpoint remote; /* in the guests' network; AF_UNSPEC: that of `guest` */
+	struct endpoint remote; /* in the guests' network, or behind a guest; AF_UNSPEC: that of
+				   `guest` */
+	struct addr via;        /* the guest that it is behind (netstack/behind.h); AF_UNSPEC: the
+				   one of `via_name`, or none */
 	char guest[PUBLISH_NAME_MAX];       /* a guest's name, resolved for each client; "": none */
+	char via_name[PUBLISH_NAME_MAX];    /* the same */
 	char name[PUBLISH_NAME_MAX];        /* what the user calls the forward; may be "" */
 	char local_text[PUBLISH_TEXT_MAX];  /* as the caller wrote it: what unexpose must repeat; of
 					       PUBLISH_UNIX the path; otherwise it may be "" */
@@ -126,7 +131,7 @@ struct publish_failure {
  * became of them: a port that was picked is in `local` and in `local_text`, and both texts are
  * filled in. Returns 0, or -errno with *ret_failure, unless that is NULL:
  * -EEXIST that local side is published already; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... from the
- * host's bind; -EHOSTUNREACH the remote is not an address of the guests' network; -EPERM this is
+ * host's bind; -EHOSTUNREACH the remote is neither a guest's address nor behind one; -EPERM this is
  * not for guests; -ENOSPC too many; -EINVAL, -ENAMETOOLONG the spec makes no sense.
  */
 int publish_add(struct publish *publish, struct publish_spec *specs, unsigned count, unsigned flags,
@@ -138,7 +143,8 @@ int publish_remove(struct publish *publish, const char *local_text, enum publish
 /* Ends all of an owner's forwards: those of its kind and id, and where `owner` says so, of its
  * lease and text. Returns how many. */
 unsigned publish_remove_owner(struct publish *publish, const struct publish_owner *owner);
-/* The address is no guest's any more, or another's: ends what guests published of it. */
+/* The address is no guest's any more, or another's: ends what guests published of it, or behind it.
+ */
 unsigned publish_remove_guest_address(struct publish *publish, const struct addr *addr);
 /* Ends the forwards of that name which `by` may end; returns how many. */
 unsigned publish_remove_name(struct publish *publish, const char *name,

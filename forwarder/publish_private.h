@@ -48,9 +48,10 @@ struct publish {
 };
 
 void forward_unref(struct forward *forward);
-/* Where a client of that family is to be led. Returns 0, or -ENOENT: there is no guest of that
- * name. */
-int forward_resolve(const struct forward *forward, sa_family_t family, struct endpoint *ret_guest);
+/* Where a client of that family is to be led, and the guest that this is behind, AF_UNSPEC: none.
+ * Returns 0, or -ENOENT: there is no guest of that name. */
+int forward_resolve(const struct forward *forward, sa_family_t family, struct endpoint *ret_guest,
+		    struct addr *ret_hop);
 
 /* publish_tcp.c: listens, on TCP or on a unix socket; and ends what forward_listen() made. */
 int forward_listen(struct forward *forward);

@@ -2,12 +2,14 @@
 /* Forwards as they are asked for; see publish_spec.h. */
 #include "forwarder/publish_spec.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sock.h"
+#include "netstack/behind.h"
 
 /* ---- Words ---- */
 
@@ -53,6 +55,44 @@ const char *publish_owner_words(const struct publish_owner *owner,
 	return to;
 }
 
+const char *publish_via_text(const struct publish_spec *spec, char to[static PUBLISH_NAME_MAX])
+{
+	_Static_assert(ADDR_TEXT_MAX <= PUBLISH_NAME_MAX, "an address or a name");
+
+	if (spec->via.family)
+		addr_format(&spec->via, to);
+	else
+		strcpy(to, spec->via_name);
+	return to;
+}
+
+int publish_parse_guest(const char *text, struct addr *ret_addr,
+			char ret_name[static PUBLISH_NAME_MAX])
+{
+	size_t size = strlen(text);
+	char inner[ADDR_TEXT_MAX];
+	bool has_letter = false;
+
+	if (addr_parse(text, ret_addr) == 0)
+		return 0;
+	if (size > 2 && size < sizeof(inner) + 2 && text[0] == '[' && text[size - 1] == ']') {
+		snprintf(inner, sizeof(inner), "%.*s", (int)size - 2, text + 1);
+		return addr_parse(inner, ret_addr);
+	}
+	if (size == 0 || size >= PUBLISH_NAME_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < size; i++) {
+		if (!isalnum((unsigned char)text[i]) && !strchr("-._", text[i]))
+			return -EINVAL;
+		has_letter |= isalpha((unsigned char)text[i]) != 0;
+	}
+	/* What has none was meant to be an address. */
+	if (!has_letter)
+		return -EINVAL;
+	strcpy(ret_name, text);
+	return 0;
+}
+
 /* ---- Comparing ---- */
 
 bool publish_owner_matches(const struct publish_owner *owner, const struct publish_owner *pattern)
@@ -73,6 +113,7 @@ bool publish_spec_equal(const struct publish_spec *a, const struct publish_spec 
 	return a->protocol == b->protocol && a->source == b->source && a->proxy_v2 == b->proxy_v2 &&
 	       (a->protocol == PUBLISH_UNIX || endpoint_equal(&a->local, &b->local)) &&
 	       endpoint_equal(&a->remote, &b->remote) && strcmp(a->guest, b->guest) == 0 &&
+	       addr_equal(&a->via, &b->via) && strcmp(a->via_name, b->via_name) == 0 &&
 	       strcmp(a->name, b->name) == 0 && owner_equal(&a->owner, &b->owner);
 }
 
@@ -120,11 +161,46 @@ static bool is_guest_address(const struct stack_conf *conf, const struct addr *a
 	       !addr_equal(addr, &conf->alias);
 }
 
-int publish_spec_check(const struct publish_spec *spec, const struct stack_conf *conf,
-		       char why[static PUBLISH_WHY_MAX])
+static int complain_of_network(const struct stack_conf *conf, const char *about,
+			       char why[static PUBLISH_WHY_MAX])
 {
 	char network[PREFIX_TEXT_MAX], network6[PREFIX_TEXT_MAX];
 
+	snprintf(why, PUBLISH_WHY_MAX, "%s, in the network %s%s%s", about,
+		 prefix_format(&conf->subnet, network), conf->prefix6.length ? " or " : "",
+		 conf->prefix6.length ? prefix_format(&conf->prefix6, network6) : "");
+	return -EHOSTUNREACH;
+}
+
+static int check_remote(const struct publish_spec *spec, const struct stack_conf *conf,
+			char why[static PUBLISH_WHY_MAX])
+{
+	bool is_behind = spec->via.family || spec->via_name[0];
+
+	if (!is_behind && (spec->guest[0] || is_guest_address(conf, &spec->remote.addr)))
+		return 0;
+	if (!is_behind && behind_address_ok(conf, &spec->remote.addr))
+		return complain_of_network(conf,
+					   "expected an address of a guest, or \"via\" and the "
+					   "guest that it is behind",
+					   why);
+	if (!is_behind)
+		return complain_of_network(conf, "expected an address of a guest", why);
+	if (spec->guest[0] || !behind_address_ok(conf, &spec->remote.addr)) {
+		snprintf(
+			why, PUBLISH_WHY_MAX,
+			"\"via\" is for an address behind a guest: one that can be routed, and not "
+			"of the guests' own network");
+		return -EHOSTUNREACH;
+	}
+	if (spec->via.family && !is_guest_address(conf, &spec->via))
+		return complain_of_network(conf, "\"via\" is to be an address of a guest", why);
+	return 0;
+}
+
+int publish_spec_check(const struct publish_spec *spec, const struct stack_conf *conf,
+		       char why[static PUBLISH_WHY_MAX])
+{
 	if (spec->protocol == PUBLISH_UNIX && spec->local_text[0] != '/') {
 		snprintf(why, PUBLISH_WHY_MAX,
 			 "a unix socket is named by its whole path, from / on");
@@ -139,12 +215,7 @@ int publish_spec_check(const struct publish_spec *spec, const struct stack_conf 
 		snprintf(why, PUBLISH_WHY_MAX, "a guest's port is a number from 1 to 65535");
 		return -EINVAL;
 	}
-	if (spec->guest[0] || is_guest_address(conf, &spec->remote.addr))
-		return 0;
-	snprintf(why, PUBLISH_WHY_MAX, "expected an address of a guest, in the network %s%s%s",
-		 prefix_format(&conf->subnet, network), conf->prefix6.length ? " or " : "",
-		 conf->prefix6.length ? prefix_format(&conf->prefix6, network6) : "");
-	return -EHOSTUNREACH;
+	return check_remote(spec, conf, why);
 }
 
 static bool rule_allows(const struct publish_rule *rule, const struct endpoint *local)

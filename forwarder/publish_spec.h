@@ -27,6 +27,12 @@ bool publish_spec_equal(const struct publish_spec *a, const struct publish_spec 
 bool publish_spec_overlaps(const struct publish_spec *spec, const struct publish_spec *other,
 			   const struct endpoint *other_bound);
 
+/* A guest as it is named by users: an address, IPv6 in brackets or not, or a name, which has a
+ * letter in it. Fills one of the two. Returns 0 or -EINVAL. */
+int publish_parse_guest(const char *text, struct addr *ret_addr,
+			char ret_name[static PUBLISH_NAME_MAX]);
+/* The guest that the remote is behind, in words; "" where it is none. */
+const char *publish_via_text(const struct publish_spec *spec, char to[static PUBLISH_NAME_MAX]);
 /* Fills in the texts that are "". */
 void publish_spec_fill_texts(struct publish_spec *spec);
 /* Whether it makes sense in this network: 0, -EHOSTUNREACH, -EINVAL or -ENAMETOOLONG with words. */

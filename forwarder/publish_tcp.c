@@ -63,6 +63,7 @@ static int dial(struct forward *forward, int fd, const struct endpoint *client)
 	struct stack *stack = forwarder_stack(publish->forwarder);
 	uint8_t header[PROXY_HEADER_MAX];
 	struct endpoint guest, from;
+	struct addr hop;
 	struct flow_tcp_inbound inbound = {
 		.fd = fd,
 		.from = &from,
@@ -73,10 +74,12 @@ static int dial(struct forward *forward, int fd, const struct endpoint *client)
 		.closed = on_closed,
 		.arg = forward,
 	};
-	int r = forward_resolve(forward, client->addr.family, &guest);
+	int r = forward_resolve(forward, client->addr.family, &guest, &hop);
 
 	if (r < 0)
 		return r;
+	if (hop.family)
+		inbound.hop = &hop;
 	inbound.preamble_size = proxy_header(forward, fd, client, header);
 	from = publish_source(stack_conf(stack), forward->spec.source, guest.addr.family, client);
 	r = -EADDRINUSE;

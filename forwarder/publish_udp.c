@@ -20,6 +20,7 @@
 #include "forwarder/proxy_header.h"
 #include "forwarder/publish_private.h"
 #include "forwarder/publish_source.h"
+#include "netstack/behind.h"
 
 LOG_MODULE("publish");
 
@@ -38,6 +39,7 @@ struct client {
 	socklen_t client_size;
 	struct endpoint client_endpoint;
 	struct endpoint guest;
+	struct addr hop;      /* the guest that it is behind; AF_UNSPEC: none */
 	struct endpoint seen; /* the client as the guest sees it */
 	uint64_t active_ms;
 	_Alignas(struct cmsghdr)
@@ -127,6 +129,8 @@ static void client_free(struct client *client)
 {
 	struct publish_udp *udp = client->port->udp;
 
+	if (client->hop.family)
+		stack_unexpect(forwarder_stack(udp->forwarder), &client->guest.addr, &client->hop);
 	hmap_remove(&udp->clients, &client->by_client);
 	hmap_remove(&udp->guests, &client->by_guest);
 	list_remove(&client->link);
@@ -183,7 +187,7 @@ static int choose_seen(struct client *client)
 	return -EADDRINUSE;
 }
 
-static int client_insert(struct client *client)
+static int insert(struct client *client)
 {
 	struct publish_udp *udp = client->port->udp;
 	int r = hmap_insert(&udp->clients, &client->by_client,
@@ -195,6 +199,27 @@ static int client_insert(struct client *client)
 			guest_hash(udp, &client->guest, &client->seen));
 	if (r < 0)
 		hmap_remove(&udp->clients, &client->by_client);
+	return r;
+}
+
+static int client_insert(struct client *client)
+{
+	struct stack *stack = forwarder_stack(client->port->udp->forwarder);
+	int r = 0;
+
+	/* What comes from behind a guest is taken from whom it is expected of. */
+	if (client->hop.family)
+		r = stack_expect(stack, &client->guest.addr, &client->hop);
+	if (r == -ENOSPC)
+		log_limited(LOG_LEVEL_WARN,
+			    "too many addresses behind guests are spoken to: at most %d of one "
+			    "guest, %d in all",
+			    BEHIND_HOP_MAX, BEHIND_MAX);
+	if (r < 0)
+		return r;
+	r = insert(client);
+	if (r < 0 && client->hop.family)
+		stack_unexpect(stack, &client->guest.addr, &client->hop);
 	return r;
 }
 
@@ -214,7 +239,7 @@ static struct client *client_new(struct publish_udp_port *port, const struct end
 	client->client_endpoint = *from;
 	list_init(&client->link);
 	forward->connections++;
-	r = forward_resolve(forward, from->addr.family, &client->guest);
+	r = forward_resolve(forward, from->addr.family, &client->guest, &client->hop);
 	if (r == 0)
 		r = choose_seen(client);
 	if (r == 0)
@@ -278,6 +303,7 @@ static struct endpoint sent_to(const struct client *client)
 static void send_to_guest(struct client *client, size_t size)
 {
 	struct publish_udp *udp = client->port->udp;
+	struct stack *stack = forwarder_stack(udp->forwarder);
 	uint8_t *payload = udp->buffer + PROXY_HEADER_MAX;
 	uint8_t header[PROXY_HEADER_MAX];
 
@@ -291,8 +317,12 @@ static void send_to_guest(struct client *client, size_t size)
 		size += header_size;
 		memcpy(payload, header, header_size);
 	}
-	stack_send_udp(forwarder_stack(udp->forwarder), &client->seen, &client->guest, NULL,
-		       DEFAULT_TTL, 0, payload, size);
+	if (client->hop.family)
+		stack_send_udp_behind(stack, &client->seen, &client->guest, &client->hop,
+				      DEFAULT_TTL, 0, payload, size);
+	else
+		stack_send_udp(stack, &client->seen, &client->guest, NULL, DEFAULT_TTL, 0, payload,
+			       size);
 }
 
 static void input_from_client(struct publish_udp_port *port, struct msghdr *msg, size_t size)
@@ -355,7 +385,9 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 	if (!udp->clients.count)
 		return false;
 	client = find_by_guest(udp, &datagram->src, &datagram->dst);
-	if (!client)
+	if (!client ||
+	    (client->hop.family && !stack_is_from(forwarder_stack(udp->forwarder), &client->hop,
+						  datagram->port, &datagram->src_mac)))
 		return false;
 	client_active(client);
 	msg.msg_name = &client->client;

@@ -12,9 +12,9 @@
 
 #define TOKENS_MAX 4
 #define TEXT_MAX   512
-#define PUBLISH_FORM                                                                       \
-	"[HOSTIP:]HOSTPORT[-LAST]:[GUEST:]PORT[-LAST][/tcp|udp|tcp+udp][,source=gateway]"  \
-	"[,proxy=v2][,name=NAME], such as 8080:80, 127.0.0.1:2222:192.168.65.3:22/tcp or " \
+#define PUBLISH_FORM                                                                                   \
+	"[HOSTIP:]HOSTPORT[-LAST]:[GUEST:]PORT[-LAST][/tcp|udp|tcp+udp][,source=gateway]"              \
+	"[,proxy=v2][,name=NAME][,via=GUEST], such as 8080:80, 127.0.0.1:2222:192.168.65.3:22/tcp or " \
 	"8000-8009:80-89, or a socket's path: /run/web.sock:80"
 #define GUEST_PUBLISH_FORM                                                                          \
 	"any, none, or what a guest may bind: ADDRESS, PREFIX or any, with ports or without, such " \
@@ -77,27 +77,6 @@ static bool parse_host(char *text, struct addr *ret)
 	return addr_parse(text, ret) == 0;
 }
 
-/* A guest's address, or its name, which has a letter in it. */
-static bool parse_guest(char *text, struct publish_spec *spec)
-{
-	size_t size = strlen(text);
-	bool has_letter = false;
-
-	if (parse_host(text, &spec->remote.addr))
-		return true;
-	if (size == 0 || size >= sizeof(spec->guest))
-		return false;
-	for (size_t i = 0; i < size; i++) {
-		if (!isalnum((unsigned char)text[i]) && !strchr("-._", text[i]))
-			return false;
-		has_letter |= isalpha((unsigned char)text[i]) != 0;
-	}
-	if (!has_letter)
-		return false;
-	strcpy(spec->guest, text);
-	return true;
-}
-
 static bool looks_like_ports(const char *text)
 {
 	return *text && strspn(text, "0123456789-") == strlen(text);
@@ -109,7 +88,8 @@ static bool parse_remote(char **tokens, int count, struct publish_option *ret)
 	unsigned ports;
 	int at = 0;
 
-	if (count == 2 && !parse_guest(tokens[at++], &ret->spec))
+	if (count == 2 &&
+	    publish_parse_guest(tokens[at++], &ret->spec.remote.addr, ret->spec.guest) < 0)
 		return false;
 	if (count - at != 1 || !parse_ports(tokens[at], false, &ret->spec.remote.port, &ports))
 		return false;
@@ -170,7 +150,8 @@ static bool parse_settings(char *text, struct publish_spec *spec)
 		else if (strncmp(one, "name=", 5) == 0 && one[5] &&
 			 strlen(one + 5) < sizeof(spec->name))
 			strcpy(spec->name, one + 5);
-		else
+		else if (strncmp(one, "via=", 4) != 0 ||
+			 publish_parse_guest(one + 4, &spec->via, spec->via_name) < 0)
 			return false;
 	}
 	return true;
