@@ -236,7 +236,7 @@ void route_v1_version(const struct api_call *call)
 	api_add_text(object, "version", NETPROXY_VERSION);
 	api_add_number(object, "api", 1);
 	api_add_text(object, "subnet", prefix_format(&conf->subnet, text));
-	api_add_text(object, "gateway", addr_format(&conf->gateway, address));
+	api_add_text(object, "gateway", addr_format(stack_router(conf, AF_INET), address));
 	if (!addr_is_any(&conf->alias))
 		api_add_text(object, "host", addr_format(&conf->alias, address));
 	api_add_number(object, "mtu", conf->mtu);

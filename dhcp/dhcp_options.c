@@ -101,7 +101,8 @@ static int set_link(struct dhcp_options *options, const struct dhcp_conf *conf)
 	int r = set_u32(options, DHCP_OPT_NETMASK, mask, true);
 
 	if (r == 0)
-		r = set_u32(options, DHCP_OPT_ROUTERS, addr_v4(&conf->gateway), false);
+		r = set_u32(options, DHCP_OPT_ROUTERS,
+			    addr_v4(conf->router.family ? &conf->router : &conf->gateway), false);
 	if (r == 0)
 		r = set_u32(options, DHCP_OPT_BROADCAST, addr_v4(&conf->subnet.addr) | ~mask,
 			    false);

@@ -83,6 +83,7 @@ struct dhcp_conf {
 	struct prefix subnet;   /* IPv4, /8 to /30 */
 	struct addr gateway;    /* in the subnet: server identifier and router */
 	struct addr host_alias; /* never leased; AF_UNSPEC: none */
+	struct addr router;     /* AF_UNSPEC: the gateway */
 	struct addr pool_first; /* AF_UNSPEC: the subnet's first */
 	struct addr pool_last;  /* AF_UNSPEC: the subnet's last */
 	const struct addr *dns; /* none: the gateway */

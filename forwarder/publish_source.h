@@ -35,7 +35,7 @@ static inline struct endpoint publish_source(const struct stack_conf *conf,
 
 	if (source == PUBLISH_SOURCE_GATEWAY || client->addr.family != guest_family ||
 	    !publish_can_answer(conf, &client->addr))
-		seen.addr = guest_family == AF_INET6 ? conf->gateway6 : conf->gateway;
+		seen.addr = *stack_router(conf, guest_family);
 	return seen;
 }
 

@@ -284,7 +284,8 @@ static void input_echo6(const struct input *in, const uint8_t *ip, const uint8_t
 	echo.id = wire_be16(&r);
 	echo.sequence = wire_be16(&r);
 	if (group || addr_equal(&in->dst, &stack->link_local) ||
-	    addr_equal(&in->dst, &stack->conf.gateway6))
+	    addr_equal(&in->dst, &stack->conf.gateway6) ||
+	    addr_equal(&in->dst, stack_router(&stack->conf, AF_INET6)))
 		stack_send_echo_reply(stack, group ? &stack->link_local : &in->dst, &in->src,
 				      echo.id, echo.sequence, STACK_TTL, in->traffic_class,
 				      echo.payload, echo.size);

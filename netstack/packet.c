@@ -507,7 +507,7 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 	struct addr dst = {.family = AF_INET};
 	struct icmp_fields icmp = {.type = type, .code = code, .rest = mtu};
 	struct ip_fields fields = {
-		.src = from ? from : &stack->conf.gateway,
+		.src = from ? from : stack_router(&stack->conf, AF_INET),
 		.dst = &dst,
 		.protocol = IPPROTO_ICMP,
 		.ttl = STACK_TTL,

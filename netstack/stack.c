@@ -146,7 +146,8 @@ static void input_echo(struct stack *stack, unsigned port, const struct ip4_pack
 		return;
 	echo.payload = icmp + ICMP_HEADER_SIZE;
 	echo.size = size - ICMP_HEADER_SIZE;
-	if (addr_equal(&packet->dst, &stack->conf.gateway))
+	if (addr_equal(&packet->dst, &stack->conf.gateway) ||
+	    addr_equal(&packet->dst, stack_router(&stack->conf, AF_INET)))
 		stack_send_echo_reply(stack, &packet->dst, &packet->src, echo.id, echo.sequence,
 				      STACK_TTL, packet->tos, echo.payload, echo.size);
 	else

@@ -35,10 +35,19 @@ struct stack_conf {
 	struct prefix prefix6; /* IPv6, a /64; of length 0: there is no IPv6 but link-local */
 	struct addr gateway6;  /* in prefix6: ours, besides the link-local address of our MAC */
 	struct addr alias6;    /* in prefix6: the host alias, as `alias` */
-	unsigned mtu;          /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
+	bool alias_routes; /* the alias, of both families, is what guests have as their router */
+	unsigned mtu;      /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
 	unsigned
 		conns_max; /* most TCP connections of a guest at a time; further SYNs are refused */
 };
+
+/* What guests have as their router, of that family, besides our link-local address. */
+static inline const struct addr *stack_router(const struct stack_conf *conf, sa_family_t family)
+{
+	if (family == AF_INET6)
+		return conf->alias_routes ? &conf->alias6 : &conf->gateway6;
+	return conf->alias_routes ? &conf->alias : &conf->gateway;
+}
 
 /* A UDP datagram from a guest, reassembled; everything is borrowed for the call. */
 struct stack_datagram {
