@@ -2,6 +2,7 @@
 # The language, the warnings and the sanitizers that every target is built with.
 option(NETPROXY_SANITIZE "Build with the address and undefined-behaviour sanitizers" OFF)
 option(NETPROXY_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
+option(NETPROXY_INSTALL_SLIRP4NETNS "Install a link by which netproxy is slirp4netns" OFF)
 option(NETPROXY_WERROR "Treat warnings as errors" ON)
 
 set(CMAKE_C_STANDARD 17)
@@ -41,6 +42,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core)
 pkg_check_modules(LIBEVENT_EXTRA REQUIRED IMPORTED_TARGET libevent_extra)
 pkg_check_modules(JSON_C REQUIRED IMPORTED_TARGET json-c)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 pkg_check_modules(CHECK IMPORTED_TARGET check)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)

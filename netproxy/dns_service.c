@@ -95,8 +95,8 @@ static int start_server(struct dns_service *service, struct loop *loop,
 	char suffixes[DNS_ROUTES_MAX][DNS_NAME_TEXT_MAX];
 	struct options_zones zones;
 	struct dns_conf conf = {
-		.gateway4 = options->gateway,
-		.gateway6 = has_v6 ? options->gateway6 : none,
+		.gateway4 = options_router(options, AF_INET),
+		.gateway6 = has_v6 ? options_router(options, AF_INET6) : none,
 		.host4 = options->host_access ? options->host_alias : none,
 		.host6 = options->host_access && has_v6 ? options->host_alias6 : none,
 		.vm4 = options_first_guest(options),
@@ -144,9 +144,9 @@ int dns_service_new(struct loop *loop, const struct options *options, struct for
 	r = start_server(service, loop, options, guests, error);
 	if (r == 0)
 		r = zone_state_new(service->server, state, &service->zones);
-	if (r == 0)
+	if (r == 0 && !options->no_dns)
 		r = forwarder_serve_udp(forwarder, DNS_PORT, on_datagram, service);
-	if (r == 0)
+	if (r == 0 && !options->no_dns)
 		r = forwarder_serve_tcp(forwarder, DNS_PORT, on_connection, service);
 	if (r < 0) {
 		dns_service_free(service);

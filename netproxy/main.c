@@ -25,9 +25,13 @@
 #include "netproxy/control.h"
 #include "netproxy/gvproxy.h"
 #include "netproxy/links.h"
+#include "netproxy/netns_setup.h"
 #include "netproxy/options.h"
 #include "netproxy/published.h"
+#include "netproxy/sandbox.h"
 #include "netproxy/services.h"
+#include "netproxy/slirp4netns_api.h"
+#include "netproxy/slirp4netns_options.h"
 #include "netproxy/state_file.h"
 
 LOG_MODULE("netproxy");
@@ -53,6 +57,8 @@ struct netproxy {
 	struct control *control;
 	struct gvproxy *gvproxy; /* NULL: we are ourselves */
 	struct links *links;
+	struct netns_session *netns;
+	struct slirp4netns_api *slirp4netns; /* NULL: not asked for */
 };
 
 /* ---- The process ---- */
@@ -191,6 +197,7 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.prefix6 = options->prefix6,
 				.gateway6 = options->gateway6,
 				.alias6 = options->host_alias6,
+				.alias_routes = options->alias_routes,
 				.mtu = options->mtu,
 				.conns_max = connections_max(options),
 			},
@@ -283,6 +290,14 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 		r = write_pid_file(np->options, error);
 	if (r == 0 && np->options->gvproxy)
 		r = start_gvproxy(np, error);
+	if (r == 0)
+		r = netns_session_new(np->loop, np->options, error, &np->netns);
+	if (r == 0)
+		r = slirp4netns_api_new(np->loop, np->options, np->publish, error,
+					&np->slirp4netns);
+	/* Last: what has to be opened is open. */
+	if (r == 0)
+		r = sandbox_enter(np->options, error);
 	return r;
 }
 
@@ -290,6 +305,8 @@ static void stop(struct netproxy *np)
 {
 	if (np->services)
 		services_leave(np->services);
+	slirp4netns_api_free(np->slirp4netns);
+	netns_session_free(np->netns);
 	links_free(np->links);
 	gvproxy_free(np->gvproxy);
 	control_free(np->control);
@@ -319,6 +336,7 @@ static int run(const struct options *options)
 		log_info("netproxy %s is ready: network %s", NETPROXY_VERSION,
 			 prefix_format(&options->subnet, subnet));
 		notify_ready(options->notify_fd);
+		netns_session_ready(np.netns);
 		status = loop_run(np.loop) < 0 ? EXIT_CANNOT : 0;
 		if (options->pid_file[0])
 			unlink(options->pid_file);
@@ -333,7 +351,10 @@ int main(int argc, char **argv)
 	char error[OPTIONS_ERROR_MAX];
 	bool is_gvproxy = gvproxy_is_name(argv[0]);
 	enum options_result parsed = is_gvproxy ? gvproxy_options_parse(argc, argv, &options, error)
-						: options_parse(argc, argv, &options, error);
+				     : slirp4netns_is_name(argv[0])
+					     ? slirp4netns_options_parse(argc, argv, &options,
+									 error)
+					     : options_parse(argc, argv, &options, error);
 	int status = 0;
 
 	if (parsed == OPTIONS_BAD) {

@@ -135,6 +135,7 @@ static void set_defaults(struct options *options)
 		.lease_seconds = DEFAULT_LEASE_S,
 		.dhcp = {.per_guest_max = OPTIONS_LEASES_PER_GUEST},
 		.notify_fd = -1,
+		.netns = {.configure = true, .ready_fd = -1, .exit_fd = -1},
 		.domain = "vm.internal",
 	};
 	prefix_parse(DEFAULT_SUBNET, &options->subnet);
@@ -165,11 +166,15 @@ static int finish(struct options *options, char error[static OPTIONS_ERROR_MAX])
 			return -EINVAL;
 		}
 	}
+	if (options_finish_dns_address(options, error) < 0)
+		return -EINVAL;
 	if (addr_equal(&options->gateway, &options->host_alias)) {
 		snprintf(error, OPTIONS_ERROR_MAX,
 			 "--gateway and --host-alias are the same address: expected two");
 		return -EINVAL;
 	}
+	if (options_finish_netns(options, error) < 0)
+		return -EINVAL;
 	first_guest = options_first_guest(options);
 	return options_finish_publish(options, &first_guest, error);
 }

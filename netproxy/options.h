@@ -14,6 +14,7 @@
 #include "base/sock.h"
 #include "forwarder/publish.h"
 #include "netproxy/options_dhcp.h"
+#include "netproxy/options_netns.h"
 #include "dns/dns_pattern.h"
 #include "dns/dns_resolvconf.h"
 #include "dns/dns_server.h"
@@ -32,10 +33,10 @@
 #define OPTIONS_IP6_MTU_MIN       1280 /* RFC 8200, section 5 */
 
 enum link_option_kind {
-	LINK_OPTION_QEMU_UNIX, /* qemu:PATH */
-	LINK_OPTION_QEMU_TCP,  /* qemu:tcp:HOST:PORT */
-	LINK_OPTION_VHOST,     /* vhost:PATH */
-	LINK_OPTION_TAP,       /* tap:IFNAME[,netns=PID|PATH] */
+	LINK_OPTION_QEMU_UNIX,         /* qemu:PATH */
+	LINK_OPTION_QEMU_TCP,          /* qemu:tcp:HOST:PORT */
+	LINK_OPTION_VHOST,             /* vhost:PATH */
+	LINK_OPTION_TAP,               /* tap:IFNAME[,netns=PID|PATH] */
 	LINK_OPTION_QEMU_CONNECT_UNIX, /* qemu:connect:PATH */
 	LINK_OPTION_QEMU_CONNECT_TCP,  /* qemu:connect:tcp:HOST:PORT */
 	LINK_OPTION_DGRAM,             /* dgram:PATH[,remote=PATH] */
@@ -139,14 +140,18 @@ struct options {
 	enum ipv6_addresses ipv6_addresses;
 	struct addr gateway6;    /* set by options_finish(): the prefix's ::1 */
 	struct addr host_alias6; /* ... and its ::fe */
+	/* Where DNS and DHCP are when not on the gateway, which is the host alias then: `gateway`
+	 * is this address from options_finish() on, and guests route by `host_alias`. */
+	struct addr dns_address;
+	bool alias_routes;
 	bool gateway_given;
 	bool host_alias_given;
 	bool prefix6_given;
 	unsigned mtu;
 	bool host_access;
-	bool guard;   /* the switch keeps guests from taking others' addresses */
+	bool guard;     /* the switch keeps guests from taking others' addresses */
 	bool guest_api; /* guests find the API on the gateway */
-	bool isolate; /* guests reach the gateway, but not each other */
+	bool isolate;   /* guests reach the gateway, but not each other */
 	unsigned connections_max;
 	unsigned udp_flows_max;
 	uint32_t busy_poll_us;
@@ -164,6 +169,7 @@ struct options {
 	struct dns_name *dns_search; /* besides `domain`, instead of the host's */
 	unsigned dns_search_count;
 	bool dns_search_given;
+	bool no_dns;                        /* we answer no queries */
 	char resolv_conf[OPTIONS_PATH_MAX]; /* "": /etc/resolv.conf */
 	bool no_resolv_conf;
 	char hosts_file[OPTIONS_PATH_MAX]; /* "": /etc/hosts */
@@ -171,13 +177,14 @@ struct options {
 	char domain[OPTIONS_NAME_MAX];
 
 	char pid_file[OPTIONS_PATH_MAX];
-	bool pid_file_bare;               /* without a newline, as gvproxy writes it */
-	char pcap_file[OPTIONS_PATH_MAX]; /* "": none */
-	struct gvproxy_conf *gvproxy;     /* owned; NULL: we are not gvproxy */
+	bool pid_file_bare;                /* without a newline, as gvproxy writes it */
+	char pcap_file[OPTIONS_PATH_MAX];  /* "": none */
+	struct gvproxy_conf *gvproxy;      /* owned; NULL: we are not gvproxy */
 	char state_file[OPTIONS_PATH_MAX]; /* empty: none */
 	char log_file[OPTIONS_PATH_MAX];
 	char log_level[OPTIONS_NAME_MAX];
 	int notify_fd; /* -1: none */
+	struct netns_option netns;
 };
 
 enum options_result {
@@ -195,6 +202,14 @@ void options_free(struct options *options);
 /* The address that the first guest gets: the first --dhcp-host's, or else the first of the range.
  */
 struct addr options_first_guest(const struct options *options);
+
+/* What guests have as their router, of that family. */
+static inline struct addr options_router(const struct options *options, sa_family_t family)
+{
+	if (family == AF_INET6)
+		return options->alias_routes ? options->host_alias6 : options->gateway6;
+	return options->alias_routes ? options->host_alias : options->gateway;
+}
 
 /* Prints how to start, for a call without arguments. */
 void options_print_start(void);

@@ -215,6 +215,8 @@ struct addr options_first_guest(const struct options *options)
 	const struct options_dhcp *dhcp = &options->dhcp;
 	uint32_t ip = addr_v4(&options->subnet.addr) + 1;
 
+	if (options->netns.address.family != AF_UNSPEC)
+		return options->netns.address;
 	if (dhcp->host_count)
 		return dhcp->hosts[0].address;
 	if (dhcp->first.family != AF_UNSPEC)
@@ -232,6 +234,7 @@ void options_dhcp_conf(const struct options *options, struct dhcp_conf *ret_conf
 		.subnet = options->subnet,
 		.gateway = options->gateway,
 		.host_alias = options->host_alias,
+		.router = options_router(options, AF_INET),
 		.pool_first = dhcp->first,
 		.pool_last = dhcp->last,
 		.ntp = dhcp->ntp,

@@ -32,7 +32,7 @@ struct option_def {
 };
 
 extern const struct option_def option_defs[];
-#define OPTION_DEFS_MAX 64
+#define OPTION_DEFS_MAX 128
 /* Number of options, at most OPTION_DEFS_MAX. */
 size_t option_def_count(void);
 
@@ -94,9 +94,21 @@ option_apply_fn options_apply_no_guest_api, options_apply_pcap;
 option_apply_fn options_apply_http_proxy, options_apply_https_proxy, options_apply_no_proxy;
 
 /* options_ipv6.c */
-/* Fills in our addresses. Returns 0, or -EINVAL with a message when the links are no good for IPv6. */
+/* Fills in our addresses. Returns 0, or -EINVAL with a message when the links are no good for IPv6.
+ */
 int options_finish_ipv6(struct options *options, char error[static OPTIONS_ERROR_MAX]);
 option_apply_fn options_apply_ipv6_addresses;
+
+/* options_netns.c */
+option_apply_fn options_apply_netns, options_apply_netns_attach, options_apply_ifname,
+	options_apply_netns_address, options_apply_netns_mac, options_apply_resolv_out,
+	options_apply_ready_fd, options_apply_exit_fd, options_apply_sandbox, options_apply_seccomp,
+	options_apply_slirp4netns_api, options_apply_dns_address, options_apply_no_dns;
+/* Puts the services where --dns-address says; gateway and alias are there already. Both return 0,
+ * or -errno with a message. */
+int options_finish_dns_address(struct options *options, char error[static OPTIONS_ERROR_MAX]);
+/* Makes a link and a static lease for the namespace. */
+int options_finish_netns(struct options *options, char error[static OPTIONS_ERROR_MAX]);
 
 /* options_dhcp.c */
 option_apply_fn options_apply_dhcp_host, options_apply_dhcp_range, options_apply_dhcp_max,

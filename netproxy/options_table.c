@@ -284,6 +284,28 @@ const struct option_def option_defs[] = {
 	 "                          with it, if it's the only link\n"
 	 "  fd:N[,framing=qemu|le16|dgram|seqpacket|tap]  a descriptor that we were started with",
 	 false},
+	{"netns", "PID|PATH", options_apply_netns,
+	 "Make a network namespace the first guest: a tap is made in it and set up with address,\n"
+	 "routes and MTU, and lo brought up. We end when the process or path has gone.", false},
+	{"ifname", "NAME", options_apply_ifname, "The tap's name there (default tap0).", false},
+	{"netns-address", "ADDRESS", options_apply_netns_address,
+	 "Its address (default: the first guest's).", false},
+	{"netns-mac", "MAC", options_apply_netns_mac, "Its MAC (default: a random one).", false},
+	{"netns-attach", NULL, options_apply_netns_attach,
+	 "Only make the tap there, and set nothing up.", false},
+	{"resolv-out", "FILE", options_apply_resolv_out,
+	 "Write a resolv.conf for that namespace there.", false},
+	{"ready-fd", "N", options_apply_ready_fd,
+	 "Write \"1\" to this descriptor when everything works, and close it.", true},
+	{"exit-fd", "N", options_apply_exit_fd,
+	 "End when something happens on this descriptor, such as its other end being closed.", true},
+	{"sandbox", NULL, options_apply_sandbox,
+	 "Once everything is open, see only /etc and /run of the file system, and keep no\n"
+	 "capability but that of binding low ports.", false},
+	{"seccomp", NULL, options_apply_seccomp,
+	 "From then on die rather than run programs, mount, trace and the like.", false},
+	{"slirp4netns-api", "PATH", options_apply_slirp4netns_api,
+	 "Serve slirp4netns' API socket there: add_hostfwd, list_hostfwd, remove_hostfwd.", false},
 	{"vsock", "PATH[,cid=N][,guest=ADDRESS]", apply_vsock,
 	 "A vsock device for a guest: a vhost-user socket for QEMU's vhost-user-vsock-pci.\n"
 	 "The guest's connections to CID 2, port P, reach the unix socket PATH_P; the API is at\n"
@@ -314,6 +336,9 @@ const struct option_def option_defs[] = {
 	{"gateway", "ADDRESS", apply_gateway, "Our address in it (default: the first, .1).", false},
 	{"host-alias", "ADDRESS", apply_host_alias,
 	 "The address by which guests reach the host's loopback (default: the last, .254).", false},
+	{"dns-address", "ADDRESS", options_apply_dns_address,
+	 "Where DNS and DHCP are, if not on the gateway. The gateway is then the host alias, too.", false},
+	{"no-dns", NULL, options_apply_no_dns, "Answer no DNS queries of guests.", false},
 	{"no-host-access", NULL, apply_no_host_access, "Don't let guests reach the host's loopback.", false},
 	{"allow", "RULE", options_apply_allow,
 	 "Let guests reach that (many). RULE is [tcp:|udp:|icmp:]TO[:PORT[-PORT]][,from=WHO]: TO an\n"
