@@ -21,6 +21,8 @@ VHOST = ("vhost", "vhost-none", "vhost-csum+tso+event_idx+indirect",
          "vhost-csum+tso+guest_csum+guest_tso", "vhost-guest_csum+guest_tso+mrg_rxbuf+indirect")
 ALL = ("tap", "stream", "stream-tcp", "stream-offload", *VHOST)
 STREAM = ("stream",)
+# What VMMs other than QEMU's stream client, and the kernel's tap, speak.
+TRANSPORTS = ("qemu-listen", "dgram", "dgram-remote", "vfkit", "krun", "bess", "vpnkit")
 
 MIB = 1024 * 1024
 CASE_TIMEOUT = 60

@@ -37,9 +37,22 @@ mv "$LEASE_FILE.new" "$LEASE_FILE"
 """
 
 
+# Kinds that framebridge plays: its arguments and netproxy's --link. {socket} and {own} are paths.
+_FRAMED = {
+    "qemu-listen": (["--listen", "{socket}"], "qemu:connect:{socket}"),
+    "dgram": (["--dgram", "{socket},{own}"], "dgram:{socket}"),
+    "dgram-remote": (["--dgram", "{socket},{own}"], "dgram:{socket},remote={own}"),
+    "vfkit": (["--vfkit", "{socket},{own}"], "vfkit:{socket}"),
+    "krun": (["--offload", "--vfkit", "{socket},{own}"], "vfkit:{socket}"),
+    "bess": (["--bess", "{socket}"], "bess:{socket}"),
+    "vpnkit": (["--vpnkit", "{socket},{uuid}"], "vpnkit:{socket}"),
+    "vpnkit-ip": (["--vpnkit", "{socket},{uuid},192.168.65.77"], "vpnkit:{socket}"),
+}
+
+
 class Guest:
     """`link` is the kind of link: "tap", "stream", "stream-tcp", "stream-offload", "stream-lossy", "vhost", or
-    "vhost-" and the features that the guest's driver accepts."""
+    "vhost-" and the features that the guest's driver accepts; or one of those that framebridge plays."""
 
     def __init__(self, number, link, directory, bin, host):
         self.number = number
@@ -59,7 +72,14 @@ class Guest:
     def is_vhost(self):
         return self.link.startswith("vhost")
 
+    def _framed(self, text):
+        return text.format(socket=self.socket, own=f"{self.socket}.own",
+                           uuid=f"1b671a64-40d5-491e-99b0-da01ff1f{self.number:04x}")
+
     def _bridge_arguments(self):
+        if self.link in _FRAMED:
+            return [f"{self._bin}/framebridge", "--tap", IFNAME, "--netns", self.ns.path,
+                    *map(self._framed, _FRAMED[self.link][0])]
         where = (f"tcp:127.0.0.1:{self.tcp_port}" if self.link == "stream-tcp"
                  else f"unix:{self.socket}")
         argv = [f"{self._bin}/{'vhostbridge' if self.is_vhost() else 'tapbridge'}",
@@ -74,6 +94,8 @@ class Guest:
 
     def link_argument(self):
         """netproxy's --link for this guest."""
+        if self.link in _FRAMED:
+            return self._framed(_FRAMED[self.link][1])
         if self.link == "tap":
             return f"tap:{IFNAME},netns={self.ns.path}"
         if self.link == "stream-tcp":
@@ -89,6 +111,8 @@ class Guest:
             log = f"{self.directory}/bridge{self.number}.{self._bridge_count}.log"
             self.bridge = process.Process(self._bridge_arguments(), log, self.host)
             self.bridge.wait_output("ready\n")
+            if self.link.startswith("vpnkit"):
+                self.mac = self.bridge.output().split()[1]
         self.ns.ip("link", "set", "dev", IFNAME, "address", self.mac)
         self.ns.ip("link", "set", "dev", IFNAME, "up")
 

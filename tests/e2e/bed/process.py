@@ -10,15 +10,17 @@ from . import wait
 
 
 class Process:
-    """A background process. Its output goes to one file, `log`."""
+    """A background process. Its output goes to one file, `log`, unless `stdout` is a descriptor."""
 
-    def __init__(self, argv, log, namespace=None, pass_fds=(), env=None):
+    def __init__(self, argv, log, namespace=None, pass_fds=(), env=None, stdin=subprocess.DEVNULL,
+                 stdout=None):
         self.name = os.path.basename(argv[0])
         self.argv = argv
         self.log = log
         with open(log, "ab") as out, namespace or contextlib.nullcontext():
             self._popen = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv],
-                                           stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                           stdin=stdin, stdout=out if stdout is None else stdout,
+                                           stderr=out,
                                            pass_fds=pass_fds,
                                            env={**os.environ, **env} if env else None)
         self.pid = self._popen.pid

@@ -53,13 +53,15 @@ class Proxy:
         """Arguments for a link that no guest uses; netproxy wants one."""
         return ["--link", f"qemu:{self.directory}/idle.sock"]
 
-    def start(self, *args, wrapper=()):
-        """Starts it with `args` besides the usual ones and waits until it says that it is ready."""
+    def start(self, *args, wrapper=(), pass_fds=(), **streams):
+        """Starts it with `args` besides the usual ones and waits until it says that it is ready. `stdin` and
+        `stdout` may be given as descriptors."""
         ready_r, ready_w = os.pipe()
         try:
             argv = [*wrapper, self.binary, *self.arguments(), "--notify-fd", str(ready_w), *args]
-            self.process = process.Process(argv, self.stderr_file, self.host, pass_fds=[ready_w],
-                                           env=self._environment())
+            self.process = process.Process(argv, self.stderr_file, self.host,
+                                           pass_fds=[ready_w, *pass_fds], env=self._environment(),
+                                           **streams)
             os.close(ready_w)
             ready_w = -1
             self._await_ready(ready_r)
