@@ -369,18 +369,27 @@ static int find_addresses(struct cni_conf *conf, struct cni_error *error)
 
 static int decode_target(struct cni_conf *conf, struct cni_error *error)
 {
+	static const char *const names[] = {
+		[CNI_TARGET_BY_PORT] = "",
+		[CNI_TARGET_GUEST] = "guest",
+		[CNI_TARGET_CONTAINER] = "container",
+	};
 	struct json_reader r = json_reader(conf->root, "network configuration");
-	const char *target = json_get_string(&r, "target", "guest");
+	const char *target = json_get_string(&r, "target", names[CNI_TARGET_BY_PORT]);
+	size_t i = 0;
 
 	if (!json_ok(&r))
 		return cni_fail(error, CNI_ERROR_CONFIG, "%s", r.error);
-	if (strcmp(target, "guest") != 0 && strcmp(target, "container") != 0)
+	while (i < sizeof(names) / sizeof(names[0]) && strcmp(target, names[i]) != 0)
+		i++;
+	if (i == sizeof(names) / sizeof(names[0]))
 		return cni_fail(error, CNI_ERROR_FIELD,
 				"\"target\" must be \"guest\" (portmap leads on from the VM's own "
 				"port) or \"container\", not \"%.32s\"",
 				target);
-	conf->to_container = strcmp(target, "container") == 0;
-	return conf->to_container && conf->prev_result ? find_addresses(conf, error) : 0;
+	conf->target = (enum cni_target)i;
+	return conf->target != CNI_TARGET_GUEST && conf->prev_result ? find_addresses(conf, error)
+								     : 0;
 }
 
 static int decode_whole(struct cni_conf *conf, const struct command_rule *rule,

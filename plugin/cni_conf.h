@@ -48,6 +48,13 @@ enum cni_version {
 	CNI_VERSION_COUNT,
 };
 
+/* Where a port's forward goes to. */
+enum cni_target {
+	CNI_TARGET_BY_PORT,   /* a port of one host address to the container, others to the guest */
+	CNI_TARGET_GUEST,     /* to the guest's own port, from which portmap leads on */
+	CNI_TARGET_CONTAINER, /* to the container's own address and port, by way of the guest */
+};
+
 /* The variables as they stand in the environment, borrowed; NULL where unset. */
 struct cni_env {
 	const char *command;
@@ -59,7 +66,7 @@ struct cni_env {
 /* One entry of runtimeConfig.portMappings. */
 struct cni_port {
 	uint16_t host_port;      /* on the host, and in the guest, where portmap takes it up */
-	uint16_t container_port; /* in the container; portmap's business, unless to_container */
+	uint16_t container_port; /* in the container; portmap's business, or the forward's */
 	bool udp;
 	struct addr host_ip; /* AF_UNSPEC: all addresses */
 };
@@ -71,7 +78,7 @@ struct cni_conf {
 	const char *state_dir;   /* where attachments are recorded */
 	struct api_reach *reach; /* how netproxy is reached; owned */
 	uint32_t timeout_ms;     /* for all of a command's requests together */
-	bool to_container;       /* "target": forward to the container's own address and port */
+	enum cni_target target;
 	struct addr container4, container6; /* in prevResult; AF_UNSPEC: none of that family */
 	struct cni_port *ports;             /* owned */
 	size_t port_count;

@@ -5,9 +5,9 @@
  *
  * The plugin stands after bridge and portmap: portmap leads the guest's own hostPort to the
  * container, and we lead the host's hostPort to the guest's. So a forward's remote end is
- * ":hostPort", whose empty host means the guest that asks. With "target": "container" it is the
- * container's own address and port, which netproxy reaches by way of the guest, and portmap isn't
- * needed.
+ * ":hostPort", whose empty host means the guest that asks. For a port of one address of the host,
+ * and with "target": "container", it is the container's own address and port, which netproxy
+ * reaches by way of the guest.
  */
 #include "plugin/cni_run.h"
 
@@ -39,14 +39,25 @@ static const char *forward_get(struct json_object *forward, const char *key)
 	return json_object_get_string(json_object_object_get(forward, key));
 }
 
-/* Where the host's traffic goes: to the VM's own port, or with `to_container` to the container's,
- * of the host address' family if it has one. */
+/* Whether a port's forward goes straight to the container. portmap's rules for a port of one
+ * address are for that address only, which is the host's, and so not where netproxy's traffic comes
+ * to in the VM. */
+static bool goes_to_container(const struct cni_conf *conf, const struct cni_port *port)
+{
+	bool has_address = conf->container4.family || conf->container6.family;
+
+	return conf->target == CNI_TARGET_CONTAINER ||
+	       (conf->target == CNI_TARGET_BY_PORT && !addr_is_any(&port->host_ip) && has_address);
+}
+
+/* Where the host's traffic goes: to the VM's own port, or to the container's, at its address of the
+ * host address' family if it has one. */
 static struct endpoint remote_of(const struct cni_conf *conf, const struct cni_port *port)
 {
 	bool six = port->host_ip.family == AF_INET6;
 	const struct addr *addr = six ? &conf->container6 : &conf->container4;
 
-	if (!conf->to_container)
+	if (!goes_to_container(conf, port))
 		return (struct endpoint){.port = port->host_port};
 	if (addr->family == AF_UNSPEC)
 		addr = six ? &conf->container4 : &conf->container6;
@@ -279,8 +290,8 @@ static int command_add(const struct cni_env *env, const struct cni_conf *conf, F
 
 	if (r < 0)
 		return r;
-	if (conf->to_container && conf->port_count > 0 && !conf->container4.family &&
-	    !conf->container6.family) {
+	if (conf->target == CNI_TARGET_CONTAINER && conf->port_count > 0 &&
+	    !conf->container4.family && !conf->container6.family) {
 		json_object_put(result);
 		return cni_fail(error, CNI_ERROR_CONFIG,
 				"\"target\" is \"container\", but prevResult has no address of the "
@@ -314,7 +325,7 @@ static int command_del(const struct cni_env *env, const struct cni_conf *conf, F
 }
 
 /* Whether the list has the forward; its remote side counts where we said the whole of it. */
-static bool listed(struct json_object *list, struct json_object *forward, bool to_container)
+static bool listed(struct json_object *list, struct json_object *forward, bool with_remote)
 {
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_reader r = json_reader(json_object_array_get_idx(list, i), "forward");
@@ -322,7 +333,7 @@ static bool listed(struct json_object *list, struct json_object *forward, bool t
 		const char *protocol = json_get_string(&r, "protocol", "tcp");
 		const char *remote = json_get_string(&r, "remote", "");
 
-		if (to_container && strcmp(remote, forward_get(forward, "remote")) != 0)
+		if (with_remote && strcmp(remote, forward_get(forward, "remote")) != 0)
 			continue;
 		if (json_ok(&r) && strcmp(local, forward_get(forward, "local")) == 0 &&
 		    strcmp(protocol, forward_get(forward, "protocol")) == 0)
@@ -373,7 +384,7 @@ static int command_check(const struct cni_env *env, const struct cni_conf *conf,
 	for (size_t i = 0; r == 0 && i < conf->port_count; i++) {
 		struct json_object *forward = json_object_array_get_idx(forwards, i);
 
-		if (!listed(list, forward, conf->to_container))
+		if (!listed(list, forward, goes_to_container(conf, &conf->ports[i])))
 			r = cni_fail(
 				error, CNI_ERROR_MISSING, "%s port %s is not published on the host",
 				forward_get(forward, "protocol"), forward_get(forward, "local"));

@@ -97,11 +97,11 @@ static void add_and_delete(enum fake_api_mode mode)
 		"POST /services/forwarder/expose "
 		"{\"local\":\":8080\",\"remote\":\":8080\",\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n"
 		"POST /services/forwarder/expose "
-		"{\"local\":\"127.0.0.1:53\",\"remote\":\":53\",\"protocol\":\"udp\",\"for\":\"c1:eth0\"}\n"
+		"{\"local\":\"127.0.0.1:53\",\"remote\":\"10.88.0.2:53\",\"protocol\":\"udp\",\"for\":\"c1:eth0\"}\n"
 		"POST /services/forwarder/expose "
-		"{\"local\":\"[::1]:2222\",\"remote\":\":2222\",\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n");
+		"{\"local\":\"[::1]:2222\",\"remote\":\"10.88.0.2:22\",\"protocol\":\"tcp\",\"for\":\"c1:eth0\"}\n");
 	ck_assert_uint_eq(records(), 1);
-	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, PREV), 0);
+	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, "\"target\":\"guest\"," PREV), 0);
 	ck_assert_str_eq(output, "");
 	ck_assert_int_eq(run_plugin("STATUS", "c1", "", ""), 0);
 	ck_assert_str_eq(output, "");
@@ -375,7 +375,7 @@ START_TEST(several_ways)
 	ck_assert_int_eq(run_plugin("ADD", "c1", WEB "," DNS, PREV), 0);
 	ck_assert_str_eq(fake_api_forwards(api), "tcp :8080 udp 127.0.0.1:53 ");
 	ck_assert_str_eq(fake_api_log(other), "GET /services/forwarder/all \n");
-	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB "," DNS, PREV), 0);
+	ck_assert_int_eq(run_plugin("CHECK", "c1", WEB, PREV), 0);
 	ck_assert_int_eq(run_plugin("STATUS", "c1", "", ""), 0);
 	fake_api_stop(api);
 	/* Without the third, what was tried is all told. */
@@ -447,6 +447,9 @@ START_TEST(target_container)
 	assert_output("\"code\":101,");
 	ck_assert_int_eq(run_plugin("DEL", "c1", "", "\"target\":\"container\""), 0);
 	ck_assert_str_eq(fake_api_forwards(api), "");
+	ck_assert_int_eq(run_plugin("ADD", "c1", SSH, "\"target\":\"guest\"," PREV), 0);
+	ck_assert_ptr_nonnull(strstr(fake_api_log(api), "\"[::1]:2222\",\"remote\":\":2222\""));
+	ck_assert_int_eq(run_plugin("DEL", "c1", "", ""), 0);
 	/* There must be an address, once there is a port. */
 	ck_assert_int_eq(run_plugin("ADD", "c1", "", "\"target\":\"container\",\"prevResult\":{}"),
 			 0);
