@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "api/api.h"
+#include "api/vpnkit_door.h"
 #include "base/log.h"
 #include "netproxy/guests.h"
 #include "netproxy/pcap_file.h"
@@ -27,6 +28,8 @@ struct control {
 	struct guests guests;
 	struct pcap_file *pcap; /* NULL: none */
 	struct api *api;
+	struct vpnkit_door *vpnkits[OPTIONS_VPNKITS_MAX + OPTIONS_VSOCKS_MAX];
+	unsigned vpnkit_count;
 };
 
 /* ---- Leases ---- */
@@ -236,6 +239,41 @@ static int open_network_door(struct control *control, char error[static OPTIONS_
 	return r;
 }
 
+static int open_vpnkit_door(struct control *control, const struct api_backend *backend,
+			    const char *path, uint32_t guest_id,
+			    char error[static OPTIONS_ERROR_MAX])
+{
+	const struct api_door door = {
+		.kind = guest_id ? API_DOOR_GUEST : API_DOOR_HOST,
+		.guest_id = guest_id,
+	};
+	int r = vpnkit_door_new(control->loop, backend, &door, path,
+				&control->vpnkits[control->vpnkit_count]);
+
+	if (r < 0)
+		snprintf(error, OPTIONS_ERROR_MAX, "--vpnkit-port: can't listen at %s: %s", path,
+			 strerror(-r));
+	else
+		control->vpnkit_count++;
+	return r;
+}
+
+static int open_vpnkit_doors(struct control *control, const struct api_backend *backend,
+			     char error[static OPTIONS_ERROR_MAX])
+{
+	const struct options *options = control->options;
+	char path[SOCK_PATH_MAX + 16];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < options->vpnkit_count; i++)
+		r = open_vpnkit_door(control, backend, options->vpnkits[i].path, 0, error);
+	for (unsigned i = 0; r == 0 && options->vpnkit_vsock && i < options->vsock_count; i++) {
+		snprintf(path, sizeof(path), "%s_%d", options->vsocks[i].path, VPNKIT_VSOCK_PORT);
+		r = open_vpnkit_door(control, backend, path, i + 1, error);
+	}
+	return r;
+}
+
 static int open_pcap(struct control *control, char error[static OPTIONS_ERROR_MAX])
 {
 	struct nswitch *sw = stack_switch(forwarder_stack(control->forwarder));
@@ -286,6 +324,8 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		r = open_network_door(control, error);
 	if (r == 0 && options->pcap_file[0])
 		r = open_pcap(control, error);
+	if (r == 0)
+		r = open_vpnkit_doors(control, &backend, error);
 	if (r < 0) {
 		control_free(control);
 		return r;
@@ -298,6 +338,8 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
+	for (unsigned i = 0; i < control->vpnkit_count; i++)
+		vpnkit_door_free(control->vpnkits[i]);
 	api_free(control->api);
 	pcap_file_free(control->pcap);
 	free(control);

@@ -289,6 +289,7 @@ void options_free(struct options *options)
 	free(options->links);
 	free(options->vsocks);
 	free(options->apis);
+	free(options->vpnkits);
 	free(options->publish);
 	free(options->guest_publish);
 	free(options->rules);
@@ -298,6 +299,7 @@ void options_free(struct options *options)
 	options->links = NULL;
 	options->vsocks = NULL;
 	options->apis = NULL;
+	options->vpnkits = NULL;
 	options->publish = NULL;
 	options->guest_publish = NULL;
 	options->rules = NULL;

@@ -25,6 +25,7 @@
 #define OPTIONS_LINKS_MAX         64
 #define OPTIONS_VSOCKS_MAX        64
 #define OPTIONS_APIS_MAX          16
+#define OPTIONS_VPNKITS_MAX       4
 #define OPTIONS_GUEST_PUBLISH_MAX 64
 #define OPTIONS_PUBLISH_MAX       1024
 #define OPTIONS_NAME_MAX          64
@@ -87,6 +88,11 @@ struct api_option {
 	struct endpoint at;
 };
 
+/* Where VPNKit's port control is served. */
+struct vpnkit_option {
+	char path[SOCK_PATH_MAX];
+};
+
 struct publish_option {
 	struct publish_spec spec; /* with the first port of a range; `remote` AF_UNSPEC without a
 				     name: the first guest, which options_finish_publish() fills in
@@ -122,6 +128,9 @@ struct options {
 	unsigned vsock_count;
 	struct api_option *apis;
 	unsigned api_count;
+	struct vpnkit_option *vpnkits;
+	unsigned vpnkit_count;
+	bool vpnkit_vsock; /* to the guests of vsock devices, too */
 	struct publish_option *publish;
 	unsigned publish_count;
 	struct publish_rule *guest_publish; /* what guests may bind; any where none was given */

@@ -90,6 +90,9 @@ void *options_grow(void **array, unsigned *count, size_t size, unsigned max,
 /* options_api.c */
 option_apply_fn options_apply_no_guest_api, options_apply_pcap;
 
+/* options_vpnkit.c */
+option_apply_fn options_apply_vpnkit_port;
+
 /* options_proxy.c */
 option_apply_fn options_apply_http_proxy, options_apply_https_proxy, options_apply_no_proxy;
 

@@ -315,6 +315,9 @@ const struct option_def option_defs[] = {
 	 "Serve the control API there (many): what netproxyctl talks to.", false},
 	{"no-guest-api", NULL, options_apply_no_guest_api,
 	 "Don't let guests publish their ports by the API on the gateway's port 80.", false},
+	{"vpnkit-port", "PATH|vsock", options_apply_vpnkit_port,
+	 "Serve VPNKit's port control, 9P2000, on that unix socket (many), or to the guests of\n"
+	 "--vsock at their port 62373; VMs mount it at /port, and what they write is published.", false},
 	{"publish", "[HOSTIP:]HOSTPORT[-LAST]:[GUEST:]PORT[-LAST][/tcp|udp|tcp+udp][,...]",
 	 options_apply_publish,
 	 "Publish a guest's port on the host (many). Without HOSTIP on all addresses; without\n"
