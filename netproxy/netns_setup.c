@@ -360,7 +360,7 @@ int netns_session_new(struct loop *loop, const struct options *options,
 	session->pid_fd = -1;
 	session->inotify_fd = -1;
 	r = watch(session, options, error);
-	if (r == 0 && netns->configure)
+	if (r == 0 && netns->netns[0] && netns->configure)
 		r = set_up(options, error);
 	if (r == 0 && netns->resolv_out[0])
 		r = write_resolv_conf(options, error);
