@@ -113,28 +113,37 @@ static bool is_whole(const struct client *client)
 	return true;
 }
 
+/* Reads on, into the place of what is of no use any more once the request is too large. */
+static ssize_t receive(struct client *client)
+{
+	size_t at = client->size > SLIRP4NETNS_API_REQUEST_MAX ? 0 : client->size;
+	ssize_t got = recv(client->fd, client->request + at, sizeof(client->request) - at, 0);
+
+	if (got > 0 && client->size <= SLIRP4NETNS_API_REQUEST_MAX)
+		client->size += (size_t)got;
+	return got;
+}
+
 static void on_client(void *arg, int fd, unsigned ready)
 {
 	struct client *client = arg;
 	ssize_t got;
 
+	(void)fd;
 	if (client->answer) {
 		send_answer(client);
 		return;
 	}
 	if (!(ready & LOOP_READ))
 		return;
-	got = recv(fd, client->request + client->size, sizeof(client->request) - client->size, 0);
+	got = receive(client);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got < 0) {
+	if (got < 0)
 		client_free(client);
-		return;
-	}
-	client->size += (size_t)got;
-	if (client->size > SLIRP4NETNS_API_REQUEST_MAX)
+	else if (client->size > SLIRP4NETNS_API_REQUEST_MAX && got == 0)
 		answer(client, slirp4netns_request_error("request too large"));
-	else if (got == 0 || is_whole(client))
+	else if (client->size <= SLIRP4NETNS_API_REQUEST_MAX && (got == 0 || is_whole(client)))
 		answer(client, slirp4netns_request_answer(&client->api->forwards, client->request,
 							  client->size));
 }
