@@ -16,7 +16,7 @@
 
 LOG_MODULE("slirp4netns");
 
-#define BACKLOG 16
+#define BACKLOG 128
 
 struct client {
 	struct slirp4netns_api *api;
