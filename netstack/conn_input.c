@@ -345,6 +345,10 @@ void conn_input(struct stack *stack, unsigned port, const struct addr *src, cons
 	}
 	if (conn && conn->held_syn) {
 		input_held(conn, &tcp, frame, headers);
+	} else if (conn && conn->pcb && conn->port != port && away_is(&stack->away, conn->port) &&
+		   !away_may_be_back(&stack->away, conn->port, port)) {
+		/* Somebody else has the address now. */
+		conn_give_up(conn, CONN_END_GONE);
 	} else if (conn && conn->pcb) {
 		conn_set_port(conn, port);
 		if (is_keepalive(conn, &tcp, headers->ip_end - headers->payload_offset))

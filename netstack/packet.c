@@ -91,11 +91,22 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 	memcpy(flat + frame->csum_start + frame->csum_offset, &csum, sizeof(csum));
 }
 
+/* Asks who has the address. */
+static void solicit(struct stack *stack, const struct addr *dst)
+{
+	static const struct mac nobody;
+
+	if (dst->family == AF_INET)
+		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody,
+			       dst);
+	else
+		nd_solicit(stack, dst);
+}
+
 /* Keeps a packet while its guest is asked for its MAC. A GSO frame never gets here first: there is
  * a handshake before. */
 static void hold(struct stack *stack, const struct addr *dst, const struct frame *frame)
 {
-	static const struct mac nobody;
 	uint8_t *flat = stack->tx_scratch;
 	size_t size = 0;
 
@@ -109,11 +120,7 @@ static void hold(struct stack *stack, const struct addr *dst, const struct frame
 	if (!neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE,
 			loop_now_ms(stack->loop)))
 		return;
-	if (dst->family == AF_INET)
-		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody,
-			       dst);
-	else
-		nd_solicit(stack, dst);
+	solicit(stack, dst);
 }
 
 /* The MAC of a broadcast or multicast address. Returns false when it is neither. */
@@ -229,6 +236,24 @@ static unsigned segment_pieces(struct stack *stack, const struct pbuf *p,
 	return 1;
 }
 
+/* Whether the guest that a connection's segments go to, by `hop`, is away. One that has come back
+ * gets them where it is now. */
+static bool is_away(struct stack *stack, struct conn *conn, const struct addr *hop)
+{
+	const struct neigh *neigh;
+
+	if (!away_is(&stack->away, conn->port))
+		return false;
+	neigh = neigh_lookup(stack->neighbours, hop);
+	if (neigh && neigh->port && away_may_be_back(&stack->away, conn->port, neigh->port)) {
+		conn_set_port(conn, neigh->port);
+		return false;
+	}
+	if (!neigh && neigh_hold(stack->neighbours, hop, NULL, SIZE_MAX, loop_now_ms(stack->loop)))
+		solicit(stack, hop);
+	return true;
+}
+
 /* Sends a segment of lwIP's that begins with an IP header of `ip_size` bytes. */
 static err_t output_segment(struct stack *stack, struct pbuf *p, const struct addr *src,
 			    const struct addr *dst, size_t ip_size)
@@ -246,6 +271,10 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 	struct iovec iov[FRAME_IOV_MAX];
 	size_t segment_max;
 
+	if (conn && is_away(stack, conn, hop)) {
+		stack->tcp.output_blocked = true;
+		return ERR_WOULDBLOCK;
+	}
 	if (tcp[13] & TCP_FLAG_SYN)
 		rewrite_mss(tcp, tcp_header_size,
 			    (uint16_t)(stack->conf.mtu - ip_size - TCP_HEADER_SIZE));

@@ -48,6 +48,15 @@ bool stack_is_ours(const struct stack *stack, const struct addr *addr)
 	       (addr_equal(addr, &stack->conf.gateway6) || addr_equal(addr, &stack->conf.alias6));
 }
 
+/* Connections that wait for their guest try again where it may be the one that speaks. */
+static void stack_look_for_return(struct stack *stack, const struct addr *addr, unsigned port)
+{
+	const struct neigh *neigh = neigh_lookup(stack->neighbours, addr);
+
+	if (!neigh || neigh->port != port)
+		conn_writable(stack);
+}
+
 void stack_note_neighbour(struct stack *stack, const struct addr *addr, const struct mac *mac,
 			  unsigned port)
 {
@@ -56,6 +65,8 @@ void stack_note_neighbour(struct stack *stack, const struct addr *addr, const st
 
 	if (stack_is_ours(stack, addr) || mac_is_group(mac) || !stack_on_link(stack, addr))
 		return;
+	if (stack->away.count && port)
+		stack_look_for_return(stack, addr, port);
 	held = neigh_learn(stack->neighbours, addr, mac, port, &size);
 	if (held)
 		stack_output_held(stack, addr, held, size);
@@ -433,16 +444,44 @@ static void on_writable(void *arg)
 	conn_writable(arg);
 }
 
+/* The guest that was there won't come back: what it had ends. */
+static void end_away(struct stack *stack, unsigned port)
+{
+	away_end(&stack->away, port);
+	conn_port_gone(stack, port);
+	if (stack->handler->port_gone)
+		stack->handler->port_gone(stack->handler_arg, port);
+}
+
+static void on_away_timer(void *arg)
+{
+	struct stack *stack = arg;
+	uint64_t now = loop_now_ms(stack->loop), next_ms;
+	unsigned port;
+
+	while ((port = away_expired(&stack->away, now, &next_ms)) != 0)
+		end_away(stack, port);
+	if (next_ms != UINT64_MAX)
+		loop_timer_set(stack->away_timer, next_ms - now);
+}
+
 static void on_port_changed(void *arg, unsigned port, const struct link *link, bool attached)
 {
 	struct stack *stack = arg;
 
-	if (!attached) {
+	if (attached) {
+		/* The number is another guest's from now on. */
+		if (away_is(&stack->away, port))
+			end_away(stack, port);
+		away_attached(&stack->away, port, link->name);
+		if (stack->away.count)
+			conn_writable(stack);
+	} else {
 		neigh_forget_port(stack->neighbours, port);
 		reass6_forget_port(stack->reass6, port);
-		conn_port_gone(stack, port);
-		if (stack->handler->port_gone)
-			stack->handler->port_gone(stack->handler_arg, port);
+		away_gone(&stack->away, port, loop_now_ms(stack->loop));
+		if (!loop_timer_pending(stack->away_timer))
+			loop_timer_set(stack->away_timer, AWAY_MS);
 	}
 	router_adv_port_changed(stack->router_adv, attached);
 	if (stack->handler->port_changed)
@@ -519,6 +558,7 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	stack->handler_arg = arg;
 	stack->link_local = addr_link_local(&conf->mac);
 	stack->ip6_id = (uint32_t)random();
+	away_init(&stack->away);
 	stack_exists = true;
 	if (!lwip_ready) {
 		lwip_init();
@@ -535,6 +575,8 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 		r = reass6_new(&stack->reass6);
 	if (r == 0)
 		r = loop_timer_new(loop, stack_expire_ip6, stack, &stack->reass6_timer);
+	if (r == 0)
+		r = loop_timer_new(loop, on_away_timer, stack, &stack->away_timer);
 	if (r == 0)
 		r = conn_table_init(stack);
 	if (r == 0)
@@ -561,6 +603,7 @@ void stack_free(struct stack *stack)
 		ip_reass_tmr();
 	loop_timer_free(stack->reass_timer);
 	loop_timer_free(stack->reass6_timer);
+	loop_timer_free(stack->away_timer);
 	reass6_free(stack->reass6);
 	switch_free(stack->sw);
 	neigh_table_free(stack->neighbours);

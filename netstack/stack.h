@@ -91,8 +91,8 @@ struct stack_handler {
 	/* A guest wants a connection to conn_far(conn). The handler becomes its owner: it calls
 	 * conn_own() and then, at once or later, conn_accept() or conn_refuse(). */
 	void (*syn)(void *arg, struct conn *conn);
-	/* A guest's link has gone; its connections end by themselves (conn_ops.ended). May be NULL.
-	 */
+	/* A guest's link has gone, and it didn't come back (away.h); its connections end by
+	 * themselves (conn_ops.ended). May be NULL. */
 	void (*port_gone)(void *arg, unsigned port);
 	/* A link came or went; may be NULL. */
 	void (*port_changed)(void *arg, unsigned port, const struct link *link, bool attached);

@@ -14,6 +14,7 @@
 #include "base/hmap.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "netstack/away.h"
 #include "netstack/behind.h"
 #include "netstack/conn.h"
 #include "netstack/neigh.h"
@@ -119,6 +120,8 @@ struct stack {
 		uint64_t refill_ms;
 	} icmp_errors[SWITCH_PORTS_MAX + 1]; /* to each guest; 0: to those not seen yet */
 	struct stack_counters counters;
+	struct away away;
+	struct loop_timer *away_timer; /* runs while a guest is away */
 	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is
 					       looked at */
 	uint8_t tx_scratch[FRAME_SIZE_MAX]; /* a packet to a guest, while it is sent or held */

@@ -52,7 +52,7 @@ static inline struct stack_conf net_conf(void)
 
 static inline struct sim_link *net_attach(struct net *net, const struct link_caps *caps)
 {
-	struct sim_link *link = sim_link_new("guest", caps);
+	struct sim_link *link = sim_link_new("guest #1", caps);
 	const struct link_sink *sink = switch_sink(stack_switch(net->stack));
 
 	sink->attached(sink->arg, sim_link_link(link));

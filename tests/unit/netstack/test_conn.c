@@ -4,6 +4,7 @@
  * a guest that breaks the rules can do is in test_conn_hostile.c.
  */
 #include "conn_test.h"
+#include "netstack/away.h"
 
 #include <errno.h>
 
@@ -468,6 +469,7 @@ START_TEST(link_goes)
 	s.to_send = 1000000;
 	session_settle(&s);
 	sim_link_hang_up(s.net.link, "test");
+	net_advance(&s.net, AWAY_MS);
 	net_run(&s.net);
 	ck_assert(s.ended);
 	ck_assert_int_eq(s.end, CONN_END_GONE);
@@ -486,6 +488,7 @@ START_TEST(link_goes_while_blocked_and_held)
 	s.to_send = 1000000;
 	session_settle(&s);
 	sim_link_hang_up(s.net.link, "test");
+	net_advance(&s.net, AWAY_MS);
 	net_run(&s.net);
 	ck_assert(s.ended);
 	ck_assert_uint_eq(session_conns(&s), 0);
