@@ -307,6 +307,28 @@ START_TEST(guests)
 	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"[fd65::3]:80\"}", 403, "of its own");
 	check(guest_path, "POST", FORWARDS, "{\"local\":\"127.0.0.1:0\",\"remote\":\"web:80\"}",
 	      403, "of its own");
+	/* Behind itself, and behind no other. */
+	check(guest_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.5:80\"}", 200,
+	      "\"remote\":\"10.88.0.5:80\",\"protocol\":\"tcp\",\"via\":\"192.168.65.2\"");
+	check(guest_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"[fd99::5]:80\",\"via\":\"fd65::2\"}", 200,
+	      "\"via\":\"192.168.65.2\"");
+	check(guest_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.5:80\",\"via\":\"192.168.65.3\"}",
+	      403, "\\\"via\\\" can be 192.168.65.2");
+	check(guest_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.5:80\",\"via\":\"web\"}", 403,
+	      "behind itself");
+	check(guest_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"127.0.0.1:80\"}", 403, "of its own");
+	check(guest_path, "POST", "/services/forwarder/expose",
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.6:80\"}", 200, "");
+	check(host_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.5:80\"}", 400, "no_guest_address");
+	check(host_path, "POST", FORWARDS,
+	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"10.88.0.5:80\",\"via\":\"web\"}", 200,
+	      "\"via\":\"web\"");
 	check(guest_path, "POST", FORWARDS,
 	      "{\"local\":\"/tmp/np-none\",\"remote\":\":80\",\"protocol\":\"unix\"}", 403,
 	      "no unix sockets");

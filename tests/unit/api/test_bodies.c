@@ -186,6 +186,9 @@ static const struct {
 	{"{" FORWARD ",\"source\":\"me\"}", "expected \"gateway\" or \"client\""},
 	{"{" FORWARD ",\"proxy\":\"v1\"}", "expected \"v2\""},
 	{"{" FORWARD ",\"lease\":true}", "\"lease\" is true"},
+	{"{" FORWARD ",\"via\":\"1.2.3\"}", "\"via\" is \"1.2.3\""},
+	{"{" FORWARD ",\"via\":\"a b\"}", "the address or the name of the guest"},
+	{"{" FORWARD ",\"via\":1}", "\"via\""},
 	{"{" FORWARD ",\"name\":\"a\\nb\"}", "one line"},
 	{"{" FORWARD
 	 ",\"for\":\"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"}",
@@ -216,6 +219,8 @@ START_TEST(encoded_and_decoded)
 		"\"proxy\":\"v2\",\"name\":\"n\",\"for\":\"f\"}",
 		"{\"local\":\"/run/s\",\"remote\":\"192.168.65.2:80\",\"protocol\":\"unix\"}",
 		"{\"local\":\":80\",\"remote\":\"[fd65:6e70:7879::2]:80\",\"protocol\":\"tcp\"}",
+		"{\"local\":\":80\",\"remote\":\"10.88.0.5:80\",\"protocol\":\"tcp\",\"via\":\"192.168.65.2\"}",
+		"{\"local\":\":80\",\"remote\":\"[fd99::5]:80\",\"protocol\":\"udp\",\"via\":\"box\"}",
 	};
 
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {

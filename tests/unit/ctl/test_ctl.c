@@ -197,6 +197,11 @@ START_TEST(publishing)
 	check_out("expose 127.0.0.1:0 web:80 --name x --for y --source gateway --proxy=v2",
 		  "-> web:80");
 	check_out("ports", "host, y");
+	check_out("expose 127.0.0.1:0 10.88.0.5:80 --via box --name z",
+		  "-> 10.88.0.5:80 via box (tcp)");
+	check_out("ports", "10.88.0.5:80 via box  tcp");
+	check_out("unexpose --name z", "no longer published: z\n");
+	check_err("guests --via box", CTL_USAGE, "--via means nothing to guests");
 	check_out("unexpose --name x", "no longer published: x\n");
 	check_err("unexpose --for y", CTL_FAILED, "nothing like that is published");
 	check_out("ports", "ACTIVE");

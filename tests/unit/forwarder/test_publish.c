@@ -143,6 +143,55 @@ START_TEST(udp_client)
 }
 END_TEST
 
+/* The answer of a container behind the guest is taken while its client is there, and only then. */
+START_TEST(udp_client_behind)
+{
+	struct publish_spec s = spec("u", PUBLISH_UDP, &host);
+	struct endpoint bound;
+	uint16_t port;
+	char bytes[10];
+	int fd;
+	static uint8_t frame[SIM_PACKET_MAX];
+	struct sim_packet answer = {
+		.src_mac = guest_mac,
+		.dst_mac = gateway_mac,
+		.src = address("10.88.0.5"),
+		.dst = address("192.168.65.1"),
+		.protocol = IPPROTO_UDP,
+		.src_port = 7000,
+		.payload = (const uint8_t *)"pong",
+		.payload_size = 4,
+	};
+
+	start();
+	s.remote.addr = answer.src;
+	s.via = tcp.self.addr;
+	ck_assert_int_eq(add(&s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_DGRAM, &port);
+	answer.dst_port = port;
+	sim_link_inject(guest_link, frame, sim_packet_build(&answer, frame));
+	ck_assert_uint_eq(forwarder_counters(forwarder).stack.rx_spoofed, 1);
+	ck_assert_int_eq(send(fd, "ping", 4, 0), 4);
+	UNTIL(other);
+	ck_assert_mem_eq(other->bytes, guest_mac.bytes, 6);
+	ck_assert_mem_eq(other->bytes + 30, "\x0a\x58\x00\x05", 4);
+	ck_assert_mem_eq(other->bytes + 42, "ping", 4);
+	sim_link_inject(guest_link, frame, sim_packet_build(&answer, frame));
+	UNTIL(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 4);
+	ck_assert_mem_eq(bytes, "pong", 4);
+	/* To somebody else than its client, it makes no flow of its own. */
+	answer.dst = address("10.1.2.3");
+	sim_link_inject(guest_link, frame, sim_packet_build(&answer, frame));
+	ck_assert_uint_eq(forwarder_counters(forwarder).udp_flows, 0);
+	ck_assert_uint_eq(forwarder_counters(forwarder).stack.rx_spoofed, 1);
+	ck_assert_int_eq(publish_remove(publish, "u", PUBLISH_UDP, &host), 0);
+	sim_link_inject(guest_link, frame, sim_packet_build(&answer, frame));
+	ck_assert_uint_eq(forwarder_counters(forwarder).stack.rx_spoofed, 2);
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
 START_TEST(one_of_each_name)
 {
 	struct publish_spec s = spec("a", PUBLISH_TCP, &guest_1), taken;
@@ -323,14 +372,16 @@ END_TEST
 /* An address that is free again takes its guest's forwards along, and no others. */
 START_TEST(address_gone)
 {
-	struct publish_spec specs[3] = {spec("a", PUBLISH_TCP, &guest_1),
-					spec("b", PUBLISH_TCP, &host),
-					spec("c", PUBLISH_TCP, &guest_2)};
+	struct publish_spec specs[4] = {
+		spec("a", PUBLISH_TCP, &guest_1), spec("b", PUBLISH_TCP, &host),
+		spec("c", PUBLISH_TCP, &guest_2), spec("d", PUBLISH_TCP, &guest_1)};
 	struct addr gone = address("192.168.65.2");
 
 	start();
 	specs[2].remote.addr = address("192.168.65.3");
-	for (unsigned i = 0; i < 3; i++)
+	specs[3].remote.addr = address("10.88.0.5");
+	specs[3].via = gone;
+	for (unsigned i = 0; i < 4; i++)
 		ck_assert_int_eq(add(&specs[i], NULL, NULL), 0);
 	forwarder_address_gone(forwarder, &gone);
 	publish_for_each(publish, on_visit, NULL);
@@ -427,6 +478,7 @@ int main(void)
 		client_appears_as_the_gateway,
 		guest_refuses,
 		udp_client,
+		udp_client_behind,
 		one_of_each_name,
 		guests_only,
 		owners,

@@ -145,6 +145,73 @@ START_TEST(checks)
 }
 END_TEST
 
+static const struct {
+	const char *remote, *via;
+	int r;
+	const char *why;
+} behind[] = {
+	{"10.88.0.5:80", "192.168.65.2", 0, ""},
+	{"10.88.0.5:80", "box", 0, ""},
+	{"10.88.0.5:80", "fd65::2", 0, ""},
+	{"[fd99::5]:80", "192.168.65.2", 0, ""},
+	{"[fd99::5]:80", "[fd65::2]", 0, ""},
+	{"10.88.0.5:80", "", -EHOSTUNREACH, "or \"via\""},
+	{"10.88.0.5:80", "8.8.8.8", -EHOSTUNREACH, "an address of a guest"},
+	{"10.88.0.5:80", "192.168.65.1", -EHOSTUNREACH, "an address of a guest"},
+	{"10.88.0.5:80", "fd65::fe", -EHOSTUNREACH, "an address of a guest"},
+	{"10.88.0.5:80", "fe80::2", -EHOSTUNREACH, "an address of a guest"},
+	{"192.168.65.3:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"192.168.65.254:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"[fd65::3]:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"127.0.0.1:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"169.254.1.1:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"224.0.0.1:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"255.255.255.255:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"0.0.0.0:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"[::1]:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"[fe80::5]:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{"[ff0e::5]:80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+	{":80", "192.168.65.2", -EHOSTUNREACH, "behind a guest"},
+};
+
+START_TEST(behind_a_guest)
+{
+	struct publish_spec s = spec(":80", behind[_i].remote);
+
+	why[0] = '\0';
+	if (behind[_i].via[0])
+		ck_assert_int_eq(publish_parse_guest(behind[_i].via, &s.via, s.via_name), 0);
+	ck_assert_int_eq(publish_spec_check(&s, &conf, why), behind[_i].r);
+	ck_assert_msg(strstr(why, behind[_i].why), "\"%s\" lacks \"%s\"", why, behind[_i].why);
+	/* By name it would lead to a guest itself. */
+	strcpy(s.guest, "web");
+	if (s.via.family || s.via_name[0])
+		ck_assert_int_eq(publish_spec_check(&s, &conf, why), -EHOSTUNREACH);
+}
+END_TEST
+
+START_TEST(guests_as_users_name_them)
+{
+	static const char *const bad[] = {"", "1.2.3", "[]", "[box]", "[::1", "a b", "a/b", "1-2"};
+	char name[PUBLISH_NAME_MAX] = "", text[PUBLISH_NAME_MAX];
+	struct publish_spec s = {0}, other;
+	struct addr addr = {0};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(publish_parse_guest(bad[i], &addr, name), -EINVAL);
+	ck_assert(addr.family == AF_UNSPEC && !name[0]);
+	ck_assert_str_eq(publish_via_text(&s, text), "");
+	ck_assert_int_eq(publish_parse_guest("web-1.lan", &s.via, s.via_name), 0);
+	ck_assert_str_eq(publish_via_text(&s, text), "web-1.lan");
+	other = s;
+	ck_assert(publish_spec_equal(&s, &other));
+	other.via_name[0] = '\0';
+	ck_assert(!publish_spec_equal(&s, &other));
+	ck_assert_int_eq(publish_parse_guest("[fd65::2]", &other.via, other.via_name), 0);
+	ck_assert_str_eq(publish_via_text(&other, text), "fd65::2");
+}
+END_TEST
+
 static struct publish_rule rule(const char *hosts, uint16_t first, uint16_t last)
 {
 	struct publish_rule r = {.first = first, .last = last};
@@ -309,6 +376,8 @@ int main(void)
 	tcase_add_loop_test(tcase, sources, 0, sizeof(clients) / sizeof(clients[0]));
 	tcase_add_test(tcase, proxy_headers);
 	tcase_add_test(tcase, checks);
+	tcase_add_loop_test(tcase, behind_a_guest, 0, sizeof(behind) / sizeof(behind[0]));
+	tcase_add_test(tcase, guests_as_users_name_them);
 	tcase_add_test(tcase, rules);
 	tcase_add_test(tcase, many_rules);
 	tcase_add_test(tcase, ranges);
