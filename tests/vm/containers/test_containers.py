@@ -4,7 +4,7 @@
 import os
 import re
 
-from bed import proxy, wait
+from bed import proxy, wait, world
 
 import machine
 from harness import group
@@ -114,13 +114,36 @@ class Containers:
         self.expect_closed(8080)
         self.expect_nothing_published()
 
-    def test_podman_cni_udp_and_host_ip(self):
+    def test_podman_cni_ranges(self):
         self.podman("cni", "run -d --network containers -p 8082-8083:80-81 -p 5300:53/udp web:latest")
         self.expect_page(8082)
         published = {(forward["local"], forward["protocol"]) for forward in self.proxy.forwards()}
         assert published == {(":8082", "tcp"), (":8083", "tcp"), (":5300", "udp")}, published
         self.podman("cni", "rm -f -t 1 -a")
         self.expect_nothing_published()
+
+    def test_podman_cni_one_address(self):
+        """Of the host's loopback only; another has the same port on another address."""
+        self.podman("cni", "run -d --network containers -p 127.0.0.1:8085:80 web:latest")
+        self.expect_page(8085)
+        with self.host.listen(world.HOST_ADDRESS, 8085):
+            self.expect_page(8085)
+        self.podman("cni", "rm -f -t 1 -a")
+        self.expect_closed(8085)
+        self.expect_nothing_published()
+
+    def test_podman_cni_target_container(self):
+        """Without portmap."""
+        self.check("sed -i -e 's/\"type\": \"portmap\"/\"type\": \"tuning\"/' "
+                   "-e 's/\"netproxy-cni\"/\"netproxy-cni\", \"target\": \"container\"/' "
+                   "/etc/cni/net.d/netproxy-cni.conflist")
+        self.podman("cni", "run -d --network containers -p 8091:80 web:latest")
+        self.expect_page(8091)
+        self.podman("cni", "rm -f -t 1 -a")
+        self.expect_closed(8091)
+        self.expect_nothing_published()
+        self.check("sed -i -e 's/\"type\": \"tuning\"/\"type\": \"portmap\"/' "
+                   "-e 's/, \"target\": \"container\"//' /etc/cni/net.d/netproxy-cni.conflist")
 
     def test_podman_cni_conflict(self):
         """A port that the host has taken: the container doesn't start, and says why."""
