@@ -13,7 +13,7 @@
 
 #include "agent/agent_policy.h"
 
-#define PUBLISHER_RETRY_MS   10000 /* the host's port is taken */
+#define PUBLISHER_RETRY_MS   3000  /* the host's port is taken */
 #define PUBLISHER_REFUSED_MS 60000 /* it isn't allowed, or makes no sense there */
 
 enum publisher_state { PUBLISHER_NEW, PUBLISHER_UP, PUBLISHER_LEAVING };

@@ -73,7 +73,7 @@ static const struct route {
 	{"GET",    "/stats",                       HOST,         route_stats},
 	{"GET",    "/tunnel",                      HOST,         route_tunnel},
 	{"POST",   "/tunnel",                      HOST,         route_tunnel},
-	{"POST",   "/connect",                     HOST,         route_connect},
+	{"POST",   "/connect",                     HOST | GUEST, route_connect},
 	{"GET",    "/metrics",                     HOST,         route_metrics},
 	{"GET",    "/v1/version",                  HOST | GUEST, route_v1_version},
 	{"GET",    "/v1/forwards",                 HOST | GUEST, route_v1_forwards},

@@ -106,6 +106,8 @@ struct api_door {
 	enum api_door_kind kind;
 	uint32_t guest_id; /* of API_DOOR_GUEST: the id of its forwards' owner (struct
 			      publish_owner) */
+	bool may_connect;  /* a guest whose links may come by /connect, up to
+			      LIVE_GUEST_LINKS_MAX of them */
 };
 
 struct api;

@@ -190,12 +190,35 @@ void live_capture(struct live *live, int fd, const struct capture_filter *filter
 
 /* ---- Connections that become something else ---- */
 
-void live_connect(struct live *live, int fd, const void *early, size_t early_size)
+/* How the names of a guest's own links begin. */
+static int name_guest(uint32_t guest_id, char to[static LINK_NAME_MAX])
+{
+	return snprintf(to, LINK_NAME_MAX, LINK_KIND " of guest %" PRIu32 " #", guest_id);
+}
+
+bool live_guest_links_full(struct live *live, uint32_t guest_id)
+{
+	struct switch_port_info infos[SWITCH_PORTS_MAX];
+	unsigned count = switch_ports(network_switch(live), infos, SWITCH_PORTS_MAX), found = 0;
+	char name[LINK_NAME_MAX];
+	size_t size = (size_t)name_guest(guest_id, name);
+
+	for (unsigned i = 0; i < count; i++)
+		found += strncmp(infos[i].name, name, size) == 0;
+	return found >= LIVE_GUEST_LINKS_MAX;
+}
+
+void live_connect(struct live *live, uint32_t guest_id, int fd, const void *early,
+		  size_t early_size)
 {
 	char name[LINK_NAME_MAX];
+	size_t size = 0;
 	int r;
 
-	snprintf(name, sizeof(name), LINK_KIND " #%" PRIu64, ++live->counters.connected);
+	if (guest_id)
+		size = (size_t)name_guest(guest_id, name);
+	snprintf(name + size, sizeof(name) - size, "%s%" PRIu64, guest_id ? "" : LINK_KIND " #",
+		 ++live->counters.connected);
 	r = link_framed_open(live->loop, fd, FRAMING_LE16, early, early_size, name,
 			     switch_sink(network_switch(live)));
 	if (r < 0)

@@ -19,6 +19,7 @@
 /* What a connection is to become, kept until the server hands it over. */
 struct handover {
 	struct live *live;
+	uint32_t guest_id; /* whose link it becomes; 0: at a door of the host's */
 	struct endpoint guest;
 	struct capture_filter filter;
 	uint32_t snaplen;
@@ -78,13 +79,22 @@ static void take_connect(void *arg, int fd, const void *early, size_t early_size
 {
 	struct handover *what = arg;
 
-	live_connect(what->live, fd, early, early_size);
+	live_connect(what->live, what->guest_id, fd, early, early_size);
 	free(what);
 }
 
 void route_connect(const struct api_call *call)
 {
-	hand_over(call, take_connect, &(struct handover){0});
+	const struct api_door *door = call->door;
+	uint32_t guest_id = door->kind == API_DOOR_GUEST ? door->guest_id : 0;
+
+	if (guest_id && !door->may_connect)
+		api_fail(call, 403, "not_permitted", "links of guests come by vsock only");
+	else if (guest_id && live_guest_links_full(call->live, guest_id))
+		api_fail(call, 503, "too_many", "this guest has %d links by vsock already",
+			 LIVE_GUEST_LINKS_MAX);
+	else
+		hand_over(call, take_connect, &(struct handover){.guest_id = guest_id});
 }
 
 /* ---- Events ---- */

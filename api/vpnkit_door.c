@@ -93,8 +93,11 @@ static void explain(const struct publish_spec *spec, const struct publish_failur
 		snprintf(to, VPNKIT_ERROR_MAX, "Bind for %s failed: no such address", at);
 	else if (error == EACCES)
 		snprintf(to, VPNKIT_ERROR_MAX, "Bind for %s failed: permission denied", at);
+	else if (error == EHOSTUNREACH)
+		snprintf(to, VPNKIT_ERROR_MAX, "no VM is at %s",
+			 endpoint_format(&spec->remote, at));
 	else
-		snprintf(to, VPNKIT_ERROR_MAX, "%.*s", VPNKIT_ERROR_MAX - 1,
+		snprintf(to, VPNKIT_ERROR_MAX, "%.*s", 80,
 			 failure->why[0] ? failure->why : strerror(error));
 }
 
