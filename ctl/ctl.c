@@ -43,7 +43,21 @@ static const struct command {
 	{"policy", "", 0, command_policy, "list the rules of what guests may reach",
 	 "In the order in which they are asked; the first that matches counts. HITS are the\n"
 	 "connections, datagrams and pings that a rule decided.\n"},
+	{"flows", "", 0, command_flows, "list the flows: connections, UDP, pings",
+	 "A thousand at most. TO GUEST and TO HOST are bytes that wait for the other side to read.\n"},
 	{"stats", "", 0, command_stats, "show the counters", ""},
+	{"events", "", 0, command_events, "show what happens, as it happens",
+	 "Guests that come and go, leases, published ports, what the policy denies; with --json as\n"
+	 "netproxy says it, an object a line.\n"},
+	{"pcap", "WHAT [--udp]", 1, command_pcap, "capture packets, to standard output",
+	 "WHAT is all, guest=WHO (a MAC, an address or a name), link=NAME (\"netproxyctl links\" shows\n"
+	 "them), or forward=LOCAL (a published port as \"netproxyctl ports\" shows it; --udp for UDP).\n"
+	 "The format is pcapng; frames are as they are on their links.\n"
+	 "\n"
+	 "  netproxyctl pcap guest=web > web.pcapng\n"
+	 "  netproxyctl pcap all | wireshark -k -i -\n"},
+	{"top", "", 0, command_top, "show traffic and flows, every second",
+	 "On a terminal until it is interrupted; otherwise once.\n"},
 	{"version", "", 0, command_version, "show the versions of netproxyctl and of netproxy", ""},
 };
 

@@ -183,3 +183,19 @@ int64_t ctl_number(struct json_object *object, const char *key)
 
 	return value ? json_object_get_int64(value) : 0;
 }
+
+void ctl_add_query(char to[static CTL_QUERY_MAX], const char *key, const char *value)
+{
+	size_t size = strlen(to);
+
+	size += (size_t)snprintf(to + size, CTL_QUERY_MAX - size,
+				 "%c%s=", strchr(to, '?') ? '&' : '?', key);
+	for (; *value && size + 4 < CTL_QUERY_MAX; value++) {
+		if (isalnum((unsigned char)*value) || strchr("-._~", *value))
+			to[size++] = *value;
+		else
+			size += (size_t)snprintf(to + size, CTL_QUERY_MAX - size, "%%%02X",
+						 (unsigned char)*value);
+		to[size] = '\0';
+	}
+}

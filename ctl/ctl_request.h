@@ -27,6 +27,10 @@ enum ctl_status ctl_post(const struct ctl *ctl, const char *path, struct json_ob
 			 struct json_object **ret_answer);
 enum ctl_status ctl_delete(const struct ctl *ctl, const char *path);
 
+/* Appends "key=value" to a path, escaped as a query must be, and cut where it doesn't fit. */
+#define CTL_QUERY_MAX 512
+void ctl_add_query(char to[static CTL_QUERY_MAX], const char *key, const char *value);
+
 /* Fields of the API's objects: "" and 0 where there is none of that type. */
 const char *ctl_text(struct json_object *object, const char *key);
 int64_t ctl_number(struct json_object *object, const char *key);

@@ -8,7 +8,6 @@
 #include "ctl/show.h"
 
 #define PATH_FORWARDS "/v1/forwards"
-#define QUERY_MAX     512
 
 /* ---- Listing ---- */
 
@@ -140,36 +139,19 @@ static struct json_object *find_forward(struct json_object *list, const char *lo
 	return meant;
 }
 
-/* Appends "key=value", escaped as a query must be. */
-static void add_query(char to[static QUERY_MAX], const char *key, const char *value)
-{
-	size_t size = strlen(to);
-
-	size += (size_t)snprintf(to + size, QUERY_MAX - size, "%c%s=", strchr(to, '?') ? '&' : '?',
-				 key);
-	for (; *value && size + 4 < QUERY_MAX; value++) {
-		if (isalnum((unsigned char)*value) || strchr("-._~", *value))
-			to[size++] = *value;
-		else
-			size += (size_t)snprintf(to + size, QUERY_MAX - size, "%%%02X",
-						 (unsigned char)*value);
-		to[size] = '\0';
-	}
-}
-
 static enum ctl_status remove_one(const struct ctl *ctl, struct json_object *list,
 				  const char *local, const char *protocol)
 {
 	struct json_object *entry = find_forward(list, local, protocol);
-	char query[QUERY_MAX] = PATH_FORWARDS;
+	char query[CTL_QUERY_MAX] = PATH_FORWARDS;
 	enum ctl_status status;
 
 	if (!entry)
 		return ctl_complain(ctl, CTL_FAILED,
 				    "%s %s is not published; \"netproxyctl ports\" lists what is",
 				    protocol, local);
-	add_query(query, "local", ctl_text(entry, "local"));
-	add_query(query, "protocol", protocol);
+	ctl_add_query(query, "local", ctl_text(entry, "local"));
+	ctl_add_query(query, "protocol", protocol);
 	status = ctl_delete(ctl, query);
 	if (status == CTL_OK && !ctl->args.json)
 		fprintf(ctl->out, "no longer published: %s (%s)\n", ctl_text(entry, "local"),
@@ -199,11 +181,11 @@ static enum ctl_status remove_range(const struct ctl *ctl, struct json_object *l
 
 static enum ctl_status remove_named(const struct ctl *ctl)
 {
-	char query[QUERY_MAX] = PATH_FORWARDS;
+	char query[CTL_QUERY_MAX] = PATH_FORWARDS;
 	enum ctl_status status;
 
-	add_query(query, ctl->args.name ? "name" : "for",
-		  ctl->args.name ? ctl->args.name : ctl->args.owner);
+	ctl_add_query(query, ctl->args.name ? "name" : "for",
+		      ctl->args.name ? ctl->args.name : ctl->args.owner);
 	status = ctl_delete(ctl, query);
 	if (status == CTL_OK && !ctl->args.json)
 		fprintf(ctl->out, "no longer published: %s\n",
