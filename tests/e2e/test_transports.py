@@ -175,3 +175,28 @@ def test_tap_by_pid(t):
     t.guest.attach()
     t.guest.dhcp()
     talk(t, t.guest)
+
+
+@case(links=("stream", "vfkit", "qemu-listen"), timeout=60)
+def test_connections_outlive_a_drop(t):
+    """A guest whose VMM reconnects: its connections go on, both ways, and so does what a datagram socket heard."""
+    near, far = t.pair()
+    far.sendall(b"before")
+    assert traffic.read_exactly(near, 6) == b"before"
+    echo = t.world.udp(world.ADDRESS)
+    t.serve(traffic.UdpEcho(echo))
+    sock = t.keep(t.guest.ns.udp())
+    sock.settimeout(5 * wait.slowness)
+    sock.sendto(b"x", echo.getsockname())
+    assert sock.recv(10) == b"x"
+    address = t.guest.address
+    t.guest.detach()
+    far.sendall(b"meanwhile")
+    t.guest.attach()
+    t.guest.ns.ip("addr", "add", f"{address}/24", "dev", IFNAME)
+    t.guest.ns.ip("route", "add", "default", "via", GATEWAY)
+    near.settimeout(10 * wait.slowness)
+    assert traffic.read_exactly(near, 9) == b"meanwhile"
+    near.sendall(b"after")
+    assert traffic.read_exactly(far, 5) == b"after"
+    assert "#2: attached" in t.proxy.log()
