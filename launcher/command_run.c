@@ -18,6 +18,7 @@
 #include "launcher/options.h"
 #include "launcher/prepare.h"
 #include "launcher/qemu_version.h"
+#include "launcher/run_managed.h"
 #include "launcher/shared_lease.h"
 #include "launcher/state_dir.h"
 #include "launcher/supervisor.h"
@@ -132,6 +133,7 @@ struct run {
 	struct prepared prepared;
 	struct daemon daemon;
 	char log_path[PATH_MAX];
+	const struct managed_run *managed; /* or NULL: in the foreground, or -detached */
 };
 
 static void on_running(void *arg)
@@ -160,8 +162,15 @@ static int run_in(const struct run_options *options, struct run *run)
 		.running = on_running,
 		.running_arg = run,
 	};
-	int console_file = -1, status;
+	int console_file = -1, status, r;
 
+	if (run->managed) {
+		conf.hooks = run->managed->hooks;
+		conf.hooks_arg = run->managed->arg;
+		conf.qemu_extra = run->managed->extra;
+		conf.unplugged = run->managed->unplugged;
+		conf.running = NULL;
+	}
 	log_info("sockets and netproxy's log are in %s", run->dir.path);
 	if (choose_accel(options, &conf.accel, &problem) < 0 ||
 	    prepare_machine(&options->machine, run->dir.path, &run->prepared, &problem) < 0)
@@ -169,8 +178,10 @@ static int run_in(const struct run_options *options, struct run *run)
 	/* Also with KVM, from which a run may fall back. */
 	if (conf.accel == ACCEL_TCG || conf.accel_may_fall_back)
 		conf.qemu_tcg_needs_intx = tcg_needs_intx(options);
-	if (open_console(options, &conf, &console_file, &problem) < 0 ||
-	    shared_lease_take(&options->machine, &problem) < 0)
+	r = open_console(options, &conf, &console_file, &problem);
+	if (run->managed)
+		conf.console_in_fd = conf.console_out_fd = run->managed->console_fd;
+	if (r < 0 || shared_lease_take(&options->machine, &problem) < 0)
 		status = refuse(&problem);
 	else
 		status = supervisor_run(&conf);
@@ -198,6 +209,15 @@ static int run(const struct run_options *options)
 	status = run_in(options, &run);
 	state_dir_close(&run.dir);
 	return status;
+}
+
+int run_managed(const struct run_options *options, const char *dir,
+		const struct managed_run *managed)
+{
+	struct run run = {.daemon = {.report_fd = -1}, .managed = managed};
+
+	snprintf(run.dir.path, sizeof(run.dir.path), "%s", dir);
+	return run_in(options, &run);
 }
 
 int command_run(int argc, char *const *argv)

@@ -4,7 +4,15 @@
 #ifndef LAUNCHER_COMMANDS_H
 #define LAUNCHER_COMMANDS_H
 
-int command_run(int argc, char *const *argv);
-int command_doctor(int argc, char *const *argv);
+typedef int command_fn(int argc, char *const *argv);
+
+command_fn command_run, command_doctor;
+/* Managed machines: cmd_*.c */
+command_fn command_init, command_set, command_rm, command_list, command_inspect, command_status,
+	command_validate, command_cmdline;
+command_fn command_start, command_stop, command_restart, command_kill, command_wait, command_pause,
+	command_resume;
+command_fn command_console, command_ssh, command_cp, command_vsock;
+command_fn command_snapshot, command_balloon, command_port, command_events, command_logs;
 
 #endif

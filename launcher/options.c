@@ -287,6 +287,12 @@ void run_options_clear(struct run_options *options)
 	memset(options, 0, sizeof(*options));
 }
 
+const struct flag *run_options_flags(size_t *ret_count)
+{
+	*ret_count = FLAG_COUNT;
+	return flags;
+}
+
 void run_options_help(FILE *to)
 {
 	fputs("usage: netproxy-vm run [FLAGS] [PATH]\n"

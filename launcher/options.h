@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "launcher/accel.h"
+#include "launcher/flags.h"
 #include "launcher/machine.h"
 #include "launcher/problem.h"
 
@@ -43,6 +44,8 @@ int run_options_parse(int argc, char *const *argv, struct run_options *ret,
 int run_options_complete(struct run_options *options, struct problem *problem);
 void run_options_clear(struct run_options *options);
 void run_options_help(FILE *to);
+/* The flags, for others who take the same words. */
+const struct flag *run_options_flags(size_t *ret_count);
 
 /* Finds a program: `name` itself if it has a slash, else next to our own binary (when `beside_us`),
  * else in $PATH. Returns 0 with *ret_path owned, or -ENOENT. */

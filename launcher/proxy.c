@@ -59,6 +59,10 @@ int proxy_args_build(const struct proxy_conf *conf, int notify_fd, struct args *
 		args_add(ret_args, "--publish");
 		args_add(ret_args, conf->machine->publish[i].text);
 	}
+	if (conf->keep_state) {
+		args_add(ret_args, "--state");
+		args_addf(ret_args, "%s/" PROXY_STATE, conf->dir);
+	}
 	args_add(ret_args, "--log-file");
 	args_addf(ret_args, "%s/" PROXY_LOG, conf->dir);
 	args_add(ret_args, "--pid-file");

@@ -20,6 +20,7 @@
 #define PROXY_API_SOCKET   "api.sock"
 #define PROXY_LOG          "netproxy.log"
 #define PROXY_PID          "netproxy.pid"
+#define PROXY_STATE        "netproxy.state"
 
 struct proxy;
 
@@ -35,6 +36,7 @@ struct proxy_conf {
 	const char *program; /* path of netproxy */
 	const char *dir;     /* the machine's directory */
 	const struct machine *machine;
+	bool keep_state; /* what was published and leased outlives it, in PROXY_STATE */
 };
 
 /* The command line, pure. Returns 0 or -ENOMEM with `ret_args` cleared. */

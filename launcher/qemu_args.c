@@ -141,6 +141,8 @@ int qemu_args_build(const struct machine *machine, const struct qemu_wiring *wir
 	add_display(ret_args, machine);
 	qemu_args_network(ret_args, machine, wiring);
 	qemu_args_media(ret_args, machine, wiring);
+	for (size_t i = 0; wiring->extra && i < wiring->extra->count; i++)
+		args_add(ret_args, wiring->extra->items[i]);
 	if (!args_ok(ret_args)) {
 		args_clear(ret_args);
 		return -ENOMEM;

@@ -32,8 +32,11 @@ struct qemu_wiring {
 			    QMP at QEMU_MONITOR_SOCKET; NULL: no volumes, no such clients */
 	const struct prepared *prepared; /* or NULL: nothing was */
 	bool hotplug; /* devices whose other end may go are on ports that they can be taken from */
-	int qmp_fd;   /* connected, inherited by QEMU */
-	int console_fd; /* the serial port's other end, connected, inherited */
+	bool unplugged; /* of vhost-user devices only the ports are there: they are plugged in
+			   later */
+	const struct args *extra; /* added at the end, or NULL */
+	int qmp_fd;               /* connected, inherited by QEMU */
+	int console_fd;           /* the serial port's other end, connected, inherited */
 };
 
 /* Fills `ret_args`, which must be empty. Returns 0 or -ENOMEM with it cleared. */

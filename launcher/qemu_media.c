@@ -110,6 +110,10 @@ static void add_volume(struct args *args, const struct machine_volume *volume, s
 	char id[32], port[48];
 
 	snprintf(id, sizeof(id), QEMU_FS_ID, index);
+	if (w->unplugged) {
+		qemu_args_port(args, w, id, port);
+		return;
+	}
 	args_add(args, "-chardev");
 	args_addf(args, "socket,id=%s,path=", id);
 	args_append_value(args, w->dir);

@@ -39,6 +39,13 @@ static void add_socket_backend(struct args *args, const struct qemu_wiring *w)
 	}
 }
 
+/* Whether the network device ends at a netproxy. */
+static bool on_socket(const struct machine *m, const struct qemu_wiring *w)
+{
+	return w->net_socket && (m->network == MACHINE_NETWORK_USERSPACE ||
+				 m->network == MACHINE_NETWORK_USERSPACE_SHARED);
+}
+
 /* Returns false where there is no network. */
 static bool add_backend(struct args *args, const struct machine *m, const struct qemu_wiring *w)
 {
@@ -75,7 +82,9 @@ void qemu_args_network(struct args *args, const struct machine *machine,
 {
 	char mac[MAC_TEXT_MAX], port[48];
 
-	if (add_backend(args, machine, wiring)) {
+	if (wiring->unplugged && wiring->net_vhost && on_socket(machine, wiring)) {
+		qemu_args_port(args, wiring, QEMU_NET_ID, port);
+	} else if (add_backend(args, machine, wiring)) {
 		qemu_args_port(args, wiring, QEMU_NET_ID, port);
 		/* Without its boot ROM: nothing boots from this network. */
 		args_add(args, "-device");
@@ -85,7 +94,9 @@ void qemu_args_network(struct args *args, const struct machine *machine,
 			  mac_format(&machine->mac, mac), wiring->net_intx ? ",vectors=0" : "",
 			  port);
 	}
-	if (wiring->vsock_socket) {
+	if (wiring->vsock_socket && wiring->unplugged) {
+		qemu_args_port(args, wiring, QEMU_VSOCK_ID, port);
+	} else if (wiring->vsock_socket) {
 		args_add(args, "-chardev");
 		args_add(args, "socket,id=" QEMU_VSOCK_ID ",path=");
 		args_append_value(args, wiring->vsock_socket);

@@ -21,6 +21,9 @@ LOG_MODULE("netproxy-vm");
 #define POWER_REPEAT_MS     5000 /* a guest that was still booting gets another chance */
 #define QUIT_TIMEOUT_MS     3000 /* for QEMU to write its disks' caches */
 #define PROGRESS_EVERY_MS   250
+#define PROXY_AGAIN_MS      100 /* the first time; then twice as long each */
+#define PROXY_AGAIN_MAX_MS  5000
+#define PROXY_LIVED_MS      60000 /* one that lived so long begins anew */
 #define CONSOLE_TAIL_LINES  10
 #define CONSOLE_LINE_LOGGED 160
 
@@ -50,7 +53,11 @@ struct supervisor {
 	struct console *console;
 	struct proxy *proxy; /* NULL: none, or it has ended */
 	bool proxy_lost;
-	bool overdue; /* the guest had its time to power off */
+	struct loop_timer *proxy_timer; /* until netproxy is started again */
+	unsigned proxy_again_ms;
+	uint64_t proxy_start_ms;
+	bool unplugged; /* the volumes */
+	bool overdue;   /* the guest had its time to power off */
 	struct vm *vm;
 	struct volume *volumes[MACHINE_VOLUMES_MAX]; /* NULL: not started, or it has ended */
 	struct vsock_ports *vsock_ports;             /* or NULL */
@@ -76,10 +83,13 @@ enum run_status supervisor_status(enum vm_end end, bool proxy_lost)
 }
 
 /* QEMU is gone, or will not be started: what is left is netproxy. */
-static void finish(struct supervisor *s, enum run_status status)
+static void finish(struct supervisor *s, enum run_status status, const char *why)
 {
 	s->status = status;
 	s->phase = PHASE_END;
+	if (s->conf->hooks)
+		s->conf->hooks->ended(s->conf->hooks_arg, status, why);
+	loop_timer_cancel(s->proxy_timer);
 	loop_timer_cancel(s->stop_timer);
 	loop_timer_cancel(s->progress_timer);
 	if (s->proxy)
@@ -89,7 +99,7 @@ static void finish(struct supervisor *s, enum run_status status)
 }
 
 /* The guest's last lines, for a user who doesn't have them on the screen. */
-static void show_console_tail(struct supervisor *s)
+void supervisor_show_console(struct supervisor *s)
 {
 	char line[CONSOLE_LINE_LOGGED + 1];
 	size_t size, start, length = 0;
@@ -125,22 +135,40 @@ static void on_vm_ready(void *arg)
 	log_info("QEMU runs, with %s", accel_name(s->accel));
 	if (s->conf->running)
 		s->conf->running(s->conf->running_arg);
+	if (s->conf->hooks)
+		s->conf->hooks->guest_up(s->conf->hooks_arg, s->vm);
+}
+
+static void on_vm_event(void *arg, const char *name, struct json_object *data)
+{
+	struct supervisor *s = arg;
+
+	if (s->conf->hooks)
+		s->conf->hooks->guest_event(s->conf->hooks_arg, name, data);
+}
+
+static void drop_vm(struct supervisor *s)
+{
+	if (s->conf->hooks)
+		s->conf->hooks->guest_gone(s->conf->hooks_arg);
+	vm_free(s->vm);
+	s->vm = NULL;
 }
 
 static void fall_back(struct supervisor *s, const char *why)
 {
 	log_warn("KVM of this host doesn't work (%s): starting again with -accel tcg", why);
 	loop_timer_cancel(s->progress_timer);
-	vm_free(s->vm);
-	s->vm = NULL;
+	drop_vm(s);
 	s->accel = ACCEL_TCG;
 	if (start_guest(s) < 0)
-		finish(s, RUN_QEMU_FAILED);
+		finish(s, RUN_QEMU_FAILED, "QEMU could not be started");
 }
 
 static void on_vm_ended(void *arg, enum vm_end end, const char *why)
 {
 	struct supervisor *s = arg;
+	char text[PROBLEM_MAX]; /* `why` goes with the vm */
 
 	if (end == VM_END_DIED && s->phase == PHASE_GUEST && s->conf->accel_may_fall_back &&
 	    loop_timer_pending(s->progress_timer)) {
@@ -152,14 +180,15 @@ static void on_vm_ended(void *arg, enum vm_end end, const char *why)
 	} else {
 		log_error("%s", why);
 		if (end != VM_END_QUIT || s->overdue)
-			show_console_tail(s);
+			supervisor_show_console(s);
 	}
-	vm_free(s->vm);
-	s->vm = NULL;
-	finish(s, supervisor_status(end, s->proxy_lost));
+	snprintf(text, sizeof(text), "%s", why);
+	drop_vm(s);
+	finish(s, supervisor_status(end, s->proxy_lost), text);
 }
 
-static const struct vm_user vm_user = {.ready = on_vm_ready, .ended = on_vm_ended};
+static const struct vm_user vm_user = {
+	.ready = on_vm_ready, .ended = on_vm_ended, .event = on_vm_event};
 
 static void on_progress(void *arg, bool guest_runs)
 {
@@ -198,7 +227,7 @@ static void on_volume_ended(void *arg, const struct machine_volume *volume, cons
 	size_t index = (size_t)(volume - s->conf->machine->volumes);
 
 	/* It ends with QEMU's connection, which is no news then. */
-	if (s->vm && (s->phase == PHASE_GUEST || s->phase == PHASE_PROXY))
+	if (s->vm && !s->unplugged && (s->phase == PHASE_GUEST || s->phase == PHASE_PROXY))
 		log_warn("%s; the guest can't use that volume any more", why);
 	else
 		log_debug("%s", why);
@@ -224,15 +253,16 @@ static int start_volumes(struct supervisor *s, struct problem *problem)
 	return r;
 }
 
-static int start_guest(struct supervisor *s)
+void supervisor_wiring(struct supervisor *s, struct qemu_wiring *ret)
 {
 	const struct supervisor_conf *conf = s->conf;
 	struct qemu_wiring wiring = {.qemu = conf->qemu,
 				     .accel = s->accel,
 				     .dir = conf->dir,
-				     .prepared = conf->prepared};
-	struct problem problem;
-	int r;
+				     .prepared = conf->prepared,
+				     .hotplug = conf->hooks != NULL,
+				     .unplugged = conf->unplugged,
+				     .extra = conf->qemu_extra};
 
 	if (conf->machine->network == MACHINE_NETWORK_USERSPACE_SHARED)
 		wiring.net_socket = conf->machine->network_socket;
@@ -243,7 +273,19 @@ static int start_guest(struct supervisor *s)
 		wiring.net_intx = wiring.net_vhost && s->accel == ACCEL_TCG &&
 				  conf->qemu_tcg_needs_intx;
 	}
-	r = start_volumes(s, &problem);
+	*ret = wiring;
+}
+
+static int start_guest(struct supervisor *s)
+{
+	const struct supervisor_conf *conf = s->conf;
+	struct qemu_wiring wiring;
+	struct problem problem;
+	int r;
+
+	supervisor_wiring(s, &wiring);
+	s->unplugged = conf->unplugged;
+	r = s->unplugged ? 0 : start_volumes(s, &problem);
 	if (r == 0)
 		r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm,
 			     &problem);
@@ -264,20 +306,46 @@ static void on_proxy_ready(void *arg)
 	struct supervisor *s = arg;
 
 	log_debug("netproxy is ready");
-	if (s->phase == PHASE_PROXY && start_guest(s) < 0)
-		finish(s, RUN_QEMU_FAILED);
+	if (s->phase == PHASE_PROXY && start_guest(s) < 0) {
+		finish(s, RUN_QEMU_FAILED, "QEMU could not be started");
+	} else if (s->proxy_lost && s->phase != PHASE_END) {
+		s->proxy_lost = false;
+		log_info("netproxy runs again");
+		s->conf->hooks->proxy_back(s->conf->hooks_arg);
+	}
+}
+
+static int start_proxy(struct supervisor *s);
+
+static void start_proxy_later(struct supervisor *s)
+{
+	if (clock_ms() - s->proxy_start_ms > PROXY_LIVED_MS)
+		s->proxy_again_ms = PROXY_AGAIN_MS;
+	loop_timer_set(s->proxy_timer, s->proxy_again_ms);
+	if (s->proxy_again_ms < PROXY_AGAIN_MAX_MS)
+		s->proxy_again_ms *= 2;
+}
+
+static void on_proxy_timer(void *arg)
+{
+	struct supervisor *s = arg;
+
+	if (start_proxy(s) < 0)
+		start_proxy_later(s);
 }
 
 static void on_proxy_ended(void *arg, const char *why)
 {
 	struct supervisor *s = arg;
+	char text[PROBLEM_MAX]; /* `why` goes with the proxy */
 
+	snprintf(text, sizeof(text), "%s", why);
 	proxy_free(s->proxy);
 	s->proxy = NULL;
 	switch (s->phase) {
 	case PHASE_PROXY:
-		log_error("%s", why);
-		finish(s, RUN_PROXY_FAILED);
+		log_error("%s", text);
+		finish(s, RUN_PROXY_FAILED, text);
 		break;
 	case PHASE_END:
 		loop_stop(s->loop, 0);
@@ -286,7 +354,12 @@ static void on_proxy_ended(void *arg, const char *why)
 	case PHASE_POWER_OFF:
 	case PHASE_QUIT:
 		s->proxy_lost = true;
-		log_error("%s", why);
+		log_error("%s", text);
+		if (s->conf->hooks) {
+			log_warn("starting netproxy again");
+			start_proxy_later(s);
+			break;
+		}
 		log_error("the guest runs on, but its network, vsock and published ports are gone: "
 			  "stop it and start it again to get them back");
 		break;
@@ -322,7 +395,7 @@ static void on_stop(void *arg)
 	switch (s->phase) {
 	case PHASE_PROXY:
 		log_info("stopped before the guest was started");
-		finish(s, RUN_KILLED);
+		finish(s, RUN_KILLED, "stopped before the guest was started");
 		break;
 	case PHASE_GUEST:
 		power_off(s);
@@ -390,15 +463,21 @@ static int set_up(struct supervisor *s)
 	if (r == 0)
 		r = loop_timer_new(s->loop, on_progress_timer, s, &s->progress_timer);
 	if (r == 0)
+		r = loop_timer_new(s->loop, on_proxy_timer, s, &s->proxy_timer);
+	if (r == 0)
 		r = console_new(s->loop, &console, &s->console);
 	if (r < 0)
 		log_error("can't set up the supervisor: %s", strerror(-r));
+	else if (conf->hooks)
+		r = conf->hooks->begin(conf->hooks_arg, s, s->loop);
 	return r;
 }
 
 static void tear_down(struct supervisor *s)
 {
 	vm_free(s->vm);
+	if (s->conf->hooks)
+		s->conf->hooks->end(s->conf->hooks_arg);
 	for (size_t i = 0; i < MACHINE_VOLUMES_MAX; i++)
 		volume_free(s->volumes[i]);
 	vsock_ports_free(s->vsock_ports);
@@ -406,17 +485,32 @@ static void tear_down(struct supervisor *s)
 	console_free(s->console);
 	loop_timer_free(s->progress_timer);
 	loop_timer_free(s->stop_timer);
+	loop_timer_free(s->proxy_timer);
 	for (size_t i = 0; i < STOP_SIGNALS; i++)
 		loop_signal_free(s->signals[i]);
 	loop_free(s->loop);
+}
+
+static int start_proxy(struct supervisor *s)
+{
+	const struct supervisor_conf *conf = s->conf;
+	struct proxy_conf proxy = {.program = conf->netproxy,
+				   .dir = conf->dir,
+				   .machine = conf->machine,
+				   .keep_state = conf->hooks != NULL};
+	struct problem problem;
+	int r = proxy_start(s->loop, &proxy, &proxy_user, s, &s->proxy, &problem);
+
+	s->proxy_start_ms = clock_ms();
+	if (r < 0)
+		log_error("%s", problem.text);
+	return r;
 }
 
 /* Starts the first part, from which the others follow. Returns 0 or -errno, logged. */
 static int start(struct supervisor *s)
 {
 	const struct supervisor_conf *conf = s->conf;
-	struct proxy_conf proxy = {
-		.program = conf->netproxy, .dir = conf->dir, .machine = conf->machine};
 	struct problem problem;
 	int r;
 
@@ -432,15 +526,39 @@ static int start(struct supervisor *s)
 			return r;
 		}
 	}
-	r = proxy_start(s->loop, &proxy, &proxy_user, s, &s->proxy, &problem);
-	if (r < 0)
-		log_error("%s", problem.text);
-	return r;
+	return start_proxy(s);
+}
+
+void supervisor_stop(struct supervisor *s, bool force)
+{
+	if (force && s->vm && s->phase != PHASE_QUIT)
+		quit_guest(s);
+	else if (force || s->phase == PHASE_GUEST || s->phase == PHASE_PROXY)
+		on_stop(s);
+}
+
+bool supervisor_stopping(const struct supervisor *s)
+{
+	return s->phase == PHASE_POWER_OFF || s->phase == PHASE_QUIT || s->phase == PHASE_END;
+}
+
+enum accel supervisor_accel(const struct supervisor *s)
+{
+	return s->accel;
+}
+
+int supervisor_plug_volumes(struct supervisor *s, bool plugged, struct problem *problem)
+{
+	s->unplugged = !plugged;
+	return plugged ? start_volumes(s, problem) : 0;
 }
 
 enum run_status supervisor_run(const struct supervisor_conf *conf)
 {
-	struct supervisor s = {.conf = conf, .accel = conf->accel, .status = RUN_REFUSED};
+	struct supervisor s = {.conf = conf,
+			       .accel = conf->accel,
+			       .status = RUN_REFUSED,
+			       .proxy_again_ms = PROXY_AGAIN_MS};
 
 	snprintf(s.net_socket, sizeof(s.net_socket), "%.*s/" PROXY_NET_SOCKET, PATH_MAX / 2,
 		 conf->dir);

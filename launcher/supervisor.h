@@ -29,6 +29,25 @@ enum run_status {
 	RUN_RESET = 7,        /* the guest rebooted, under -no-reboot */
 };
 
+struct supervisor;
+
+/* What a managed machine adds to a run. A netproxy of its own that dies is then started again. All
+ * but begin() may be called only after it. */
+struct supervisor_hooks {
+	/* Before anything is started. Returns 0, or -errno, logged. */
+	int (*begin)(void *arg, struct supervisor *supervisor, struct loop *loop);
+	/* QEMU answers; again when it was started again. */
+	void (*guest_up)(void *arg, struct vm *vm);
+	void (*guest_event)(void *arg, const char *name, struct json_object *data);
+	/* QEMU has gone; the vm will be freed. */
+	void (*guest_gone)(void *arg);
+	void (*proxy_back)(void *arg);
+	/* What the run came to, with why, in one line. */
+	void (*ended)(void *arg, enum run_status status, const char *why);
+	/* Frees what begin() made, if it did; the vm has been freed. */
+	void (*end)(void *arg);
+};
+
 struct supervisor_conf {
 	const struct machine *machine;
 	const char *dir;          /* the machine's directory */
@@ -48,10 +67,26 @@ struct supervisor_conf {
 	/* QEMU runs; or NULL. Said again when it is started again. */
 	void (*running)(void *arg);
 	void *running_arg;
+	const struct supervisor_hooks *hooks; /* or NULL: not a managed machine */
+	void *hooks_arg;
+	const struct args *qemu_extra; /* or NULL; with `hooks` */
+	bool unplugged;                /* as in struct qemu_wiring; with `hooks` */
 };
 
 /* All borrowed for the call. Logs what happens. */
 enum run_status supervisor_run(const struct supervisor_conf *conf);
+
+/* Powers the guest off, as the first signal does; or kills it. */
+void supervisor_stop(struct supervisor *supervisor, bool force);
+bool supervisor_stopping(const struct supervisor *supervisor);
+enum accel supervisor_accel(const struct supervisor *supervisor);
+/* Logs the last lines of the guest's console. */
+void supervisor_show_console(struct supervisor *supervisor);
+/* What the devices are plugged to; the texts are borrowed. */
+void supervisor_wiring(struct supervisor *supervisor, struct qemu_wiring *ret);
+/* The volumes' devices are to be plugged in (their daemons are started), or were unplugged (that
+ * they end is no news). Returns 0, or -errno with the problem set. */
+int supervisor_plug_volumes(struct supervisor *supervisor, bool plugged, struct problem *problem);
 
 /* Pure: how a run ended, and whether its netproxy was lost before that. */
 enum run_status supervisor_status(enum vm_end end, bool proxy_lost);

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "launcher/process.h"
-#include "launcher/qmp.h"
 
 LOG_MODULE("vm");
 
@@ -104,6 +103,8 @@ static void on_qmp_event(void *arg, const char *name, struct json_object *data)
 	} else if (strcmp(name, "POWERDOWN") == 0) {
 		log_debug("the power button was pressed");
 	}
+	if (vm->user->event)
+		vm->user->event(vm->arg, name, data);
 }
 
 static void on_qmp_closed(void *arg, const char *reason)
@@ -219,6 +220,12 @@ int vm_start(struct loop *loop, const struct machine *machine, const struct qemu
 	}
 	*ret_vm = vm;
 	return 0;
+}
+
+int vm_execute(struct vm *vm, const char *name, struct json_object *arguments, qmp_reply_fn *reply,
+	       void *arg)
+{
+	return qmp_execute(vm->qmp, name, arguments, reply, arg);
 }
 
 void vm_press_power(struct vm *vm)

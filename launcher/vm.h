@@ -13,6 +13,7 @@
 #include "launcher/machine.h"
 #include "launcher/problem.h"
 #include "launcher/qemu_args.h"
+#include "launcher/qmp.h"
 
 struct vm;
 
@@ -42,6 +43,8 @@ struct vm_user {
 	/* QEMU has gone; `why` in one line, with QEMU's own words when it died. The vm may be freed
 	 * from here. */
 	void (*ended)(void *arg, enum vm_end end, const char *why);
+	/* An event of QMP's; `data` is borrowed and may be NULL. May be NULL. */
+	void (*event)(void *arg, const char *name, struct json_object *data);
 };
 
 /* Starts QEMU; `wiring` without its descriptors, which are made here. Borrows the console. Returns
@@ -54,6 +57,9 @@ void vm_press_power(struct vm *vm);
 /* Tells QEMU to end, with the disks' caches written out; the guest isn't asked. */
 void vm_quit(struct vm *vm);
 void vm_kill(struct vm *vm);
+/* Gives QEMU a command, as qmp_execute() does. */
+int vm_execute(struct vm *vm, const char *name, struct json_object *arguments, qmp_reply_fn *reply,
+	       void *arg);
 /* Asks whether the guest's operating system runs; `fn` gets the answer if QEMU gives one. */
 void vm_check_progress(struct vm *vm, void (*fn)(void *arg, bool guest_runs), void *arg);
 /* Kills QEMU if it runs. NULL is fine. */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "netproxy-vm start": forks the machine's supervisor, and waits until it says that the guest is
+ * ready or why not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sock.h"
+#include "launcher/cmd.h"
+#include "launcher/commands.h"
+#include "launcher/machine_args.h"
+#include "launcher/machine_control.h"
+#include "launcher/run_managed.h"
+#include "launcher/state_dir.h"
+
+LOG_MODULE("netproxy-vm");
+
+#define CLEAN_TIMEOUT_MS 5000
+/* Whoever asks for the state holds the lock for a moment. */
+#define LOCK_TRIES    50
+#define LOCK_EVERY_US 10000
+
+static int take_lock(const struct store_place *place, struct state_dir *dir,
+		     struct problem *problem)
+{
+	pid_t pid;
+	int r = -EBUSY;
+
+	for (int i = 0; i < LOCK_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			usleep(LOCK_EVERY_US);
+		r = state_dir_open(dir, place->dir, problem);
+		if (r == -EBUSY && store_owner(place->dir, &pid) == 0)
+			return problem_set(problem, r,
+					   "%s is running already, or being started, "
+					   "by process %d",
+					   place->name, pid);
+	}
+	return r;
+}
+
+/* With the lock: cleans up what a killed one left, checks everything, and runs. */
+static int run_locked(const struct store_place *place, const char *restore, struct daemon *daemon,
+		      struct settings *settings)
+{
+	struct snapshot snapshot;
+	struct control_conf control = {.place = place, .settings = settings, .daemon = daemon};
+	struct managed_run managed = {.hooks = &control_hooks, .unplugged = restore != NULL};
+	struct args extra = {.count = 0};
+	struct problem problem;
+	int pair[2], status;
+
+	if (store_stale(place->dir) != 0)
+		log_info("cleaning up what a run that was killed has left");
+	if (store_clean(place->dir, CLEAN_TIMEOUT_MS) < 0)
+		log_warn("processes of a run that was killed don't end; going on");
+	if ((restore && snapshot_find(place->dir, restore, &snapshot, &problem) < 0) ||
+	    run_options_complete(&settings->run, &problem) < 0 ||
+	    snapshot_prepare(place->dir, &problem) < 0)
+		return cmd_refuse(&problem);
+	machine_args_add(&extra, place->dir, &settings->ready, restore != NULL);
+	if (!args_ok(&extra) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		args_clear(&extra);
+		problem_set(&problem, -errno, "can't start: %s", strerror(errno));
+		return cmd_refuse(&problem);
+	}
+	control.restore = restore ? &snapshot : NULL;
+	control.console_fd = pair[0];
+	managed.console_fd = pair[1];
+	managed.extra = &extra;
+	managed.arg = control_new(&control);
+	status = managed.arg ? run_managed(&settings->run, place->dir, &managed) : 1;
+	control_free(managed.arg);
+	close(pair[1]);
+	args_clear(&extra);
+	return status;
+}
+
+static int supervise(const struct store_place *place, const char *restore, struct daemon *daemon)
+{
+	struct settings settings;
+	struct problem problem;
+	struct state_dir dir;
+	int status;
+
+	log_set_levels("info");
+	if (chdir(place->dir) < 0) {
+		problem_set(&problem, -errno, "%s: %s", place->dir, strerror(errno));
+		return cmd_refuse(&problem);
+	}
+	if (take_lock(place, &dir, &problem) < 0)
+		return cmd_refuse(&problem);
+	if (cmd_settings(place, &settings, &problem) < 0)
+		status = cmd_refuse(&problem);
+	else
+		status = run_locked(place, restore, daemon, &settings);
+	run_options_clear(&settings.run);
+	/* With no stale files left, an end in order is told from another. */
+	store_clean(place->dir, 0);
+	state_dir_close(&dir);
+	return status;
+}
+
+int cmd_start(const struct store_place *place, const char *restore)
+{
+	struct daemon daemon;
+	struct problem problem;
+	struct cmd_view view;
+	const char *why;
+	int status, r;
+
+	cmd_look(place, &view);
+	why = machine_rule(view.state, restore ? ACTION_SNAPSHOT_RESTORE : ACTION_START);
+	cmd_view_clear(&view);
+	if (why) {
+		problem_set(&problem, -EBUSY, "%s: %s", place->name, why);
+		return cmd_refuse(&problem);
+	}
+	r = daemon_fork(&daemon, &status, &problem);
+	if (r < 0)
+		return cmd_refuse(&problem);
+	if (r > 0)
+		return status;
+	_exit(supervise(place, restore, &daemon));
+}
+
+int command_start(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "start [FLAGS] NAME",
+		.help = "Starts a machine in the background, and comes back when its guest is ready\n"
+			"(-ready of its description), or with what went wrong.",
+		.flags = CMD_RESTORE,
+		.words_min = 1,
+		.words_max = 1,
+	};
+	struct store_place place;
+	struct problem problem;
+	struct cmd cmd;
+	int r = cmd_parse(argc, argv, &spec, &cmd);
+
+	if (r != 0)
+		return r < 0;
+	if (cmd_find(&cmd, &place, &problem) < 0)
+		return cmd_refuse(&problem);
+	return cmd_start(&place, cmd.restore);
+}

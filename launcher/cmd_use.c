@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands that reach into a guest that runs: console, vsock, ssh, cp. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/sock.h"
+#include "launcher/cmd.h"
+#include "launcher/commands.h"
+#include "launcher/console.h"
+#include "launcher/proxy.h"
+
+#define ANSWER_MAX   64
+#define SSH_PORT     22
+#define SSH_ARGS_MAX (CMD_WORDS_MAX + 16)
+
+/* Writes all, waiting where need be. */
+static int write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+			struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+			poll(&room, 1, -1);
+			continue;
+		}
+		if (n < 0)
+			return -errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* From standard input to the socket. Returns false when that is over: the user detached. */
+static bool pass_input(int fd, bool terminal, bool *escaped, bool *ended)
+{
+	char data[4096];
+	ssize_t n = read(STDIN_FILENO, data, sizeof(data)), kept = 0;
+
+	if (n <= 0) {
+		*ended = !(n < 0 && errno == EINTR);
+		if (*ended)
+			shutdown(fd, SHUT_WR);
+		return true;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		/* Ctrl-A d detaches; Ctrl-A Ctrl-A is one. */
+		if (terminal && *escaped && data[i] == 'd')
+			return false;
+		if (terminal && !*escaped && data[i] == CONSOLE_ESCAPE) {
+			*escaped = true;
+			continue;
+		}
+		*escaped = false;
+		data[kept++] = data[i];
+	}
+	return write_all(fd, data, (size_t)kept) == 0;
+}
+
+/* Relays between the socket and standard input and output until one ends. With `linger`, the end of
+ * input doesn't end it. */
+static void relay(int fd, bool terminal, bool linger)
+{
+	bool escaped = false, ended = false;
+	char data[4096];
+
+	for (;;) {
+		struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+				       {.fd = ended ? -1 : STDIN_FILENO, .events = POLLIN}};
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (fds[1].revents && !pass_input(fd, terminal, &escaped, &ended))
+			return;
+		if (ended && !linger)
+			return;
+		if (!fds[0].revents)
+			continue;
+		ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+		if (n > 0 && write_all(STDOUT_FILENO, data, (size_t)n) < 0)
+			return;
+	}
+}
+
+static int connect_in(const struct store_place *place, const char *name, int *ret_fd,
+		      struct problem *problem)
+{
+	struct cmd_view view;
+	char path[PATH_MAX];
+	const char *why;
+	int r;
+
+	cmd_look(place, &view);
+	cmd_view_clear(&view);
+	why = machine_rule(view.state, ACTION_CONSOLE);
+	if (why)
+		return problem_set(problem, -EBUSY, "%s: %s", place->name, why);
+	r = store_path(place->dir, name, path);
+	if (r == 0)
+		r = sock_connect_unix(path, SOCK_STREAM, ret_fd);
+	if (r < 0)
+		return problem_set(problem, r, "%s: nothing answers at %s: %s", place->name, path,
+				   strerror(-r));
+	return 0;
+}
+
+int command_console(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "console NAME",
+		.help = "Attaches to the guest's serial console, with others if there are. On a terminal\n"
+			"Ctrl-A d detaches. What was before is in \"logs -of console\".",
+		.words_min = 1,
+		.words_max = 1,
+	};
+	struct store_place place;
+	struct problem problem;
+	struct termios before, raw;
+	struct cmd cmd;
+	int r = cmd_parse(argc, argv, &spec, &cmd), fd;
+	bool terminal = isatty(STDIN_FILENO);
+
+	if (r != 0)
+		return r < 0;
+	if (cmd_find(&cmd, &place, &problem) < 0 ||
+	    connect_in(&place, STORE_CONSOLE, &fd, &problem) < 0)
+		return cmd_refuse(&problem);
+	if (terminal && tcgetattr(STDIN_FILENO, &before) == 0) {
+		raw = before;
+		cfmakeraw(&raw);
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+		fprintf(stderr, "(attached to %s: Ctrl-A d detaches)\r\n", place.name);
+	}
+	relay(fd, terminal, false);
+	if (terminal)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+	close(fd);
+	return 0;
+}
+
+/* Connects to a vsock port of the guest by netproxy's socket. */
+static int connect_vsock(const struct store_place *place, unsigned long port, int *ret_fd,
+			 struct problem *problem)
+{
+	char text[ANSWER_MAX];
+	size_t size = 0;
+	int r = connect_in(place, PROXY_VSOCK_SOCKET "_connect", ret_fd, problem);
+
+	if (r < 0)
+		return r;
+	int n = snprintf(text, sizeof(text), "CONNECT %lu\n", port);
+
+	r = write_all(*ret_fd, text, (size_t)n);
+	/* Byte by byte: what follows the line is the guest's. */
+	while (r == 0 && size < sizeof(text) - 1 && (size == 0 || text[size - 1] != '\n')) {
+		struct pollfd answer = {.fd = *ret_fd, .events = POLLIN};
+		ssize_t got;
+
+		poll(&answer, 1, -1);
+		got = read(*ret_fd, text + size, 1);
+		if (got == 1)
+			size++;
+		else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+			break;
+	}
+	if (size < 3 || memcmp(text, "OK ", 3) != 0) {
+		close(*ret_fd);
+		return problem_set(problem, -ECONNREFUSED,
+				   "%s: nothing in the guest listens at vsock port %lu",
+				   place->name, port);
+	}
+	return 0;
+}
+
+int command_vsock(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "vsock connect NAME PORT",
+		.help = "Connects standard input and output to a vsock port of the guest.",
+		.words_min = 2,
+		.words_max = 2,
+	};
+	struct store_place place;
+	struct problem problem;
+	struct cmd cmd;
+	unsigned long port;
+	char *end;
+	int r, fd;
+
+	if (argc < 2 || (strcmp(argv[1], "connect") != 0 && !strstr(argv[1], "help"))) {
+		problem_set(&problem, -EINVAL, "usage: netproxy-vm %s", spec.usage);
+		return cmd_refuse(&problem);
+	}
+	if (strcmp(argv[1], "connect") == 0) {
+		argc--;
+		argv++;
+	}
+	r = cmd_parse(argc, argv, &spec, &cmd);
+	if (r != 0)
+		return r < 0;
+	port = strtoul(cmd.words[1], &end, 10);
+	if (*end || port < 1 || port >= UINT32_MAX) {
+		problem_set(&problem, -EINVAL, "\"%.40s\" is no vsock port: 1 to 4294967294",
+			    cmd.words[1]);
+		return cmd_refuse(&problem);
+	}
+	if (cmd_find(&cmd, &place, &problem) < 0 || connect_vsock(&place, port, &fd, &problem) < 0)
+		return cmd_refuse(&problem);
+	relay(fd, false, true);
+	close(fd);
+	return 0;
+}
+
+/* The host's side of the guest's published SSH port. */
+static int find_ssh(const struct store_place *place, struct endpoint *ret, struct problem *problem)
+{
+	struct settings settings;
+	int r = cmd_settings(place, &settings, problem);
+	const struct machine *m = &settings.run.machine;
+	bool found = false;
+
+	for (size_t i = 0; r == 0 && !found && i < m->publish_count; i++) {
+		const struct publish *p = &m->publish[i].parsed;
+
+		found = !p->udp && p->guest_port == SSH_PORT && p->guest.family == AF_UNSPEC;
+		if (found)
+			*ret = p->host;
+	}
+	run_options_clear(&settings.run);
+	if (r == 0 && !found)
+		r = problem_set(problem, -ENOENT,
+				"%s's SSH port isn't published: \"netproxy-vm set %s -publish "
+				"127.0.0.1:2222:22\", and restart it",
+				place->name, place->name);
+	if (r == 0 && ret->addr.family == AF_UNSPEC)
+		addr_parse("127.0.0.1", &ret->addr);
+	return r;
+}
+
+/* Becomes ssh or scp. The host's key is the machine's, whatever address it is at: it is kept under
+ * its name. */
+static int become(const char *program, const struct cmd *cmd, const struct store_place *place,
+		  const struct endpoint *at)
+{
+	char port[16], address[ADDR_TEXT_MAX], alias[MACHINE_NAME_MAX + 40], known[PATH_MAX + 64];
+	char words[CMD_WORDS_MAX][PATH_MAX], host[ADDR_TEXT_MAX + 84], user[80];
+	const char *argv[SSH_ARGS_MAX + 1];
+	const char *name = cmd->user ? cmd->user : "root";
+	bool copy = strcmp(program, "scp") == 0;
+	size_t count = 0;
+
+	addr_format(&at->addr, address);
+	snprintf(port, sizeof(port), "%u", at->port);
+	snprintf(alias, sizeof(alias), "HostKeyAlias=%s", place->name);
+	snprintf(known, sizeof(known), "UserKnownHostsFile=\"%s/known_hosts\"", place->dir);
+	snprintf(user, sizeof(user), "%.64s", name);
+	argv[count++] = program;
+	argv[count++] = "-o";
+	argv[count++] = alias;
+	argv[count++] = "-o";
+	argv[count++] = known;
+	argv[count++] = "-o";
+	argv[count++] = "StrictHostKeyChecking=accept-new";
+	argv[count++] = copy ? "-P" : "-p";
+	argv[count++] = port;
+	if (copy)
+		argv[count++] = "-r";
+	if (!copy) {
+		snprintf(host, sizeof(host), "%s@%s", user, address);
+		argv[count++] = host;
+	}
+	for (unsigned i = 1; i < cmd->count; i++) {
+		const char *word = cmd->words[i];
+
+		argv[count++] = word;
+		/* ":PATH" is in the guest. */
+		if (copy && word[0] == ':') {
+			const char *format = at->addr.family == AF_INET6 ? "%s@[%s]%s" : "%s@%s%s";
+
+			if (snprintf(words[i], sizeof(words[i]), format, user, address, word) >=
+			    (int)sizeof(words[i])) {
+				fputs("netproxy-vm: a path is too long\n", stderr);
+				return 1;
+			}
+			argv[count - 1] = words[i];
+		}
+	}
+	argv[count] = NULL;
+	execvp(program, (char *const *)argv);
+	fprintf(stderr, "netproxy-vm: can't run %s: %s; Debian has it in openssh-client\n", program,
+		strerror(errno));
+	return 1;
+}
+
+static int ssh_or_cp(int argc, char *const *argv, const struct cmd_spec *spec, const char *program)
+{
+	struct store_place place;
+	struct problem problem;
+	struct endpoint at;
+	struct cmd_view view;
+	struct cmd cmd;
+	const char *why;
+	int r = cmd_parse(argc, argv, spec, &cmd);
+
+	if (r != 0)
+		return r < 0;
+	if (cmd_find(&cmd, &place, &problem) < 0)
+		return cmd_refuse(&problem);
+	cmd_look(&place, &view);
+	cmd_view_clear(&view);
+	why = machine_rule(view.state, ACTION_CONSOLE);
+	if (why)
+		r = problem_set(&problem, -EBUSY, "%s: %s", place.name, why);
+	else
+		r = find_ssh(&place, &at, &problem);
+	return r < 0 ? cmd_refuse(&problem) : become(program, &cmd, &place, &at);
+}
+
+int command_ssh(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "ssh [-user NAME] NAME [SSH-FLAGS] [COMMAND...]",
+		.help = "Runs ssh to the guest, by its published port 22.",
+		.flags = CMD_USER,
+		.words_min = 1,
+		.words_max = CMD_WORDS_MAX,
+		.rest = true,
+	};
+
+	return ssh_or_cp(argc, argv, &spec, "ssh");
+}
+
+int command_cp(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "cp [-user NAME] NAME FROM... TO",
+		.help = "Copies files with scp; \":PATH\" is in the guest: cp vm file :/tmp",
+		.flags = CMD_USER,
+		.words_min = 3,
+		.words_max = CMD_WORDS_MAX,
+		.rest = true,
+	};
+
+	return ssh_or_cp(argc, argv, &spec, "scp");
+}
