@@ -125,12 +125,18 @@ static void setup(void)
 	backend.forwarder = forwarder;
 	backend.publish = publish;
 	ck_assert_int_eq(api_new(loop, &backend, &api), 0);
-	ck_assert_int_eq(
-		api_listen_unix(api, host_path, &(struct api_door){API_DOOR_HOST, 0}, error), 0);
-	ck_assert_int_eq(
-		api_listen_unix(api, guest_path, &(struct api_door){API_DOOR_GUEST, 1}, error), 0);
-	ck_assert_int_eq(
-		api_listen_unix(api, other_path, &(struct api_door){API_DOOR_GUEST, 2}, error), 0);
+	ck_assert_int_eq(api_listen_unix(api, host_path,
+					 &(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0},
+					 error),
+			 0);
+	ck_assert_int_eq(api_listen_unix(api, guest_path,
+					 &(struct api_door){.kind = API_DOOR_GUEST, .guest_id = 1},
+					 error),
+			 0);
+	ck_assert_int_eq(api_listen_unix(api, other_path,
+					 &(struct api_door){.kind = API_DOOR_GUEST, .guest_id = 2},
+					 error),
+			 0);
 }
 
 static void teardown(void)
@@ -490,7 +496,9 @@ START_TEST(tcp_and_web_pages)
 	char *answer;
 
 	addr_parse("127.0.0.1", &at.addr);
-	ck_assert_int_eq(api_listen_tcp(api, &at, &(struct api_door){API_DOOR_HOST, 0}, &at, error),
+	ck_assert_int_eq(api_listen_tcp(api, &at,
+					&(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0},
+					&at, error),
 			 0);
 	ck_assert_uint_ne(at.port, 0);
 	for (size_t i = 0; i < 6 + 4; i++) {
@@ -510,9 +518,10 @@ START_TEST(tcp_and_web_pages)
 	ck_assert_int_eq(strncmp(answer, "HTTP/1.1 403", 12), 0);
 	free(answer);
 	/* Where there is a listener already. */
-	ck_assert_int_eq(
-		api_listen_tcp(api, &at, &(struct api_door){API_DOOR_HOST, 0}, NULL, error),
-		-EADDRINUSE);
+	ck_assert_int_eq(api_listen_tcp(api, &at,
+					&(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0},
+					NULL, error),
+			 -EADDRINUSE);
 	ck_assert_ptr_nonnull(strstr(error, "another program listens there"));
 }
 END_TEST
@@ -520,7 +529,7 @@ END_TEST
 START_TEST(doors_that_do_not_open)
 {
 	char error[API_LISTEN_ERROR_MAX], path[256];
-	struct api_door host = {API_DOOR_HOST, 0};
+	struct api_door host = {.kind = API_DOOR_HOST, .guest_id = 0};
 
 	ck_assert_int_eq(api_listen_unix(api, host_path, &host, error), -EADDRINUSE);
 	ck_assert_ptr_nonnull(strstr(error, "another program"));

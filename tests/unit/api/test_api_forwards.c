@@ -63,10 +63,14 @@ static void setup(void)
 	backend.forwarder = forwarder;
 	backend.publish = publish;
 	ck_assert_int_eq(api_new(loop, &backend, &api), 0);
-	ck_assert_int_eq(
-		api_listen_unix(api, host_path, &(struct api_door){API_DOOR_HOST, 0}, error), 0);
-	ck_assert_int_eq(
-		api_listen_unix(api, guest_path, &(struct api_door){API_DOOR_GUEST, 1}, error), 0);
+	ck_assert_int_eq(api_listen_unix(api, host_path,
+					 &(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0},
+					 error),
+			 0);
+	ck_assert_int_eq(api_listen_unix(api, guest_path,
+					 &(struct api_door){.kind = API_DOOR_GUEST, .guest_id = 1},
+					 error),
+			 0);
 }
 
 static void teardown(void)

@@ -81,10 +81,13 @@ static void serve(int ready_fd)
 	must(forwarder_new(loop, &conf, &backend.forwarder));
 	must(publish_new(loop, backend.forwarder, &backend.publish));
 	must(api_new(loop, &backend, &api));
-	must(api_listen_unix(api, host_path, &(struct api_door){API_DOOR_HOST, 0}, error));
-	must(api_listen_unix(api, guest_path, &(struct api_door){API_DOOR_GUEST, 1}, error));
+	must(api_listen_unix(api, host_path,
+			     &(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0}, error));
+	must(api_listen_unix(api, guest_path,
+			     &(struct api_door){.kind = API_DOOR_GUEST, .guest_id = 1}, error));
 	addr_parse("127.0.0.1", &tcp_at.addr);
-	must(api_listen_tcp(api, &tcp_at, &(struct api_door){API_DOOR_HOST, 0}, &tcp_at, error));
+	must(api_listen_tcp(api, &tcp_at, &(struct api_door){.kind = API_DOOR_HOST, .guest_id = 0},
+			    &tcp_at, error));
 	must((int)write(ready_fd, &tcp_at, sizeof(tcp_at)));
 	must(loop_run(loop));
 	api_free(api);
