@@ -237,13 +237,14 @@ static void complain(struct session *s, struct sim_link *link, const char *route
 {
 	uint8_t message[8 + 60] = {type, code};
 	struct sim_packet packet = packet_of(s, session_is_v6() ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	size_t quoted = syn->size - 14 < 60 ? syn->size - 14 : 60;
 	uint32_t sum = 0;
 	uint16_t csum;
 
 	packet.src = net_addr(router);
 	if (link != s->net.link)
 		packet.src_mac = other_mac;
-	memcpy(message + 8, syn->bytes + 14, 60);
+	memcpy(message + 8, syn->bytes + 14, quoted);
 	packet.payload = message;
 	packet.payload_size = sizeof(message);
 	if (session_is_v6())
