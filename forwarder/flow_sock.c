@@ -53,9 +53,10 @@ static int open_socket(sa_family_t family, int type, int protocol, int *ret_fd)
 	return 0;
 }
 
-int flow_sock_udp(sa_family_t family, int *ret_fd)
+int flow_sock_udp(sa_family_t family, const struct addr *from, int *ret_fd)
 {
 	struct sockaddr_storage any = {.ss_family = family};
+	struct endpoint at = {.addr = *from};
 	int fd = -1;
 	int r = open_socket(family, SOCK_DGRAM, 0, &fd);
 
@@ -63,6 +64,8 @@ int flow_sock_udp(sa_family_t family, int *ret_fd)
 		return r;
 	if (family == AF_INET6)
 		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (from->family == family)
+		endpoint_to_sockaddr(&at, &any);
 	if (bind(fd, (struct sockaddr *)&any,
 		 family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) <
 	    0) {

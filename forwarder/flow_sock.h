@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/addr.h"
+
 /* TTL or hop limit, and DSCP with ECN. */
 struct flow_marks {
 	uint8_t ttl;
@@ -25,8 +27,8 @@ struct flow_marks {
  * Sockets of AF_INET or AF_INET6 alone, non-blocking, owned by the caller, that report errors on
  * their error queue and the marks of what they receive. All return 0 or -errno.
  */
-/* On a port of the kernel's choice. */
-int flow_sock_udp(sa_family_t family, int *ret_fd);
+/* On a port of the kernel's choice, and with the host's address `from`; AF_UNSPEC: any. */
+int flow_sock_udp(sa_family_t family, const struct addr *from, int *ret_fd);
 /* A ping socket: sends echo requests under an id of the kernel's choice, receives their replies,
  * both from the ICMP header on; the kernel fills the checksums. -EACCES: not allowed here. */
 int flow_sock_ping(sa_family_t family, int *ret_fd);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forwarder/outbound.h"
 #include "base/addr.h"
 #include "base/list.h"
 #include "base/loop.h"
@@ -29,7 +30,8 @@ struct egress;
 
 struct flow_tcp_table {
 	struct loop *loop;
-	struct egress *egress;              /* guests' way out by a proxy; borrowed; NULL: none */
+	struct egress *egress; /* guests' way out by a proxy; borrowed; NULL: none */
+	struct outbound outbound;
 	struct list flows;                  /* the oldest first */
 	struct loop_timer *keepalive_timer; /* runs when a flow is new */
 	uint64_t count;

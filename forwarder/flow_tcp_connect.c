@@ -77,17 +77,33 @@ uint64_t flow_tcp_waits_until(uint64_t last_ms, uint64_t gap_ms)
 
 /* ---- Connecting ---- */
 
-int flow_tcp_host_connect(const struct endpoint *host, int *ret_fd)
+/* The port is chosen on connect, when the far side is known: else there are few of them. */
+static int bind_outbound(int fd, const struct outbound *outbound, const struct endpoint *host)
+{
+	struct endpoint from = {.addr = *outbound_of(outbound, host->addr.family)};
+	struct sockaddr_storage sa;
+	int one = 1;
+
+	if (from.addr.family == AF_UNSPEC || addr_is_loopback(&host->addr))
+		return 0;
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	return bind(fd, (struct sockaddr *)&sa, endpoint_to_sockaddr(&from, &sa)) < 0 ? -errno : 0;
+}
+
+int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpoint *host,
+			  int *ret_fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t size = endpoint_to_sockaddr(host, &sa);
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS) {
-		int r = -errno;
-
+	r = bind_outbound(fd, &table->outbound, host);
+	if (r == 0 && connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS)
+		r = -errno;
+	if (r < 0) {
 		close(fd);
 		return r;
 	}
@@ -132,12 +148,13 @@ static void flow_refuse(struct flow_tcp *flow, int error)
 }
 
 /* Connects to the proxy's addresses until one of them doesn't fail at once. */
-static int tunnel_connect(struct flow_tcp_tunnel *tunnel, int *ret_fd)
+static int tunnel_connect(const struct flow_tcp_table *table, struct flow_tcp_tunnel *tunnel,
+			  int *ret_fd)
 {
 	int r;
 
 	do {
-		r = flow_tcp_host_connect(flow_tcp_egress_at(tunnel), ret_fd);
+		r = flow_tcp_host_connect(table, flow_tcp_egress_at(tunnel), ret_fd);
 	} while (r < 0 && flow_tcp_egress_next(tunnel, -r));
 	return r;
 }
@@ -152,7 +169,7 @@ static void connect_failed(struct flow_tcp *flow, int error)
 		flow_refuse(flow, error);
 		return;
 	}
-	r = tunnel_connect(flow->tunnel, &fd);
+	r = tunnel_connect(flow->table, flow->tunnel, &fd);
 	if (r == 0)
 		r = flow_tcp_replace_socket(flow, fd);
 	if (r < 0) {
@@ -225,7 +242,8 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 		return;
 	}
 	if (r == 0)
-		r = tunnel ? tunnel_connect(tunnel, &fd) : flow_tcp_host_connect(host, &fd);
+		r = tunnel ? tunnel_connect(table, tunnel, &fd)
+			   : flow_tcp_host_connect(table, host, &fd);
 	if (r == 0)
 		r = flow_tcp_new(table, fd, FLOW_CONNECTING, &flow);
 	if (r < 0) {

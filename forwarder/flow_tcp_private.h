@@ -62,8 +62,10 @@ int flow_tcp_replace_socket(struct flow_tcp *flow, int fd);
 
 /* flow_tcp_connect.c */
 
-/* Returns 0 with a socket that is connected or connecting. */
-int flow_tcp_host_connect(const struct endpoint *host, int *ret_fd);
+/* Returns 0 with a socket that is connected or connecting, from the table's outbound address unless
+ * that is to the host's loopback. */
+int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpoint *host,
+			  int *ret_fd);
 /* The error that a connecting socket ended with, or 0; for events that say it may be written. */
 int flow_tcp_socket_error(int fd, unsigned ready);
 /* An event of the host's socket while CONNECTING. */

@@ -49,6 +49,7 @@ struct flow_udp_table {
 	struct stack *stack;
 	struct flow_table flows;
 	struct udp_batch *batch;
+	struct outbound outbound;
 	flow_udp_claim_fn *claim;
 	void *claim_arg;
 	uint64_t dropped;
@@ -156,11 +157,13 @@ static void on_socket(void *arg, int fd, unsigned ready)
 static int flow_open(struct flow_udp *flow, const struct stack_datagram *datagram)
 {
 	struct flow_udp_table *table = flow->table;
-	int r = flow_sock_udp(datagram->src.addr.family, &flow->fd);
+	sa_family_t family = datagram->src.addr.family;
+	const struct addr *from = outbound_of(&table->outbound, family);
+	int r = flow_sock_udp(family, from, &flow->fd);
 
 	/* Out of descriptors: one of the guest's own makes room. */
 	if (r == -EMFILE && flow_table_evict(&table->flows, datagram->port))
-		r = flow_sock_udp(datagram->src.addr.family, &flow->fd);
+		r = flow_sock_udp(family, from, &flow->fd);
 	if (r < 0)
 		return r;
 	udp_sender_init(&flow->sender, table->stack, flow->fd, &datagram->src);
@@ -277,6 +280,7 @@ int flow_udp_table_new(struct loop *loop, struct stack *stack, const struct flow
 	if (!table)
 		return -ENOMEM;
 	table->loop = loop;
+	table->outbound = conf->outbound;
 	table->stack = stack;
 	table->buffers = malloc((size_t)RECV_BATCH * DATAGRAM_MAX);
 	r = table->buffers ? udp_batch_new(loop, stack, &table->batch) : -ENOMEM;

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forwarder/outbound.h"
 #include "base/addr.h"
 #include "base/loop.h"
 #include "netstack/stack.h"
@@ -42,6 +43,7 @@ struct flow_udp_table;
 struct flow_udp_conf {
 	unsigned guest_max; /* most flows of one guest, 1 or more; see flow_table.h */
 	unsigned total_max; /* of all guests, 1 or more */
+	struct outbound outbound;
 };
 
 struct flow_udp_counters {

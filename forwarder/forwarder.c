@@ -269,6 +269,7 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 		.guest_max = conf->udp_flows_max,
 		.total_max = conf->udp_flows_total_max ? conf->udp_flows_total_max
 						       : conf->udp_flows_max,
+		.outbound = conf->outbound,
 	};
 	int r;
 
@@ -277,6 +278,7 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 	forwarder->conf = *conf;
 	list_init(&forwarder->watchers);
 	flow_tcp_table_init(&forwarder->tcp, loop);
+	forwarder->tcp.outbound = conf->outbound;
 	r = policy_new(
 		&(struct policy_conf){
 			.rules = conf->policy_rules,

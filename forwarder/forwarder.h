@@ -18,6 +18,7 @@
 #include "base/addr.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "forwarder/outbound.h"
 #include "forwarder/policy.h"
 #include "netstack/stack.h"
 
@@ -26,6 +27,7 @@ struct forwarder;
 
 struct forwarder_conf {
 	struct stack_conf stack;
+	struct outbound outbound;
 	bool host_access;                 /* whether the host alias leads to the host's loopback */
 	const struct egress_conf *egress; /* guests' way out by a proxy; borrowed; NULL: none */
 	const struct policy_rule *policy_rules; /* borrowed for forwarder_new(); see policy.h */

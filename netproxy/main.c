@@ -201,6 +201,7 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.mtu = options->mtu,
 				.conns_max = connections_max(options),
 			},
+		.outbound = options->outbound,
 		.host_access = options->host_access,
 		.egress = &options->proxy,
 		.policy_rules = options->rules,

@@ -157,6 +157,7 @@ struct options {
 	bool host_alias_given;
 	bool prefix6_given;
 	unsigned mtu;
+	struct outbound outbound; /* the host's own addresses for connections out */
 	bool host_access;
 	bool guard;     /* the switch keeps guests from taking others' addresses */
 	bool guest_api; /* guests find the API on the gateway */

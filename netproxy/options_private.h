@@ -102,6 +102,9 @@ option_apply_fn options_apply_http_proxy, options_apply_https_proxy, options_app
 int options_finish_ipv6(struct options *options, char error[static OPTIONS_ERROR_MAX]);
 option_apply_fn options_apply_ipv6_addresses;
 
+/* options_outbound.c */
+option_apply_fn options_apply_outbound_address, options_apply_outbound_address6;
+
 /* options_netns.c */
 option_apply_fn options_apply_netns, options_apply_netns_attach, options_apply_ifname,
 	options_apply_netns_address, options_apply_netns_mac, options_apply_resolv_out,

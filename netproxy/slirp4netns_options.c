@@ -364,7 +364,7 @@ static void add_rest(struct arguments *to, const struct slirp *slirp)
 	add_if(to, "--ready-fd", slirp->ready_fd);
 	add_if(to, "--slirp4netns-api", slirp->api_socket);
 	add_if(to, "--outbound-address", slirp->outbound);
-	add_if(to, "--outbound-address", slirp->outbound6);
+	add_if(to, "--outbound-address6", slirp->outbound6);
 	add_switch(to, "--no-host-access", slirp->disable_host_loopback);
 	add_switch(to, "--no-dns", slirp->disable_dns);
 	add_switch(to, "--sandbox", slirp->sandbox);
