@@ -299,24 +299,20 @@ static void port_body(const struct publish *p, bool with_guest, char to[static B
 	snprintf(to + n, BODY_MAX - (size_t)n, "}");
 }
 
-/* Whether [IP:]HOST:GUEST has its last part: two numbers at its end, after the address. */
+/* Whether [IP:]HOST[:GUEST] has its last part: two numbers with a colon between at its end, and
+ * nothing before them but an address and its colon. */
 static bool has_guest_port(const char *text, size_t size)
 {
-	size_t numbers = 0, at = size;
+	size_t at = size, first;
 
-	while (at > 0 && numbers < 3) {
-		size_t end = at;
-
-		while (at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9')
-			at--;
-		if (at == end)
-			break;
-		numbers++;
-		if (at == 0 || text[at - 1] != ':')
-			break;
+	while (at > 0 && strchr("0123456789", text[at - 1]))
 		at--;
-	}
-	return numbers > 1;
+	if (at == 0 || at == size || text[at - 1] != ':')
+		return false;
+	first = --at;
+	while (at > 0 && strchr("0123456789", text[at - 1]))
+		at--;
+	return at < first && (at == 0 || text[at - 1] == ':');
 }
 
 static int port_change(const struct cmd *cmd, const struct store_place *place, bool add)
