@@ -288,6 +288,8 @@ static int run(bool by_dockerd, int argc, char **argv)
 		r = configure_reach(&proxy.reach, error);
 	if (r == 0)
 		r = start(&proxy, error);
+	/* dockerd's listener is docker-proxy's alone: what nobody accepts from must not listen. */
+	close(LISTEN_FD);
 	report(by_dockerd, r < 0 ? (error[0] ? error : strerror(-r)) : NULL);
 	if (r == 0)
 		stay(&proxy, signal_fd);

@@ -2,6 +2,7 @@
 """netproxy-docker-proxy, started as dockerd starts it: -host-port and the rest, and a report on fd 3."""
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -21,16 +22,19 @@ import os, socket, sys
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 assert words["-container-ip"] == "172.17.0.2" and words["-container-port"] == "80", words
 family = socket.AF_INET6 if ":" in words["-host-ip"] else socket.AF_INET
-listener = socket.socket(family)
+given = "-use-listen-fd" in sys.argv
+listener = socket.socket(fileno=4) if given else socket.socket(family)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 if family == socket.AF_INET6:
     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 try:
-    listener.bind((words["-host-ip"], int(words["-host-port"])))
+    if not given:
+        listener.bind((words["-host-ip"], int(words["-host-port"])))
 except OSError as error:
     os.write(3, f"1\\nfake: {error}\\n".encode())
     sys.exit(1)
 listener.listen()
+listener.setblocking(True)
 os.write(3, b"0\\n")
 os.close(3)
 while True:
@@ -43,20 +47,25 @@ while True:
 class Started:
     """A netproxy-docker-proxy in the guest's namespace; `report` is what it said on fd 3."""
 
-    def __init__(self, t, host_ip="0.0.0.0", protocol="tcp", docker_proxy=None, api=None):
+    def __init__(self, t, host_ip="0.0.0.0", protocol="tcp", docker_proxy=None, api=None, listener=None):
         report_r, report_w = os.pipe()
-        api = api or f"unix:{t.directory}/vsock_6565"
-        to_fd_3 = f'exec "$@" 3>&{report_w} {report_w}>&-'
-        argv = ["setpriv", "--pdeathsig", "KILL", "--", "bash", "-c", to_fd_3, "bash",
+        # Out of the way of 3 and 4, which they become.
+        given = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+                 for fd in (report_w, *([listener.fileno()] if listener else []))]
+        os.close(report_w)
+        to_fds = 'exec "$@" ' + " ".join(f"{to}>&{fd} {fd}>&-" for to, fd in zip((3, 4), given))
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", "bash", "-c", to_fds, "bash",
                 f"{t.settings.bin}/netproxy-docker-proxy",
                 "-proto", protocol, "-host-ip", host_ip, "-host-port", str(PORT),
-                "-container-ip", "172.17.0.2", "-container-port", "80"]
-        environment = {**os.environ, "NETPROXY_API": api,
+                "-container-ip", "172.17.0.2", "-container-port", "80",
+                *(["-use-listen-fd"] if listener else [])]
+        environment = {**os.environ, "NETPROXY_API": api or f"unix:{t.directory}/vsock_6565",
                        "NETPROXY_DOCKER_PROXY": docker_proxy or ""}
         with t.guest.ns:
-            self.process = subprocess.Popen(argv, pass_fds=[report_w], env=environment,
+            self.process = subprocess.Popen(argv, pass_fds=given, env=environment,
                                             stderr=subprocess.PIPE)
-        os.close(report_w)
+        for fd in given:
+            os.close(fd)
         t.cleanup.callback(self.kill)
         with contextlib.closing(os.fdopen(report_r, "rb")) as file:
             assert select.select([file], [], [], REPORT_TIMEOUT * wait.slowness)[0], "no report"
@@ -160,6 +169,19 @@ def test_one_address(t):
             return True
         return False
     wait.until(closed, "docker-proxy to end")
+
+
+@case(links=STREAM, start=False)
+def test_listener_of_dockerd(t):
+    """As of Docker 28: the listener comes from dockerd, and is docker-proxy's only."""
+    start_netproxy(t)
+    with t.guest.ns.listen("127.0.0.1", PORT) as listener:
+        started = Started(t, "127.0.0.1", docker_proxy=fake_docker_proxy(t), listener=listener)
+    assert started.report == "0\n", started.report
+    assert fetch(t, t.guest.ns, "127.0.0.1") == ANSWER
+    assert fetch(t, t.host, "127.0.0.1") == ANSWER
+    assert not os.path.exists(f"/proc/{started.process.pid}/fd/4")
+    assert started.end() == 0
 
 
 @case(links=STREAM, start=False)
