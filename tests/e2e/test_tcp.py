@@ -198,7 +198,8 @@ def test_refused_by_gateway(t):
 
 @case(links=MAIN)
 def test_unreachable(t):
-    """A connect that the network refuses fails at once, with its reason."""
+    """A connect that the network refuses fails at once, with its reason. (The world's kernel limits its errors, so
+    that the host may have to ask twice; without an answer it would take minutes.)"""
     for address in (world.UNREACHABLE, world.PROHIBITED):
         start = time.monotonic()
         try:
@@ -207,7 +208,7 @@ def test_unreachable(t):
         except OSError as error:
             took = time.monotonic() - start
             assert error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES), error
-            assert took < 2 * wait.slowness, f"{address}: {error} only after {took:.2f} s"
+            assert took < 5 * wait.slowness, f"{address}: {error} only after {took:.2f} s"
 
 
 @case(links=MAIN)
