@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines that are kept (netproxy-vm init, start, stop ...): whatever is killed, start starts it again; a snapshot is
+restored where it was, with a network."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+from bed import wait
+
+from harness import group
+
+NAME = "m"
+START_TIMEOUT = 90
+CMDLINE = "console=ttyS0 quiet np.run=commands"
+
+
+class RestConnection(http.client.HTTPConnection):
+    """HTTP over the machine's REST socket."""
+
+    def __init__(self, path):
+        super().__init__("machine", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+@group
+class Machines:
+    def __init__(self, settings, environment, directory):
+        self.settings = settings
+        self.host = environment.host
+        self.directory = directory
+        self.machine = f"{directory}/netproxy-vm/{NAME}"
+        self.commands = 0
+
+    def diagnostics(self):
+        text = ""
+        for name in ("events.log", "supervisor.log", "netproxy.log", "console.log", "end.json"):
+            try:
+                with open(f"{self.machine}/{name}", errors="replace") as file:
+                    text += f"{name}:\n{file.read()[-1500:]}\n"
+            except OSError:
+                pass
+        return text
+
+    def tear_down(self):
+        self.vm("kill", NAME, check=False)
+
+    def popen(self, *args):
+        argv = ["ip", "netns", "exec", self.host.name, f"{self.settings.bin}/netproxy-vm", *args]
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True,
+                                env=os.environ | {"XDG_STATE_HOME": self.directory})
+
+    def vm(self, *args, check=True, timeout=START_TIMEOUT):
+        """Runs netproxy-vm; returns (exit status, what it said on both outputs)."""
+        process = self.popen(*args)
+        out, err = process.communicate(timeout=timeout)
+        if check and process.returncode != 0:
+            raise AssertionError(f"netproxy-vm {' '.join(args)}: {process.returncode}\n{out}{err}")
+        return process.returncode, out + err
+
+    def state(self):
+        return json.loads(self.vm("status", "-format", "json", NAME, check=False)[1])["state"]
+
+    def pid(self, name):
+        with open(f"{self.machine}/{name}") as file:
+            return int(file.read())
+
+    def events(self):
+        with open(f"{self.machine}/events.log") as file:
+            return [json.loads(line)["event"] for line in file]
+
+    def guest(self, command):
+        """What a command prints in the guest, by the console's socket."""
+        self.commands += 1
+        begin, end = f"@{self.commands} begin\n", f"@{self.commands} end "
+        text = ""
+        with socket.socket(socket.AF_UNIX) as console:
+            console.settimeout(30)
+            console.connect(f"{self.machine}/console.sock")
+            console.sendall(f"{self.commands} {command}\n".encode())
+            while end not in text:
+                piece = console.recv(65536)
+                assert piece, f"the console hung up after {text!r}"
+                text += piece.decode(errors="replace").replace("\r", "")
+        return text.split(begin, 1)[1].split(end, 1)[0]
+
+    def rest(self, method, path, body=None):
+        connection = RestConnection(f"{self.machine}/rest.sock")
+        connection.request(method, path, json.dumps(body) if body else None)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text) if text else None
+
+    def use_network(self):
+        """A device that was plugged in anew has no address, as this small guest doesn't watch for it."""
+        self.guest("ip link set eth0 up; udhcpc -i eth0 -n -q -s /etc/udhcpc.script")
+        assert "192.168.65.1" in self.guest("nslookup -type=a gateway.internal")
+
+    def test_init_and_start(self):
+        guest = self.settings.guest
+        flags = ["-kernel", f"{guest}/vmlinuz", "-initrd", f"{guest}/initrd.img", "-cmdline", CMDLINE,
+                 "-mem", "256", "-accel", "tcg", "-balloon", "256", "-ready",
+                 "console:guest: ready for commands"]
+        self.vm("init", NAME, *flags)
+        status, said = self.vm("init", NAME, *flags, check=False)
+        assert status == 1 and "already" in said, said
+        assert self.state() == "stopped"
+        status, said = self.vm("pause", NAME, check=False)
+        assert status == 1 and "it isn't running" in said, said
+        _, said = self.vm("start", NAME)
+        assert "is ready" in said, said
+        assert self.state() == "running"
+        assert json.loads(self.vm("list", "-format", "json")[1])[0]["name"] == NAME
+        self.use_network()
+
+    def test_rest(self):
+        assert self.rest("GET", "/vm/state")[1]["state"] == "VirtualMachineStateRunning"
+        assert self.rest("GET", "/vm/inspect")[1]["memoryBytes"] == 256 << 20
+        assert self.rest("POST", "/vm/state", {"state": "Pause"})[0] == 202
+        assert self.rest("GET", "/vm/state")[1]["canResume"]
+        assert self.state() == "paused"
+        status, answer = self.rest("POST", "/vm/state", {"state": "Stop"})
+        assert status == 409 and "resume" in answer["error"], answer
+        assert self.rest("POST", "/vm/state", {"state": "Resume"})[0] == 202
+        assert self.rest("POST", "/vm/state", {"state": "Jump"})[0] == 400
+        assert self.rest("PUT", "/vm/state")[0] == 405
+        assert self.rest("GET", "/nowhere")[0] == 404
+
+    def test_balloon(self):
+        before = int(self.guest("awk '/MemTotal/ {print $2}' /proc/meminfo"))
+        assert before > 128 << 10, before
+        self.vm("balloon", "set", NAME, "96")
+        status, said = self.vm("balloon", "set", NAME, "32", check=False)
+        assert status == 1 and "-balloon-min" in said, said
+        assert self.vm("balloon", "get", NAME)[0] == 0
+
+    def test_port(self):
+        self.vm("port", "add", NAME, "127.0.0.1:18080:80")
+        assert "127.0.0.1:18080" in self.vm("port", "ls", NAME)[1]
+        self.vm("port", "rm", NAME, "127.0.0.1:18080")
+        assert "127.0.0.1:18080" not in self.vm("port", "ls", NAME)[1]
+
+    def test_proxy_killed(self):
+        """netproxy is started again, and the guest gets a device that works."""
+        os.kill(self.pid("netproxy.pid"), signal.SIGKILL)
+        wait.until(lambda: "network-back" in self.events(), "the network is back", 60)
+        self.use_network()
+        assert self.state() == "running"
+
+    def test_snapshot(self):
+        """Saved, goes on, is stopped, restored: where it was, with a network that works."""
+        self.guest("echo before > /tmp/mark")
+        self.vm("snapshot", "save", NAME, "first")
+        assert self.state() == "running"
+        self.use_network()
+        self.guest("echo after > /tmp/mark")
+        self.vm("pause", NAME)
+        self.vm("snapshot", "save", NAME, "second")
+        assert self.state() == "paused", "a paused one stays paused"
+        self.vm("resume", NAME)
+        listed = json.loads(self.vm("snapshot", "list", "-format", "json", NAME)[1])
+        assert [(one["name"], one["state"]) for one in listed] == [("second", "paused"), ("first", "running")]
+        assert listed[1]["size"] > 1 << 20, listed
+        status, said = self.vm("snapshot", "restore", NAME, "first", check=False)
+        assert status == 1 and "stop it first" in said, said
+        self.vm("stop", NAME)
+        assert self.state() == "stopped"
+        self.vm("snapshot", "restore", NAME, "first")
+        assert self.guest("cat /tmp/mark") == "before\n"
+        self.use_network()
+        self.vm("snapshot", "delete", NAME, "second")
+        assert len(json.loads(self.vm("snapshot", "list", "-format", "json", NAME)[1])) == 1
+
+    def kill_and_start(self, pid, state):
+        os.kill(pid, signal.SIGKILL)
+        wait.until(lambda: self.state() in state, f"the machine is {state}", 30)
+        self.vm("start", NAME)
+        assert self.state() == "running"
+
+    def test_qemu_killed(self):
+        self.kill_and_start(self.pid("qemu.pid"), ("crashed",))
+        assert "signal 9" in open(f"{self.machine}/end.json").read()
+
+    def test_supervisor_killed(self):
+        self.kill_and_start(self.pid("lock"), ("crashed",))
+
+    def test_two_at_once(self):
+        """Of many starts at once one starts it, and the others say why they don't."""
+        self.vm("kill", NAME)
+        processes = [self.popen("start", NAME) for _ in range(4)]
+        results = [process.communicate(timeout=START_TIMEOUT) for process in processes]
+        good = [process.returncode for process in processes].count(0)
+        assert good == 1, results
+        refused = [err for (_, err), process in zip(results, processes) if process.returncode]
+        assert all("running already" in err or "starting already" in err for err in refused), refused
+        assert self.state() == "running"
+
+    def test_killed_while_it_starts(self):
+        """The supervisor, QEMU and netproxy, each killed before the guest has booted."""
+        for name in ("qemu.pid", "lock"):
+            self.vm("kill", NAME)
+            starting = self.popen("start", NAME)
+            thread = threading.Thread(target=starting.communicate)
+            thread.start()
+            wait.until(lambda: self.state() == "starting" and os.path.exists(f"{self.machine}/qemu.pid"),
+                       "it is starting", 30)
+            os.kill(self.pid(name), signal.SIGKILL)
+            thread.join(30)
+            assert starting.returncode not in (0, None), "a start that was killed says so"
+            wait.until(lambda: self.state() == "crashed", "it has crashed", 30)
+        self.vm("start", NAME)
+
+    def test_stop(self):
+        self.vm("stop", NAME)
+        assert self.state() == "stopped"
+        with open(f"{self.machine}/console.log") as file:
+            assert "powering off" in file.read()
+        self.vm("stop", NAME)
+        self.vm("rm", NAME)
+        assert not os.path.exists(self.machine)
