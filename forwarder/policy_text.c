@@ -62,14 +62,26 @@ static bool parse_ports(const char *text, struct policy_rule *rule)
 	return !*text && rule->port_first <= rule->port_last;
 }
 
+/* Whether the text names a link, as the kinds of --link begin. */
+static bool is_link_name(const char *text)
+{
+	static const char *const kinds[] = {
+		"qemu:", "vhost:", "tap:", "dgram:", "vfkit:", "bess:", "fd:", "vpnkit:", "stdio"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncmp(text, kinds[i], strlen(kinds[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int parse_from(const char *text, struct policy_rule *rule)
 {
 	if (mac_parse(text, &rule->from_mac) == 0) {
 		rule->from_kind = POLICY_FROM_MAC;
 	} else if (parse_prefix(text, &rule->from) == 0) {
 		rule->from_kind = POLICY_FROM_PREFIX;
-	} else if (strncmp(text, "qemu:", 5) == 0 || strncmp(text, "vhost:", 6) == 0 ||
-		   strncmp(text, "tap:", 4) == 0) {
+	} else if (is_link_name(text)) {
 		if (strlen(text) >= sizeof(rule->from_link))
 			return -EINVAL;
 		rule->from_kind = POLICY_FROM_LINK;
@@ -148,7 +160,7 @@ int policy_rule_parse(const char *text, bool allow, struct policy_rule *ret_rule
 	if (from && parse_from(from + strlen(FROM_KEY), &rule) < 0)
 		return expected(ret_expected,
 				"behind from= an address, a prefix, a MAC, or a link as --link "
-				"names it, of at most 127 characters");
+				"names it, of at most 143 characters");
 	to = split_ports(copy + (take_protocol(copy, &rule) - copy), &ports);
 	if (parse_to(to, &rule) < 0)
 		return expected(
