@@ -101,7 +101,8 @@ static int resolve_file(struct run_options *o, struct problem *problem)
 	return 0;
 }
 
-/* PATH-initrd.img, or else PATH-squashfs.img; unless a flag says what. */
+/* PATH-initrd.img, PATH-squashfs.img, or both: an initrd that mounts the other. Unless a flag says
+ * what. */
 static int resolve_root(struct run_options *o, struct problem *problem)
 {
 	struct machine *m = &o->machine;
@@ -113,10 +114,11 @@ static int resolve_root(struct run_options *o, struct problem *problem)
 		return problem_set(problem, -ENOMEM, "out of memory");
 	}
 	if (!m->initrd && !m->squashfs) {
-		if (access(initrd, F_OK) < 0 && access(squashfs, F_OK) == 0) {
+		if (access(squashfs, F_OK) == 0) {
 			m->squashfs = squashfs;
 			squashfs = NULL;
-		} else {
+		}
+		if (!m->squashfs || access(initrd, F_OK) == 0) {
 			m->initrd = initrd;
 			initrd = NULL;
 		}

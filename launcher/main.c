@@ -44,6 +44,7 @@ static const struct command {
 	{"port", command_port, "publish ports of a machine that runs"},
 	{"events", command_events, "print what happened to a machine"},
 	{"logs", command_logs, "print a machine's logs"},
+	{"image", command_image, "build: make a small bootable image of Debian's packages"},
 	{"doctor", command_doctor, "say what this host has and lacks to run machines"},
 	{"help", command_help, "this overview, or with a command's name, that command's flags"},
 	{"version", command_version, "print the version"},

@@ -25,7 +25,7 @@ static const struct flag flags[] = {
 	 set_cmdline},
 	{"squashfs", "FILE",
 	 "With a kernel: a squashfs image that it mounts as its root, read-only, from /dev/vda. With "
-	 "PATH this is PATH-squashfs.img, where there is no PATH-initrd.img.",
+	 "PATH this is PATH-squashfs.img, where it is there.",
 	 set_squashfs},
 	{"iso", "FILE", "A CD image to boot, by the BIOS, or by UEFI with -uefi.", set_iso},
 	{"uefi", NULL,

@@ -22,6 +22,7 @@ LOG_MODULE("process");
 
 struct process {
 	const char *name;
+	bool quiet;
 	process_end_fn *fn;
 	void *arg;
 	pid_t pid; /* -1 once reaped */
@@ -39,7 +40,8 @@ static void log_line(struct process *p)
 {
 	p->line[p->line_size] = '\0';
 	if (p->line_size > 0)
-		log_warn("%s: %s", p->name, p->line);
+		log_write(p->quiet ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, log_module, "%s: %s",
+			  p->name, p->line);
 	p->line_size = 0;
 }
 
@@ -194,8 +196,13 @@ int process_spawn(struct loop *loop, const struct process_conf *conf, process_en
 
 	if (!p)
 		return -ENOMEM;
-	*p = (struct process){
-		.name = conf->name, .fn = fn, .arg = arg, .pid = -1, .pidfd = -1, .stderr_fd = -1};
+	*p = (struct process){.name = conf->name,
+			      .quiet = conf->quiet,
+			      .fn = fn,
+			      .arg = arg,
+			      .pid = -1,
+			      .pidfd = -1,
+			      .stderr_fd = -1};
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		free(p);
 		return -errno;

@@ -25,6 +25,8 @@ struct process_conf {
 	const struct args *args; /* args->items[0] is the program, a path; borrowed for the call */
 	const int *fds; /* to be inherited, under the same numbers; borrowed for the call */
 	size_t fd_count;
+	bool quiet; /* what it writes to standard error is for the debug log, and last words, only
+		     */
 	/* Called in the child before it executes the program, or NULL: makes its namespaces and
 	 * the like. Returns 0 or -errno. */
 	int (*prepare)(void *arg);

@@ -186,6 +186,8 @@ static int spawn(struct loop *loop, struct volume *v, const char *program, struc
 				       .args = &args,
 				       .fds = &v->listen_fd,
 				       .fd_count = 1,
+				       /* It complains whenever QEMU ends. */
+				       .quiet = true,
 				       .prepare = prepare_child,
 				       .prepare_arg = (void *)v->conf};
 	char *line;
