@@ -6,7 +6,7 @@
 
 typedef int command_fn(int argc, char *const *argv);
 
-command_fn command_run, command_doctor;
+command_fn command_run, command_image, command_doctor;
 /* Managed machines: cmd_*.c */
 command_fn command_init, command_set, command_rm, command_list, command_inspect, command_status,
 	command_validate, command_cmdline;
