@@ -39,6 +39,12 @@ def test_address(t):
     with t.host.listen("127.0.0.1", 7077) as listener:
         near = t.keep(t.guest.ns.connect(ALIAS, 7077))
         traffic.one_way(near, t.keep(traffic.accept(listener)), 100000)
+    server, client = t.keep(t.host.udp("127.0.0.1"), t.guest.ns.udp())
+    client.sendto(b"hello", (ALIAS, server.getsockname()[1]))
+    data, peer = server.recvfrom(100)
+    server.sendto(b"back", peer)
+    data, peer = client.recvfrom(100)
+    assert (data, peer[0]) == (b"back", ALIAS), (data, peer)
 
 
 @case(start=False)
