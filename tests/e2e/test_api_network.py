@@ -125,3 +125,19 @@ def test_hostile(t):
     t.expect_fds(40)
     client, far = t.pair()
     traffic.one_way(client, far, 1 << 20)
+
+
+@case(links=STREAM)
+def test_ten_thousand_forwards(t):
+    """A guest gets its share, an error beyond it, and the host can publish still."""
+    refused = 0
+    for first in range(20000, 30000, 1000):
+        body = {"local": f"127.0.0.1:{first}-{first + 999}", "remote": ":80-1079"}
+        status, text = call(t, "/v1/forwards", body)
+        if status != 200:
+            refused += 1
+            assert status == 403 and json.loads(text)["error"]["code"] == "too_many", (status, text)
+    assert refused >= 5 and len(t.proxy.forwards()) <= 5000
+    t.proxy.expose("127.0.0.1:9001", f"{FIRST_GUEST}:80")
+    status, text = call(t, EXPOSE, {"local": "127.0.0.1:9002", "remote": ":80"})
+    assert len(t.proxy.forwards()) > 1 and status in (200, 403, 500), (status, text)

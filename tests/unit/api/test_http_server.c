@@ -20,6 +20,18 @@ static char directory[] = "/tmp/netproxy-test-XXXXXX";
 static char path[64];
 static unsigned handled;
 
+static int taken_fd = -1;
+static char taken_early[16];
+
+static void take(void *arg, int fd, const void *early, size_t early_size)
+{
+	(void)arg;
+	taken_fd = fd;
+	ck_assert_uint_lt(early_size, sizeof(taken_early));
+	memcpy(taken_early, early, early_size);
+	taken_early[early_size] = '\0';
+}
+
 /* "/large" is a large reply; everything else comes back as method, path and body. */
 static void handle(void *arg, const struct http_request *request, struct http_reply *reply)
 {
@@ -30,6 +42,10 @@ static void handle(void *arg, const struct http_request *request, struct http_re
 		reply->body = malloc(LARGE_SIZE);
 		reply->body_size = LARGE_SIZE;
 		memset(reply->body, 'L', LARGE_SIZE);
+		return;
+	}
+	if (strcmp(request->path, "/take") == 0) {
+		reply->take = take;
 		return;
 	}
 	http_reply_text(reply, 200, "%s %s %.*s.", request->method, request->path,
@@ -110,6 +126,41 @@ START_TEST(in_pieces)
 	ck_assert(peer_send(loop, fd, GET("/next"), strlen(GET("/next"))));
 	check_has(peer_read_until(loop, fd, ".\n"), "GET /next .");
 	close(fd);
+	peer_settle(loop);
+	ck_assert_uint_eq(http_server_counters(server).connections, 0);
+}
+END_TEST
+
+/* A connection leaves HTTP with the bytes that came behind the request, and is nobody's here. */
+START_TEST(taken_over)
+{
+	const char *text = GET("/take") "early";
+	int fd = peer_connect(path);
+	char byte;
+
+	ck_assert(peer_send(loop, fd, text, strlen(text)));
+	peer_settle(loop);
+	ck_assert_int_ge(taken_fd, 0);
+	ck_assert_str_eq(taken_early, "early");
+	ck_assert_uint_eq(http_server_counters(server).connections, 0);
+	ck_assert_int_eq(recv(fd, &byte, 1, MSG_DONTWAIT), -1); /* neither a reply nor the end */
+	close(taken_fd);
+	ck_assert_int_eq(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+	taken_fd = -1;
+	close(fd);
+}
+END_TEST
+
+/* Connections that come by another way than the listener. */
+START_TEST(added)
+{
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ck_assert_int_eq(http_server_add(server, fds[0]), 0);
+	ck_assert(peer_send(loop, fds[1], GET("/added"), strlen(GET("/added"))));
+	check_has(peer_read_until(loop, fds[1], ".\n"), "GET /added .");
+	close(fds[1]);
 	peer_settle(loop);
 	ck_assert_uint_eq(http_server_counters(server).connections, 0);
 }
@@ -340,6 +391,8 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_request);
 	tcase_add_test(tcase, in_pieces);
+	tcase_add_test(tcase, taken_over);
+	tcase_add_test(tcase, added);
 	tcase_add_test(tcase, in_a_row);
 	tcase_add_test(tcase, held);
 	tcase_add_test(tcase, held_are_bounded);
