@@ -85,6 +85,13 @@ class Guest:
             return
         raise AssertionError(f"port {port} of the host is not closed")
 
+    def is_open(self, port):
+        try:
+            self.host.connect("127.0.0.1", port).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
     def processes(self):
         """What runs in the host's namespace."""
         return subprocess.run(["ip", "netns", "pids", self.host.name], stdout=subprocess.PIPE,
@@ -207,6 +214,24 @@ class Guest:
             status, output = self.cnirun("ADD", "web", "8077:80")
             assert status != 0 and "address already in use" in output, output
         self.cnirun("DEL", "web", "8077:80")
+
+    def test_agent_publishes(self):
+        """What listens in the guest is published, by vsock, and goes when the agent is killed."""
+        self.console.check("netproxy-agent --interval 100 > /tmp/agent.log & echo $! > /tmp/agent.pid")
+        self.console.check("mkdir -p /tmp/www && echo agent > /tmp/www/index.html && "
+                           "busybox httpd -p 8090 -h /tmp/www")
+        wait.until(lambda: self.is_open(8090), "the guest's server to be published")
+        assert "agent" in self.fetch(8090)
+        self.console.check("kill -KILL $(cat /tmp/agent.pid)")
+        wait.until(lambda: not self.is_open(8090), "the port to go")
+
+    def test_agent_tap(self):
+        """A second interface, whose frames go by vsock, gets an address."""
+        self.console.check("modprobe tun; netproxy-agent tap 2> /tmp/tap.log & echo $! > /tmp/tap.pid")
+        status, output = self.console.run("until ip link show tap0 2> /dev/null | grep -q LOWER_UP; do usleep 50000; "
+                                          "done; udhcpc -i tap0 -n -q -t 5 -T 1 -s /bin/true")
+        assert status == 0 and re.search(r"lease of 192\.168\.65\.\d+ obtained", output), output
+        self.console.check("kill $(cat /tmp/tap.pid)")
 
     def test_power_button(self):
         """SIGTERM is an ACPI power-off, and nothing stays behind."""
