@@ -10,18 +10,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/sock.h"
+#include "client/api_client.h"
 #include "launcher/proxy.h"
 
 LOG_MODULE("ready");
 
 #define PROBE_EVERY_MS 250
-/* A service that a published port's listener found closed hangs up within this. */
-#define PROBE_HOLD_MS 400
-#define SSH_PORT      22
-#define SSH_GREETING  "SSH-"
-#define NOTIFY_TEXT   "READY=1"
+#define ASK_MS         200 /* for netproxy's answer, which this waits for */
+#define PATH_FLOWS     "/v1/flows"
+#define SSH_PORT       22
+#define SSH_GREETING   "SSH-"
+#define NOTIFY_TEXT    "READY=1"
 
 struct ready_client {
 	struct ready *ready;
@@ -36,7 +39,7 @@ struct ready {
 	loop_fn *fn;
 	void *arg;
 	bool done;
-	char path[PATH_MAX]; /* of serial's and vsock's socket */
+	char path[PATH_MAX]; /* of the socket: serial's, vsock's, of netproxy's API */
 	struct endpoint at;  /* of the published port */
 	int listen_fd;       /* vsock's */
 	struct loop_fd *listen_watch;
@@ -114,6 +117,10 @@ int ready_check(const struct ready_spec *spec, const struct machine *machine,
 		return problem_set(problem, -EINVAL,
 				   "-ready vsock needs the vsock device of a netproxy of the "
 				   "machine's own: use -networking userspace, or -ready serial");
+	if (spec->kind == READY_TCP && !machine_has_proxy(machine))
+		return problem_set(problem, -EINVAL,
+				   "-ready tcp asks the netproxy of the machine's own whether the "
+				   "guest answered: use -networking userspace, or -ready ssh");
 	if ((spec->kind == READY_TCP || spec->kind == READY_SSH) && !published(machine, spec->port))
 		return problem_set(problem, -EINVAL,
 				   "-ready %s asks at a published port: add -publish "
@@ -258,6 +265,50 @@ static void on_listen(void *arg, int fd, unsigned events)
 			    "too many of the guest's connections to the ready port");
 }
 
+/* Whether netproxy has reached the guest for our connection to a published port, which it accepts
+ * before it knows. Asked of its API; it answers at once, or not at all. */
+static bool flow_is_open(const struct ready *ready)
+{
+	struct api_target target = {.transport = API_UNIX};
+	struct http_response response;
+	struct json_object *object = NULL, *flows, *far, *state;
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	char error[API_ERROR_MAX], port[16];
+	struct endpoint own;
+	bool open = false;
+
+	if (getsockname(ready->clients[0].fd, (struct sockaddr *)&address, &size) < 0 ||
+	    endpoint_from_sockaddr((struct sockaddr *)&address, &own) < 0 ||
+	    strlen(ready->path) >= sizeof(target.path))
+		return false;
+	strcpy(target.path, ready->path);
+	snprintf(port, sizeof(port), ":%u", own.port);
+	if (api_request(&target, "GET", PATH_FLOWS, NULL, clock_ms() + ASK_MS, &response, error) <
+	    0) {
+		log_debug("%s", error);
+		return false;
+	}
+	if (json_parse(response.body, response.body_size, &object, error, sizeof(error)) == 0 &&
+	    json_object_object_get_ex(object, "flows", &flows) &&
+	    json_object_is_type(flows, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(flows) && !open; i++) {
+			struct json_object *flow = json_object_array_get_idx(flows, i);
+			const char *text, *colon;
+
+			if (!json_object_object_get_ex(flow, "far", &far) ||
+			    !json_object_object_get_ex(flow, "state", &state))
+				continue;
+			text = json_object_get_string(far);
+			colon = text ? strrchr(text, ':') : NULL;
+			open = colon && strcmp(colon, port) == 0 &&
+			       strcmp(json_object_get_string(state), "opening") != 0;
+		}
+	json_object_put(object);
+	http_response_clear(&response);
+	return open;
+}
+
 static int connect_tcp(const struct endpoint *at)
 {
 	struct sockaddr_storage address;
@@ -272,17 +323,17 @@ static int connect_tcp(const struct endpoint *at)
 static void on_timer(void *arg)
 {
 	struct ready *ready = arg;
-	int fd = -1, error = 0;
-	socklen_t size = sizeof(error);
+	int fd = -1;
 
 	if (ready->spec->kind == READY_NONE) {
 		is_ready(ready);
 		return;
 	}
-	if (ready->probing && ready->spec->kind == READY_TCP &&
-	    getsockopt(ready->clients[0].fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-	    error == 0) {
-		is_ready(ready);
+	if (ready->probing && ready->spec->kind == READY_TCP) {
+		if (flow_is_open(ready))
+			is_ready(ready);
+		else
+			loop_timer_set(ready->timer, PROBE_EVERY_MS);
 		return;
 	}
 	client_close(&ready->clients[0]);
@@ -296,7 +347,7 @@ static void on_timer(void *arg)
 	if (!ready->probing)
 		loop_timer_set(ready->timer, PROBE_EVERY_MS);
 	else if (ready->spec->kind == READY_TCP)
-		loop_timer_set(ready->timer, PROBE_HOLD_MS);
+		loop_timer_set(ready->timer, PROBE_EVERY_MS);
 	else if (ready->spec->kind == READY_SSH)
 		loop_timer_set(ready->timer, 20 * PROBE_EVERY_MS);
 }
@@ -328,6 +379,7 @@ static int prepare(struct ready *ready, const struct machine *machine, const cha
 		ready->at = publish->host;
 		if (ready->at.addr.family == AF_UNSPEC)
 			addr_parse("127.0.0.1", &ready->at.addr);
+		n = snprintf(ready->path, sizeof(ready->path), "%s/" PROXY_API_SOCKET, dir);
 		break;
 	case READY_NONE:
 	case READY_CONSOLE:
