@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "launcher/accel.h"
+#include "launcher/firmware.h"
 #include "launcher/options.h"
 #include "launcher/state_dir.h"
+#include "launcher/volume.h"
 
 #define CPUINFO_SIZE 16384
 #define VERSION_MAX  256
@@ -82,6 +85,41 @@ static bool check_state(void)
 	return true;
 }
 
+/* What only some machines need: absent, it is no fault. */
+static void optional(bool there, const char *what, const char *text)
+{
+	printf("%-8s %-10s %s\n", there ? "ok" : "absent", what, text);
+}
+
+static void check_optional(void)
+{
+	char *virtiofsd = volume_daemon_find();
+	struct firmware firmware;
+	struct problem problem;
+
+	optional(
+		virtiofsd != NULL, "virtiofsd",
+		virtiofsd
+			? virtiofsd
+			: "for -volume: apt-get install qemu-system-common (Debian 13: virtiofsd)");
+	free(virtiofsd);
+	if (volume_check_rights(&problem) < 0)
+		optional(false, "namespaces", problem.text);
+	if (firmware_find(MACHINE_ARCH_X86_64, NULL, &firmware, &problem) < 0)
+		optional(false, "uefi", problem.text);
+	else
+		optional(true, "uefi", firmware.code);
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		optional(
+			false, "tap",
+			"for -networking tap:IF: /dev/net/tun can't be opened (sudo modprobe tun)");
+	else
+		optional(
+			true, "tap",
+			"/dev/net/tun opens; \"sudo ip tuntap add NAME mode tap user $USER\" makes "
+			"an interface for -networking tap:NAME");
+}
+
 int command_doctor(int argc, char *const *argv)
 {
 	bool good;
@@ -104,5 +142,6 @@ int command_doctor(int argc, char *const *argv)
 		"-netproxy");
 	good &= check_state();
 	check_accel();
+	check_optional();
 	return good ? 0 : 1;
 }
