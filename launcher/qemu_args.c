@@ -98,8 +98,9 @@ static void add_display(struct args *args, const struct machine *m)
 	if (m->display.width == 0)
 		return;
 	args_add(args, "-device");
-	/* What firmware and boot loaders know, too, is a VGA. */
-	args_addf(args, "%s,edid=on,xres=%u,yres=%u", x86 ? "virtio-vga" : "virtio-gpu-pci",
+	/* What firmware and boot loaders know, too, is a VGA; of QEMU's, UEFI believes only the
+	 * plain one about its size. */
+	args_addf(args, "%s,edid=on,xres=%u,yres=%u", x86 ? "VGA,vgamem_mb=256" : "virtio-gpu-pci",
 		  m->display.width, m->display.height);
 	args_add(args, "-device");
 	args_add(args, "virtio-keyboard-pci");

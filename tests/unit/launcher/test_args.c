@@ -184,7 +184,7 @@ START_TEST(test_media)
 	ck_assert(has("-fw_cfg", "name=opt/com.coreos/config,file=a,,b.ign"));
 	ck_assert(has("-chardev", "socket,id=fs0,path=/s/fs0.sock"));
 	ck_assert(has("-device", "vhost-user-fs-pci,chardev=fs0,id=fs0-device,tag=h,,me"));
-	ck_assert(has("-device", "virtio-vga,edid=on,xres=1280,yres=720"));
+	ck_assert(has("-device", "VGA,vgamem_mb=256,edid=on,xres=1280,yres=720"));
 	ck_assert(has("-vnc", "127.0.0.1:1"));
 	ck_assert(has("-chardev", "socket,id=qmp-others,server=on,wait=off,path=/s/qmp.sock"));
 	args_clear(&args);
