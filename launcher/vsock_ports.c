@@ -277,10 +277,10 @@ int vsock_ports_new(struct loop *loop, const char *dir, const char *device, cons
 		    size_t count, struct vsock_ports **ret_ports, struct problem *problem)
 {
 	struct vsock_ports *p = calloc(1, sizeof(*p));
-	int r = p ? 0 : -ENOMEM;
+	int r = 0;
 
-	if (r < 0)
-		return problem_set(problem, r, "out of memory");
+	if (!p)
+		return problem_set(problem, -ENOMEM, "out of memory");
 	p->loop = loop;
 	list_init(&p->relays);
 	if (snprintf(p->connect_path, sizeof(p->connect_path), "%s/%s_connect", dir, device) >=

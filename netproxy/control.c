@@ -198,8 +198,7 @@ static int open_host_door(struct control *control, const struct api_option *opti
 static int open_guest_door(struct control *control, unsigned index,
 			   char error[static OPTIONS_ERROR_MAX])
 {
-	struct api_door door = {
-		.kind = API_DOOR_GUEST, .guest_id = index + 1, .may_connect = true};
+	struct api_door door = {.kind = API_DOOR_GUEST, .guest_id = index + 1, .may_connect = true};
 	char path[SOCK_PATH_MAX + 16];
 	char why[API_LISTEN_ERROR_MAX];
 	int r;

@@ -97,8 +97,6 @@ int options_finish_policy(struct options *options, unsigned file_rule_count,
 	}
 	if (options->rule_count == 0)
 		return 0;
-	if (options->rule_count == 0)
-		return 0;
 	/* The two parts change places: reversed one by one, and then all together. */
 	reverse(options->rules, file_rule_count);
 	reverse(options->rules + file_rule_count, options->rule_count - file_rule_count);

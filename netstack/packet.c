@@ -269,6 +269,7 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 	};
 	const struct addr *hop = conn && conn->hop.family ? &conn->hop : dst;
 	struct iovec iov[FRAME_IOV_MAX];
+	unsigned count;
 	size_t segment_max;
 
 	if (conn && is_away(stack, conn, hop)) {
@@ -288,7 +289,8 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 			frame.header_size = (uint16_t)(ETH_HEADER_SIZE + ip_size + tcp_header_size);
 		}
 	}
-	if (stack_output(stack, hop, NULL, &frame, iov, segment_pieces(stack, p, iov)) == -EAGAIN) {
+	count = segment_pieces(stack, p, iov);
+	if (stack_output(stack, hop, NULL, &frame, iov, count) == -EAGAIN) {
 		stack->tcp.output_blocked = true;
 		return ERR_WOULDBLOCK;
 	}

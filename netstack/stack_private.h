@@ -121,7 +121,7 @@ struct stack {
 	} icmp_errors[SWITCH_PORTS_MAX + 1]; /* to each guest; 0: to those not seen yet */
 	struct stack_counters counters;
 	struct away away;
-	struct loop_timer *away_timer; /* runs while a guest is away */
+	struct loop_timer *away_timer;      /* runs while a guest is away */
 	uint8_t rx_scratch[FRAME_SIZE_MAX]; /* a packet from a guest in one piece, while it is
 					       looked at */
 	uint8_t tx_scratch[FRAME_SIZE_MAX]; /* a packet to a guest, while it is sent or held */
