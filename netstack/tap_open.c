@@ -62,8 +62,7 @@ static const char *const step_texts[] = {
 	[STEP_TUN_HEADER] = "setting the size of the vnet header (TUNSETVNETHDRSZ)",
 	[STEP_TUN_OFFLOAD] = "turning offloads on (TUNSETOFFLOAD)",
 	[STEP_NO_TAP] = "expected the descriptor of a socket or a tap device",
-	[STEP_NO_HEADER] = "expected a tap device with vnet headers (IFF_TAP, IFF_NO_PI and "
-			   "IFF_VNET_HDR)",
+	[STEP_NO_HEADER] = "expected a tap device with IFF_NO_PI and IFF_VNET_HDR",
 	[STEP_HELPER] = "running the helper process that enters the network namespace",
 };
 
