@@ -167,6 +167,7 @@ def test_memory(t):
         listeners = [t.guest.ns.listen(port=20000 + i, backlog=1) for i in range(200)]
         expect(t, range(20000, 20200))
     grown = process.rss_kib(one.pid) - before
-    assert grown < t.rss_bound_kib(1), f"{grown} KiB more"
+    # A sanitizer keeps freed memory for a while, and finds leaks in its own way.
+    assert t.settings.sanitized or grown < 1024, f"{grown} KiB more"
     assert process.fd_count(one.pid) < 16
     t.keep(*listeners)
