@@ -12,7 +12,7 @@
 #define DEFAULT_MTU         1500
 #define DEFAULT_CONNECTIONS 65536
 #define DEFAULT_UDP_FLOWS   4096
-#define DEFAULT_BUSY_POLL   20
+#define DEFAULT_BUSY_POLL   0
 #define DEFAULT_LEASE_S     3600
 
 /* The flags that are handled while reading the command line. */

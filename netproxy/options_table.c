@@ -411,7 +411,7 @@ const struct option_def option_defs[] = {
 	{"max-udp-flows", "N", apply_udp_flows, "Most UDP flows of a guest at a time (default 4096).", false},
 	{"busy-poll", "MICROSECONDS", apply_busy_poll,
 	 "Where answers keep coming within so many microseconds, look for them before going to\n"
-	 "sleep (default 20; 0: never). It halves the time of a round trip at best.", false},
+	 "sleep, such as 20 (default 0: never). For many small messages and spare processors.", false},
 	{"pcap", "FILE", options_apply_pcap,
 	 "Capture all frames of all links in that file (pcapng).", false},
 	{"pid-file", "FILE", apply_pid_file, "Write our process id there; removed at the end.", false},
