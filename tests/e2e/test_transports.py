@@ -40,7 +40,7 @@ def fetch(t, port):
     listener.close()
 
 
-@case(links=TRANSPORTS, args=["--publish", "127.0.0.1:7780:8080"], timeout=90)
+@case(links=(*TRANSPORTS, "stream", "vhost"), args=["--publish", "127.0.0.1:7780:8080"], timeout=90)
 def test_drop_and_return(t):
     """A guest that comes back has its address, its forward and its network."""
     talk(t, t.guest)
