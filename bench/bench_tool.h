@@ -20,6 +20,7 @@
 #define UDP_BATCH       64
 #define RCVBUF_SIZE     (256 * 1024 * 1024) /* what arrived isn't lost for want of a buffer */
 #define CONNECTIONS_MAX 100000
+#define RELAY_PORTS_MAX 16
 
 enum udp_kind {
 	UDP_DATA = 1, /* counted by who gets it */
@@ -54,6 +55,11 @@ int tcp_socket(void);
 
 /* Serves TCP and UDP at `at` until the process is ended. */
 int serve(const struct sockaddr_in *at);
+
+/* Passes connections to each port, shifted by `offset`, on to the port itself, until the process is
+ * ended. */
+int relay_ports(const struct sockaddr_in *at, uint16_t offset, const uint16_t *ports,
+		unsigned count);
 
 /* The clients print one line of JSON; they return an exit status. */
 int measure_request_response(const struct sockaddr_in *to, uint64_t duration_ns);

@@ -17,6 +17,7 @@
 
 static const char usage_text[] =
 	"usage: benchtool serve ADDRESS PORT\n"
+	"       benchtool relay ADDRESS OFFSET PORT...             PORT + OFFSET leads to PORT\n"
 	"       benchtool rr ADDRESS PORT SECONDS                  round trips on one connection\n"
 	"       benchtool crr ADDRESS PORT SECONDS CONCURRENT      connect, ask, be closed\n"
 	"       benchtool hold ADDRESS PORT COUNT                  connections, kept until SIGTERM\n"
@@ -86,6 +87,16 @@ static uint64_t seconds(const char *text)
 	return (uint64_t)(number(text, 0.001, 3600) * 1e9);
 }
 
+static int run_relay(const struct sockaddr_in *at, const char *offset, char **texts, int count)
+{
+	uint16_t ports[RELAY_PORTS_MAX];
+	uint16_t shift = (uint16_t)number(offset, 1, UINT16_MAX - 1);
+
+	for (int i = 0; i < count; i++)
+		ports[i] = (uint16_t)number(texts[i], 1, UINT16_MAX - shift);
+	return relay_ports(at, shift, ports, (unsigned)count);
+}
+
 static int usage(void)
 {
 	fputs(usage_text, stderr);
@@ -107,6 +118,8 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	if (argc == 4 && !strcmp(verb, "serve"))
 		return serve(&at);
+	if (argc >= 5 && argc <= 4 + RELAY_PORTS_MAX && !strcmp(verb, "relay"))
+		return run_relay(&at, argv[3], argv + 4, argc - 4);
 	if (argc == 5 && !strcmp(verb, "rr"))
 		return measure_request_response(&at, seconds(argv[4]));
 	if (argc == 6 && !strcmp(verb, "crr"))

@@ -6,10 +6,9 @@ import subprocess
 
 from bed import process, wait
 
-from . import tree
+from . import subjects, tree
 
-PORT = 7777
-IPERF_PORT = 5201
+PORT, IPERF_PORT = subjects.TCP_PORTS
 IDLE_CONNECTIONS = 10000
 CONCURRENT = 16
 PACED = 20000  # datagrams a second, which everybody should manage
@@ -56,6 +55,8 @@ def crr(subject, settings):
 
 def udp(subject, settings):
     """Datagrams flat out and at a moderate rate, and how many got lost."""
+    if not subject.carries_udp:
+        return
     for size in UDP_SIZES:
         for way in ("up", "down"):
             for name, rate in (("", 0), ("_paced", PACED)):
@@ -112,7 +113,8 @@ def many(subject, settings):
 def _hold(subject, settings, holders):
     """Opens half of the idle connections; returns what became of it."""
     log = f"{subject.directory}/hold{len(holders)}.log"
-    holders.append(process.Process([f"{settings.bin}/benchtool", "hold", subject.target, str(PORT),
+    holders.append(process.Process([f"{settings.bin}/benchtool", "hold", subject.target,
+                                    str(PORT + subject.port_offset),
                                     str(IDLE_CONNECTIONS // 2)], log, subject.client))
     holders[-1].wait_output("}\n", timeout=60)
     return json.loads(holders[-1].output())
@@ -134,7 +136,8 @@ def _sockets(subject):
 
 
 def _tool(subject, settings, verb, *arguments):
-    argv = [f"{settings.bin}/benchtool", verb, subject.target, str(PORT), *map(str, arguments)]
+    argv = [f"{settings.bin}/benchtool", verb, subject.target, str(PORT + subject.port_offset),
+            *map(str, arguments)]
     return json.loads(_run(subject, argv, 20 + 4 * settings.seconds))
 
 
@@ -157,7 +160,8 @@ def _iperf(subject, settings, metric, way, streams, target=None):
         pid = subject.pid()
         bridge = subject.guest.bridge.pid if subject.guest and subject.guest.bridge else None
         before = [tree.cpu_seconds(each) if each else 0 for each in (pid, bridge)]
-        argv = ["iperf3", "-J", "-C", "cubic", "-c", target or subject.target, "-p", str(IPERF_PORT), "-t",
+        argv = ["iperf3", "-J", "-C", "cubic", "-c", target or subject.target,
+                "-p", str(IPERF_PORT + subject.port_offset), "-t",
                 str(settings.seconds), "-P", str(streams), *(["-R"] if way == "down" else [])]
         result = json.loads(_run(subject, argv, 10 + 4 * settings.seconds))
     finally:

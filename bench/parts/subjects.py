@@ -16,6 +16,7 @@ from bed.world import HOST_ADDRESS
 
 
 START_TIMEOUT = 10
+TCP_PORTS = (7777, 5201)  # of benchtool's server, and of iperf3's
 IFNAME = guest.IFNAME
 LOADER = "usr/lib/x86_64-linux-gnu"
 
@@ -27,6 +28,8 @@ class Subject:
     mtu = None
     target = "127.0.0.1"
     target6 = None
+    port_offset = 0  # the server's ports are reached at these plus this
+    carries_udp = True
 
     def __init__(self, family, link=None, mtu=None):
         self.family = family
@@ -62,7 +65,7 @@ class Subject:
         """Has the client reach target6."""
 
     def is_peer(self):
-        return self.family not in ("host", "netproxy")
+        return self.family not in ("host", "relay", "netproxy")
 
     def pid(self):
         return self.process.pid if self.process else None
@@ -105,6 +108,30 @@ class Loopback(Subject):
     @property
     def client(self):
         return self.host
+
+
+class Relay(Subject):
+    """A program that passes connections on from socket to socket, with the client on the host's loopback, too: what a
+    proxy can be expected to do on this machine, if it had no frames to deal with."""
+
+    port_offset = 1000
+    carries_udp = False
+
+    def __init__(self):
+        super().__init__("relay")
+
+    @property
+    def client(self):
+        return self.host
+
+    def start(self, settings, environment, directory):
+        super().start(settings, environment, directory)
+        self.run_process([f"{settings.bin}/benchtool", "relay", self.target, str(self.port_offset),
+                          *map(str, TCP_PORTS)])
+        self.await_started(lambda: "ready" in self.process.output())
+
+    def attach(self):
+        pass
 
 
 class _QuietProxy(proxy.Proxy):
@@ -268,7 +295,7 @@ def _missing_command(settings, family):
 
 def all_subjects():
     return [
-        Loopback(),
+        Loopback(), Relay(),
         *(Netproxy(link, mtu) for link in ("tap", "vhost", "stream") for mtu in (1500, 65520)),
         Pasta("pasta", "tap", 1500), Pasta("pasta", "tap", 65520),
         Pasta("pasta13", "tap", 1500), Pasta("pasta13", "tap", 65520),
@@ -279,4 +306,4 @@ def all_subjects():
     ]
 
 
-__all__ = ["Subject", "all_subjects"]
+__all__ = ["Subject", "TCP_PORTS", "all_subjects"]
