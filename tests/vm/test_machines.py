@@ -2,117 +2,22 @@
 """Machines that are kept (netproxy-vm init, start, stop ...): whatever is killed, start starts it again; a snapshot is
 restored where it was, with a network."""
 
-import http.client
 import json
 import os
 import signal
-import socket
-import subprocess
 import threading
 
 from bed import wait
 
 from harness import group
-
-NAME = "m"
-START_TIMEOUT = 90
-CMDLINE = "console=ttyS0 quiet np.run=commands"
-
-
-class RestConnection(http.client.HTTPConnection):
-    """HTTP over the machine's REST socket."""
-
-    def __init__(self, path):
-        super().__init__("machine", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
+from managed import NAME, START_TIMEOUT, Managed
 
 
 @group
-class Machines:
-    def __init__(self, settings, environment, directory):
-        self.settings = settings
-        self.host = environment.host
-        self.directory = directory
-        self.machine = f"{directory}/netproxy-vm/{NAME}"
-        self.commands = 0
-
-    def diagnostics(self):
-        text = ""
-        for name in ("events.log", "supervisor.log", "netproxy.log", "console.log", "end.json"):
-            try:
-                with open(f"{self.machine}/{name}", errors="replace") as file:
-                    text += f"{name}:\n{file.read()[-1500:]}\n"
-            except OSError:
-                pass
-        return text
-
-    def tear_down(self):
-        self.vm("kill", NAME, check=False)
-
-    def popen(self, *args):
-        argv = ["ip", "netns", "exec", self.host.name, f"{self.settings.bin}/netproxy-vm", *args]
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True,
-                                env=os.environ | {"XDG_STATE_HOME": self.directory})
-
-    def vm(self, *args, check=True, timeout=START_TIMEOUT):
-        """Runs netproxy-vm; returns (exit status, what it said on both outputs)."""
-        process = self.popen(*args)
-        out, err = process.communicate(timeout=timeout)
-        if check and process.returncode != 0:
-            raise AssertionError(f"netproxy-vm {' '.join(args)}: {process.returncode}\n{out}{err}")
-        return process.returncode, out + err
-
-    def state(self):
-        return json.loads(self.vm("status", "-format", "json", NAME, check=False)[1])["state"]
-
-    def pid(self, name):
-        with open(f"{self.machine}/{name}") as file:
-            return int(file.read())
-
-    def events(self):
-        with open(f"{self.machine}/events.log") as file:
-            return [json.loads(line)["event"] for line in file]
-
-    def guest(self, command):
-        """What a command prints in the guest, by the console's socket."""
-        self.commands += 1
-        begin, end = f"@{self.commands} begin\n", f"@{self.commands} end "
-        text = ""
-        with socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(30)
-            console.connect(f"{self.machine}/console.sock")
-            console.sendall(f"{self.commands} {command}\n".encode())
-            while end not in text:
-                piece = console.recv(65536)
-                assert piece, f"the console hung up after {text!r}"
-                text += piece.decode(errors="replace").replace("\r", "")
-        return text.split(begin, 1)[1].split(end, 1)[0]
-
-    def rest(self, method, path, body=None):
-        connection = RestConnection(f"{self.machine}/rest.sock")
-        connection.request(method, path, json.dumps(body) if body else None)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        return response.status, json.loads(text) if text else None
-
-    def use_network(self):
-        """A device that was plugged in anew has no address, as this small guest doesn't watch for it."""
-        self.guest("ip link set eth0 up; udhcpc -i eth0 -n -q -s /etc/udhcpc.script")
-        assert "192.168.65.1" in self.guest("nslookup -type=a gateway.internal")
-
+class Machines(Managed):
     def test_init_and_start(self):
-        guest = self.settings.guest
-        flags = ["-kernel", f"{guest}/vmlinuz", "-initrd", f"{guest}/initrd.img", "-cmdline", CMDLINE,
-                 "-mem", "256", "-accel", "tcg", "-balloon", "256", "-ready",
-                 "console:guest: ready for commands"]
-        self.vm("init", NAME, *flags)
-        status, said = self.vm("init", NAME, *flags, check=False)
+        self.init("-balloon", "256")
+        status, said = self.init("-balloon", "256", check=False)
         assert status == 1 and "already" in said, said
         assert self.state() == "stopped"
         status, said = self.vm("pause", NAME, check=False)
