@@ -10,7 +10,7 @@
 
 #include "agent/publisher.h"
 #include "base/loop.h"
-#include "plugin/api_reach.h"
+#include "client/api_reach.h"
 
 #define AGENT_REQUEST_MS 5000
 

@@ -10,7 +10,7 @@
 #include <net/if.h>
 
 #include "base/addr.h"
-#include "plugin/api_reach.h"
+#include "client/api_reach.h"
 
 struct tap_conf {
 	struct api_reach reach; /* with the ways, none of them chosen */

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "plugin/api_reach.h"
+#include "client/api_reach.h"
 #include "plugin/cni_error.h"
 
 /* Largest configuration taken from standard input; a prevResult with many addresses fits amply. */

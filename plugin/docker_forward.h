@@ -6,7 +6,7 @@
 #ifndef PLUGIN_DOCKER_FORWARD_H
 #define PLUGIN_DOCKER_FORWARD_H
 
-#include "plugin/api_reach.h"
+#include "client/api_reach.h"
 #include "plugin/docker_args.h"
 
 #define DOCKER_FORWARD_ERROR_MAX 1024

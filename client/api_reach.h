@@ -3,8 +3,8 @@
  * The ways in which a program in a guest may reach netproxy's API, tried in order: vsock, which
  * needs no network, and else the API's door inside the network, at the gateway's port 80.
  */
-#ifndef PLUGIN_API_REACH_H
-#define PLUGIN_API_REACH_H
+#ifndef CLIENT_API_REACH_H
+#define CLIENT_API_REACH_H
 
 #include <stdbool.h>
 #include <stddef.h>

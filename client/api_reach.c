@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which way to the API works. */
-#include "plugin/api_reach.h"
+#include "client/api_reach.h"
 
 #include <errno.h>
 #include <stdio.h>
