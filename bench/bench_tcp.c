@@ -13,11 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SAMPLES_MAX  (4 * 1024 * 1024)
-#define PATIENCE_MS  5000 /* without any answer, the other side counts as dead */
-#define HOLD_PENDING 64   /* connections being made at a time */
-#define HOLD_TIME_NS (20 * UINT64_C(1000000000)) /* what isn't made by then counts as failed */
-#define EVENTS_MAX   256
+#define SAMPLES_MAX (4 * 1024 * 1024)
+#define PATIENCE_MS 5000 /* without any answer, the other side counts as dead */
+#define EVENTS_MAX  256
 
 struct samples {
 	uint32_t *ns; /* SAMPLES_MAX; a longer run goes on counting without them */
@@ -186,77 +184,4 @@ int measure_connects(const struct sockaddr_in *to, uint64_t duration_ns, unsigne
 	}
 	free(attempts);
 	return samples_print(&samples, failed, now_ns() - start);
-}
-
-/* Connections of hold_connections(): asked one byte, to know that they reach the server. */
-struct holder {
-	int epoll;
-	unsigned pending;
-	unsigned held;
-	unsigned failed;
-};
-
-static void hold_start(struct holder *holder, const struct sockaddr_in *to)
-{
-	int fd = tcp_socket();
-	struct epoll_event event = {.events = EPOLLOUT, .data.fd = fd};
-
-	start_connect(fd, to);
-	if (epoll_ctl(holder->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		die("epoll_ctl");
-	holder->pending++;
-}
-
-static void hold_advance(struct holder *holder, const struct epoll_event *event)
-{
-	struct epoll_event answer = {.events = EPOLLIN, .data.fd = event->data.fd};
-	int fd = event->data.fd;
-	char byte = ASK_AGAIN;
-
-	if (event->events & EPOLLOUT && send(fd, &byte, 1, MSG_NOSIGNAL) == 1) {
-		epoll_ctl(holder->epoll, EPOLL_CTL_MOD, fd, &answer);
-		return;
-	}
-	holder->pending--;
-	if (event->events & EPOLLIN && recv(fd, &byte, 1, 0) == 1) {
-		epoll_ctl(holder->epoll, EPOLL_CTL_DEL, fd, NULL);
-		holder->held++;
-	} else {
-		close(fd);
-		holder->failed++;
-	}
-}
-
-int hold_connections(const struct sockaddr_in *to, unsigned count)
-{
-	struct holder holder = {.epoll = epoll_create1(EPOLL_CLOEXEC)};
-	struct epoll_event events[EVENTS_MAX];
-	uint64_t start = now_ns();
-	unsigned started = 0;
-	sigset_t term;
-	int number;
-
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_BLOCK, &term, NULL);
-	while (started < count || holder.pending) {
-		int n;
-
-		if (now_ns() - start > HOLD_TIME_NS)
-			break;
-		while (started < count && holder.pending < HOLD_PENDING) {
-			hold_start(&holder, to);
-			started++;
-		}
-		n = epoll_wait(holder.epoll, events, EVENTS_MAX, PATIENCE_MS);
-		if (n == 0)
-			break;
-		for (int i = 0; i < n; i++)
-			hold_advance(&holder, &events[i]);
-	}
-	printf("{\"held\":%u,\"failed\":%u,\"seconds\":%.3f}\n", holder.held, count - holder.held,
-	       (double)(now_ns() - start) / 1e9);
-	fflush(stdout);
-	sigwait(&term, &number);
-	return 0;
 }

@@ -64,7 +64,9 @@ int relay_ports(const struct sockaddr_in *at, uint16_t offset, const uint16_t *p
 /* The clients print one line of JSON; they return an exit status. */
 int measure_request_response(const struct sockaddr_in *to, uint64_t duration_ns);
 int measure_connects(const struct sockaddr_in *to, uint64_t duration_ns, unsigned concurrent);
-int hold_connections(const struct sockaddr_in *to, unsigned count);
+/* Keeps the connections until SIGTERM; those that aren't made within `patience_ns` count as failed.
+ * On SIGUSR1 it asks a sample of them whether they work, and says so on another line. */
+int hold_connections(const struct sockaddr_in *to, unsigned count, uint64_t patience_ns);
 int measure_udp(const struct sockaddr_in *to, bool up, uint32_t size, uint64_t duration_ns,
 		uint64_t rate);
 

@@ -20,7 +20,8 @@ static const char usage_text[] =
 	"       benchtool relay ADDRESS OFFSET PORT...             PORT + OFFSET leads to PORT\n"
 	"       benchtool rr ADDRESS PORT SECONDS                  round trips on one connection\n"
 	"       benchtool crr ADDRESS PORT SECONDS CONCURRENT      connect, ask, be closed\n"
-	"       benchtool hold ADDRESS PORT COUNT                  connections, kept until SIGTERM\n"
+	"       benchtool hold ADDRESS PORT COUNT [SECONDS]        connections, made in so many seconds (20)\n"
+	"                                                          and kept until SIGTERM; SIGUSR1 tries some\n"
 	"       benchtool udp-up|udp-down ADDRESS PORT SECONDS SIZE RATE\n"
 	"                                                          RATE 0: as fast as it goes\n";
 
@@ -124,8 +125,9 @@ int main(int argc, char **argv)
 		return measure_request_response(&at, seconds(argv[4]));
 	if (argc == 6 && !strcmp(verb, "crr"))
 		return measure_connects(&at, seconds(argv[4]), (unsigned)number(argv[5], 1, 1024));
-	if (argc == 5 && !strcmp(verb, "hold"))
-		return hold_connections(&at, (unsigned)number(argv[4], 1, CONNECTIONS_MAX));
+	if ((argc == 5 || argc == 6) && !strcmp(verb, "hold"))
+		return hold_connections(&at, (unsigned)number(argv[4], 1, CONNECTIONS_MAX),
+					seconds(argc == 6 ? argv[5] : "20"));
 	if (argc == 7 && (!strcmp(verb, "udp-up") || !strcmp(verb, "udp-down")))
 		return measure_udp(&at, !strcmp(verb, "udp-up"),
 				   (uint32_t)number(argv[5], UDP_SIZE_MIN, UDP_SIZE_MAX),
