@@ -33,10 +33,10 @@ struct volume {
 char *volume_daemon_find(void)
 {
 	static const char *const places[] = {
+		"virtiofsd",               /* in $PATH, where somebody put it on purpose */
 		"/usr/lib/qemu/virtiofsd", /* QEMU's own, up to 7.2 */
 		"/usr/libexec/virtiofsd",
 		"/usr/lib/virtiofsd",
-		"virtiofsd",
 	};
 	char *path;
 
