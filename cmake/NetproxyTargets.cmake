@@ -55,10 +55,11 @@ function(np_link_static name)
 endfunction()
 
 # np_unit_test(NAME SOURCES ... [DEPENDS folder...])
-# A check test program, test_NAME, run by ctest with the label "unit".
+# A check test program, test_NAME, run by ctest with the label "unit". tests/unit/common/unit.h is found.
 function(np_unit_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
+  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit/common)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base PkgConfig::CHECK)
   add_test(NAME unit.${name} COMMAND test_${name})
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)

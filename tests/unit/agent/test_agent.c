@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's decisions: what listens, what of it is published, and what is done about it. */
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "agent/agent_policy.h"
 #include "agent/frame_buffer.h"
 #include "agent/publisher.h"
+#include "unit.h"
 
 static struct listeners listeners;
 static struct agent_policy policy;
@@ -430,10 +430,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("agent");
-	TCase *tcase = tcase_create("all");
+	TCase *tcase = unit_case(suite, "all", setup, NULL);
 
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, test_diag);
 	tcase_add_test(tcase, test_diag_error);
 	tcase_add_test(tcase, test_proc);
@@ -447,9 +445,5 @@ int main(void)
 	tcase_add_test(tcase, test_frames);
 	tcase_add_test(tcase, test_frames_full);
 	tcase_add_test(tcase, test_options);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

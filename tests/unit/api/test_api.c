@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The API over its doors, on a network without links: what it answers, to whom, and what is
  * published then. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "peer.h"
+#include "unit.h"
 
 static struct loop *loop;
 static struct forwarder *forwarder;
@@ -601,13 +601,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("api");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", setup, teardown);
 
 	log_set_levels("warn");
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, expose_and_unexpose);
 	tcase_add_test(tcase, default_guest);
 	tcase_add_test(tcase, picked_port);
@@ -622,9 +619,5 @@ int main(void)
 	tcase_add_test(tcase, guest_goes);
 	tcase_add_test(tcase, replaced_file);
 	tcase_add_test(tcase, a_thousand_forwards);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /v1/forwards: ranges, repetition, conflicts, leases, and what guests may. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "peer.h"
+#include "unit.h"
 
 #define FORWARDS "/v1/forwards"
 
@@ -383,11 +383,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("api_forwards");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, add_list_and_delete);
 	tcase_add_test(tcase, deleting);
 	tcase_add_test(tcase, ranges);
@@ -396,9 +393,5 @@ int main(void)
 	tcase_add_test(tcase, leases);
 	tcase_add_test(tcase, guests);
 	tcase_add_test(tcase, unix_sockets);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON bodies of requests: good ones, and what is said about others. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/dns_request.h"
 #include "api/forward_request.h"
 #include "http/http_query.h"
 #include "forwarder/publish_spec.h"
+#include "unit.h"
 
 static struct forward_request forwarding;
 static struct publish_spec spec;
@@ -349,9 +348,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("api_bodies");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", NULL, NULL);
 
 	tcase_add_test(tcase, forward);
 	tcase_add_test(tcase, all_addresses);
@@ -368,9 +365,5 @@ int main(void)
 	tcase_add_test(tcase, zone);
 	tcase_add_loop_test(tcase, malformed_zone, 0,
 			    (int)(sizeof(bad_zones) / sizeof(bad_zones[0])));
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

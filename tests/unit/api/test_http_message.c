@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP requests as they are, cut short, and as they mustn't be; and replies. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http/http_message.h"
+#include "unit.h"
 
 static struct http_request request;
 static struct http_progress progress;
@@ -251,9 +251,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("http_message");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", NULL, NULL);
 
 	tcase_add_test(tcase, plain_get);
 	tcase_add_test(tcase, body_by_length);
@@ -266,9 +264,5 @@ int main(void)
 	tcase_add_test(tcase, largest_body);
 	tcase_add_test(tcase, framing_counts);
 	tcase_add_test(tcase, replies);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

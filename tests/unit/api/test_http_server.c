@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server on a real socket: requests in pieces and in rows, silent and slow clients,
  * limits. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "http/http_server.h"
 #include "base/sock.h"
 #include "peer.h"
+#include "unit.h"
 
 #define LARGE_SIZE (2 * 1024 * 1024)
 
@@ -384,11 +384,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("http_server");
-	TCase *tcase = tcase_create("usual"), *hasty = tcase_create("hasty");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "usual", setup, teardown);
+	TCase *hasty = unit_case(suite, "hasty", start_hasty, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_request);
 	tcase_add_test(tcase, in_pieces);
 	tcase_add_test(tcase, taken_over);
@@ -403,13 +401,7 @@ int main(void)
 	tcase_add_test(tcase, silent_clients_make_room);
 	tcase_add_test(tcase, unread_replies);
 	tcase_add_test(tcase, freed_with_connections);
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(hasty, start_hasty, teardown);
 	tcase_add_test(hasty, trickle);
 	tcase_add_test(hasty, silence);
-	suite_add_tcase(suite, hasty);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

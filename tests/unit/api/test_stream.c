@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies without an end, and events: bounds, clients that go or don't read. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include "api/events.h"
 #include "api/stream.h"
 #include "peer.h"
+#include "unit.h"
 
 #define ROOM (64 * 1024)
 
@@ -174,19 +173,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("stream");
-	TCase *tcase = tcase_create("stream");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "stream", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, head_and_body);
 	tcase_add_test(tcase, room);
 	tcase_add_test(tcase, event_lines);
 	tcase_add_test(tcase, event_rate);
 	tcase_add_test(tcase, deaf_listener);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VPNKit's port control: its words for forwards, and the tree that is spoken to by 9P2000. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/vpnkit_ports.h"
 #include "api/vpnkit_spec.h"
 #include "p9/p9_message.h"
+#include "unit.h"
 
 #define SPEC "tcp:127.0.0.1:8080:tcp:192.168.65.2:80"
 
@@ -424,10 +423,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("vpnkit");
-	TCase *tcase = tcase_create("all");
+	TCase *tcase = unit_case(suite, "all", setup, teardown);
 
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_spec);
 	tcase_add_test(tcase, test_forward);
 	tcase_add_test(tcase, test_refused);
@@ -436,9 +433,5 @@ int main(void)
 	tcase_add_test(tcase, test_listing);
 	tcase_add_test(tcase, test_what_may_not_be);
 	tcase_add_test(tcase, test_bounds);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

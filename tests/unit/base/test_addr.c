@@ -317,19 +317,20 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("addr", (const TTest *[]){
-					mac_text,
-					mac_group,
-					addr_text,
-					addr_kinds,
-					addr_equality,
-					endpoint_text,
-					endpoint_longest_text,
-					endpoint_sockaddr,
-					endpoint_mapped_becomes_v4,
-					prefix_text,
-					prefix_members,
-					prefix_masks,
-					NULL,
-				});
+	return unit_main("addr", NULL, NULL,
+			 (const TTest *[]){
+				 mac_text,
+				 mac_group,
+				 addr_text,
+				 addr_kinds,
+				 addr_equality,
+				 endpoint_text,
+				 endpoint_longest_text,
+				 endpoint_sockaddr,
+				 endpoint_mapped_becomes_v4,
+				 prefix_text,
+				 prefix_members,
+				 prefix_masks,
+				 NULL,
+			 });
 }

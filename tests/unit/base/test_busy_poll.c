@@ -76,12 +76,13 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("busy_poll", (const TTest *[]){
-					     nothing_is_spent_at_first,
-					     opens_while_waits_are_short,
-					     stays_shut_where_waits_are_long,
-					     closes_after_a_few_long_waits,
-					     much_work_shuts_it,
-					     NULL,
-				     });
+	return unit_main("busy_poll", NULL, NULL,
+			 (const TTest *[]){
+				 nothing_is_spent_at_first,
+				 opens_while_waits_are_short,
+				 stays_shut_where_waits_are_long,
+				 closes_after_a_few_long_waits,
+				 much_work_shuts_it,
+				 NULL,
+			 });
 }

@@ -150,14 +150,15 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("csum", (const TTest *[]){
-					every_size_and_alignment,
-					carries,
-					ranges_add_up,
-					vector_of_odd_pieces,
-					pseudo_headers,
-					stored_checksum_verifies,
-					update_equals_recomputation,
-					NULL,
-				});
+	return unit_main("csum", NULL, NULL,
+			 (const TTest *[]){
+				 every_size_and_alignment,
+				 carries,
+				 ranges_add_up,
+				 vector_of_odd_pieces,
+				 pseudo_headers,
+				 stored_checksum_verifies,
+				 update_equals_recomputation,
+				 NULL,
+			 });
 }

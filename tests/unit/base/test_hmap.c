@@ -148,13 +148,14 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("hmap", (const TTest *[]){
-					empty,
-					finds_what_is_in,
-					removes_only_what_is_asked,
-					visits_each_once,
-					siphash_vectors,
-					random_keys_differ,
-					NULL,
-				});
+	return unit_main("hmap", NULL, NULL,
+			 (const TTest *[]){
+				 empty,
+				 finds_what_is_in,
+				 removes_only_what_is_asked,
+				 visits_each_once,
+				 siphash_vectors,
+				 random_keys_differ,
+				 NULL,
+			 });
 }

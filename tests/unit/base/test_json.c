@@ -275,17 +275,18 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("json", (const TTest *[]){
-					parses_one_value,
-					refuses_with_the_place,
-					refuses_nul_bytes,
-					depth_is_bounded,
-					reads_each_type,
-					messages,
-					first_error_stays,
-					numbers_that_overflow,
-					unknown_keys,
-					long_messages_are_cut,
-					NULL,
-				});
+	return unit_main("json", NULL, NULL,
+			 (const TTest *[]){
+				 parses_one_value,
+				 refuses_with_the_place,
+				 refuses_nul_bytes,
+				 depth_is_bounded,
+				 reads_each_type,
+				 messages,
+				 first_error_stays,
+				 numbers_that_overflow,
+				 unknown_keys,
+				 long_messages_are_cut,
+				 NULL,
+			 });
 }

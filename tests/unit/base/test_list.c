@@ -76,5 +76,5 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("list", (const TTest *[]){order, removal, take, NULL});
+	return unit_main("list", NULL, NULL, (const TTest *[]){order, removal, take, NULL});
 }

@@ -223,18 +223,19 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("log", (const TTest *[]){
-				       line_format,
-				       line_to_stderr,
-				       control_characters_are_escaped,
-				       long_lines_are_cut,
-				       levels,
-				       bad_levels_change_nothing,
-				       too_many_filters_are_refused,
-				       limited_lines,
-				       disabled_lines_do_not_count,
-				       bad_file_keeps_the_old_one,
-				       reopens_after_rotation,
-				       NULL,
-			       });
+	return unit_main("log", NULL, NULL,
+			 (const TTest *[]){
+				 line_format,
+				 line_to_stderr,
+				 control_characters_are_escaped,
+				 long_lines_are_cut,
+				 levels,
+				 bad_levels_change_nothing,
+				 too_many_filters_are_refused,
+				 limited_lines,
+				 disabled_lines_do_not_count,
+				 bad_file_keeps_the_old_one,
+				 reopens_after_rotation,
+				 NULL,
+			 });
 }

@@ -491,24 +491,25 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("loop", (const TTest *[]){
-					reports_readiness_while_it_lasts,
-					edge_reports_once,
-					set_changes_what_is_reported,
-					what_epoll_refuses_is_an_error,
-					watch_frees_itself,
-					watch_frees_another_that_is_ready,
-					tasks_run_once_in_order,
-					tasks_run_after_the_events_of_their_round,
-					tasks_of_tasks_run_next_round_without_waiting,
-					tasks_are_cancelled,
-					last_running_task_cancelled_keeps_the_list,
-					timer_is_never_early,
-					timer_cancelled_or_moved,
-					stop_ends_the_run_after_the_round,
-					busy_polling_misses_nothing,
-					signals_arrive,
-					time_stands_still_within_a_round,
-					NULL,
-				});
+	return unit_main("loop", NULL, NULL,
+			 (const TTest *[]){
+				 reports_readiness_while_it_lasts,
+				 edge_reports_once,
+				 set_changes_what_is_reported,
+				 what_epoll_refuses_is_an_error,
+				 watch_frees_itself,
+				 watch_frees_another_that_is_ready,
+				 tasks_run_once_in_order,
+				 tasks_run_after_the_events_of_their_round,
+				 tasks_of_tasks_run_next_round_without_waiting,
+				 tasks_are_cancelled,
+				 last_running_task_cancelled_keeps_the_list,
+				 timer_is_never_early,
+				 timer_cancelled_or_moved,
+				 stop_ends_the_run_after_the_round,
+				 busy_polling_misses_nothing,
+				 signals_arrive,
+				 time_stands_still_within_a_round,
+				 NULL,
+			 });
 }

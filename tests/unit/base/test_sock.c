@@ -278,18 +278,19 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("sock", (const TTest *[]){
-					unix_connects,
-					unix_takes_over_what_is_stale,
-					unix_leaves_what_lives,
-					unix_leaves_what_lives_with_a_full_backlog,
-					unix_leaves_what_is_no_socket,
-					unix_bad_paths,
-					tcp_connects,
-					tcp_port_in_use,
-					tcp_address_of_somebody_else,
-					udp_binds_alone,
-					nonblocking,
-					NULL,
-				});
+	return unit_main("sock", NULL, NULL,
+			 (const TTest *[]){
+				 unix_connects,
+				 unix_takes_over_what_is_stale,
+				 unix_leaves_what_lives,
+				 unix_leaves_what_lives_with_a_full_backlog,
+				 unix_leaves_what_is_no_socket,
+				 unix_bad_paths,
+				 tcp_connects,
+				 tcp_port_in_use,
+				 tcp_address_of_somebody_else,
+				 udp_binds_alone,
+				 nonblocking,
+				 NULL,
+			 });
 }

@@ -129,14 +129,15 @@ END_TEST
 
 int main(void)
 {
-	return unit_run("wire", (const TTest *[]){
-					reads_integers,
-					failure_sticks,
-					sizes_do_not_wrap,
-					sub_reader_is_bounded,
-					writes_integers,
-					integers_come_whole_or_not_at_all,
-					overflow_writes_nothing,
-					NULL,
-				});
+	return unit_main("wire", NULL, NULL,
+			 (const TTest *[]){
+				 reads_integers,
+				 failure_sticks,
+				 sizes_do_not_wrap,
+				 sub_reader_is_bounded,
+				 writes_integers,
+				 integers_come_whole_or_not_at_all,
+				 overflow_writes_nothing,
+				 NULL,
+			 });
 }

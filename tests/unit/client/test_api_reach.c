@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a guest finds its gateway, which is the API's door inside the network. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "client/api_reach.h"
+#include "unit.h"
 
 #define TITLES \
 	"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
@@ -34,13 +33,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("api_reach");
-	TCase *tests = tcase_create("api_reach");
+	TCase *tests = unit_case(suite, "api_reach", NULL, NULL);
 
 	tcase_add_test(tests, default_route);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP responses: whole ones, every cut of them, and malformed ones. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/http_response.h"
+#include "unit.h"
 
 static const struct good {
 	const char *text;
@@ -116,15 +116,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("http_response");
-	TCase *tests = tcase_create("decode");
+	TCase *tests = unit_case(suite, "decode", NULL, NULL);
 
 	tcase_add_loop_test(tests, whole_and_cut, 0, sizeof(goods) / sizeof(goods[0]));
 	tcase_add_loop_test(tests, malformed, 0, sizeof(bads) / sizeof(bads[0]));
 	tcase_add_test(tests, too_long);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netproxyctl against the real API, which runs in a child process: what it prints, and how it
  * exits. */
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "ctl/ctl.h"
+#include "unit.h"
 
 static char directory[] = "/tmp/netproxy-test-XXXXXX";
 static char host_path[64], guest_path[64];
@@ -351,12 +351,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ctl");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, publishing);
 	tcase_add_test(tcase, unexpose_by_meaning);
 	tcase_add_test(tcase, ranges);
@@ -365,9 +362,5 @@ int main(void)
 	tcase_add_test(tcase, showing);
 	tcase_add_test(tcase, usage);
 	tcase_add_test(tcase, nobody_there);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netproxyctl's command line taken apart, and its tables. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "ctl/ctl_args.h"
 #include "ctl/table.h"
+#include "unit.h"
 
 static struct ctl_args args;
 static struct api_target target;
@@ -201,9 +201,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ctl_args");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", NULL, NULL);
 
 	tcase_add_test(tcase, flags);
 	tcase_add_test(tcase, bad_flags);
@@ -213,9 +211,5 @@ int main(void)
 	tcase_add_test(tcase, ranges_paths_and_names);
 	tcase_add_test(tcase, bad_endpoints);
 	tcase_add_test(tcase, tables);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -247,21 +247,4 @@ static inline void check_option(const struct net *net, uint8_t code, const void 
 	ck_assert_mem_eq(bytes, data, size);
 }
 
-static inline int run_tests(const char *name, const TTest *const *tests)
-{
-	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
-	SRunner *runner;
-
-	for (size_t i = 0; tests[i]; i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DHCPv6: what clients are told besides addresses, names, and the wire format. */
 #include "dhcp6_test.h"
+#include "unit.h"
 
 static struct net net;
 static struct draft d;
@@ -347,18 +348,11 @@ int main(void)
 		restore,
 		identifiers,
 		options_that_lie,
+		NULL,
 	};
 	Suite *suite = suite_create("dhcp6_conf");
-	TCase *tcase = tcase_create("dhcp6_conf");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "dhcp6_conf", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	unit_add(tcase, tests);
+	return unit_run(suite);
 }

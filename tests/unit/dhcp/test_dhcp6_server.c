@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The DHCPv6 server: addresses, their life, and who may ask for what. */
 #include "dhcp6_test.h"
+#include "unit.h"
 
 static struct net net;
 static struct draft d;
@@ -594,18 +595,11 @@ int main(void)
 		unicast,
 		malformed,
 		configuration_is_checked,
+		NULL,
 	};
 	Suite *suite = suite_create("dhcp6_server");
-	TCase *tcase = tcase_create("dhcp6_server");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "dhcp6_server", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	unit_add(tcase, tests);
+	return unit_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 static void check_refused(const struct dhcp_conf *conf, const char *words)
 {
@@ -126,5 +127,5 @@ int main(void)
 	const TTest *const tests[] = {subnets,       pools,        names_and_options,
 				      static_leases, the_smallest, NULL};
 
-	return run_tests("dhcp_conf", tests);
+	return unit_main("dhcp_conf", NULL, NULL, tests);
 }

@@ -4,6 +4,7 @@
 #include "dhcp/dhcp_pool.h"
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 static struct net net;
 static struct draft d;
@@ -248,5 +249,5 @@ int main(void)
 				      declines_leave_most_of_a_small_pool,
 				      NULL};
 
-	return run_tests("dhcp_guests", tests);
+	return unit_main("dhcp_guests", NULL, NULL, tests);
 }

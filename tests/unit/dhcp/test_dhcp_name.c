@@ -3,6 +3,7 @@
 #include "dhcp/dhcp_name.h"
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 #define LABEL_63 "a23456789b123456789c123456789d123456789e123456789f123456789g123"
 
@@ -92,5 +93,5 @@ int main(void)
 {
 	const TTest *const tests[] = {hostnames, fqdns, domains, domains_on_the_wire, NULL};
 
-	return run_tests("dhcp_name", tests);
+	return unit_main("dhcp_name", NULL, NULL, tests);
 }

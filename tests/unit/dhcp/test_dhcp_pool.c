@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 #define GUESTS 252 /* of a /24 without network, broadcast, gateway and alias */
 
@@ -465,5 +466,5 @@ int main(void)
 		NULL,
 	};
 
-	return run_tests("dhcp_pool", tests);
+	return unit_main("dhcp_pool", NULL, NULL, tests);
 }

@@ -2,6 +2,7 @@
 /* What clients ask in each state of RFC 2131 (figure 5, table 4), and when the answer is ACK, NAK
  * or silence. */
 #include "dhcp_test.h"
+#include "unit.h"
 
 static struct net net;
 
@@ -307,5 +308,5 @@ int main(void)
 		NULL,
 	};
 
-	return run_tests("dhcp_requests", tests);
+	return unit_main("dhcp_requests", NULL, NULL, tests);
 }

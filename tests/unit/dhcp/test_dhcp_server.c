@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 static struct net net;
 static struct draft d;
@@ -543,5 +544,5 @@ int main(void)
 		NULL,
 	};
 
-	return run_tests("dhcp_server", tests);
+	return unit_main("dhcp_server", NULL, NULL, tests);
 }

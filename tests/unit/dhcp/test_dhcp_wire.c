@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "dhcp_test.h"
+#include "unit.h"
 
 #define SNAME_OFFSET 44
 #define FILE_OFFSET  108
@@ -227,5 +228,5 @@ int main(void)
 		NULL,
 	};
 
-	return run_tests("dhcp_wire", tests);
+	return unit_main("dhcp_wire", NULL, NULL, tests);
 }

@@ -7,6 +7,7 @@
 #include "dns/dns_file.h"
 #include "dns/dns_hosts.h"
 #include "dns_test.h"
+#include "unit.h"
 
 static const char *resolver_text(const char *text)
 {
@@ -198,8 +199,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_files");
-	TCase *tc = tcase_create("dns_files");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_files", NULL, NULL);
 
 	tcase_add_test(tc, resolvers_from_text);
 	tcase_add_test(tc, scopes_are_resolved_late);
@@ -207,9 +207,5 @@ int main(void)
 	tcase_add_test(tc, resolvconf_is_bounded);
 	tcase_add_test(tc, hosts_are_parsed);
 	tcase_add_test(tc, changes_of_a_file_are_noticed);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

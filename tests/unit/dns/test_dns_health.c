@@ -2,6 +2,7 @@
 /* Who is asked first, given who failed. */
 #include "dns/dns_health.h"
 #include "dns_test.h"
+#include "unit.h"
 
 static struct dns_resolver resolver(unsigned number)
 {
@@ -69,15 +70,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_health");
-	TCase *tc = tcase_create("dns_health");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_health", NULL, NULL);
 
 	tcase_add_test(tc, failures_in_a_row_move_a_resolver_back);
 	tcase_add_test(tc, if_all_are_down_all_are_asked);
 	tcase_add_test(tc, the_table_forgets_the_oldest);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

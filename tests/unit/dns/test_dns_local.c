@@ -6,6 +6,7 @@
 #include "dns/dns_local.h"
 #include "dns/dns_reverse.h"
 #include "dns_test.h"
+#include "unit.h"
 
 static struct dns_local local;
 static char error[256];
@@ -376,8 +377,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_local");
-	TCase *tc = tcase_create("dns_local");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_local", setup, teardown);
 
 	tcase_add_test(tc, built_in_names);
 	tcase_add_test(tc, only_what_is_ours_is_denied);
@@ -393,10 +393,5 @@ int main(void)
 	tcase_add_test(tc, hosts_file_names);
 	tcase_add_test(tc, reverse_names);
 	tcase_add_test(tc, reverse_names_are_parsed_strictly);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -7,6 +7,7 @@
 #include "dns/dns_server.h"
 #include "dns/dns_stream.h"
 #include "dns_test.h"
+#include "unit.h"
 
 static struct loop *loop;
 static struct dns_server *server;
@@ -543,8 +544,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_server");
-	TCase *tc = tcase_create("dns_server");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_server", setup, teardown);
 
 	tcase_add_test(tc, local_names_are_answered_at_once);
 	tcase_add_test(tc, replies_pass_unchanged_but_for_the_id);
@@ -566,10 +566,5 @@ int main(void)
 	tcase_add_test(tc, stream_with_nonsense_is_closed);
 	tcase_add_test(tc, idle_stream_is_closed);
 	tcase_add_test(tc, streams_are_bounded);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "dns/dns_upstream.h"
 #include "dns_test.h"
+#include "unit.h"
 
 /* Short times: a silent resolver costs a test TRY_MS. */
 #define TRY_MS      30
@@ -422,8 +423,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_upstream");
-	TCase *tc = tcase_create("dns_upstream");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_upstream", setup, teardown);
 
 	tcase_add_test(tc, reply_is_relayed);
 	tcase_add_test(tc, ids_and_ports_differ);
@@ -439,10 +439,5 @@ int main(void)
 	tcase_add_test(tc, cancelled_queries_are_silent);
 	tcase_add_test(tc, without_resolvers_it_fails_at_once);
 	tcase_add_test(tc, the_table_is_shared_fairly);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "dns_test.h"
+#include "unit.h"
 
 START_TEST(names_from_text_and_back)
 {
@@ -264,8 +265,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_wire");
-	TCase *tc = tcase_create("wire");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "wire", NULL, NULL);
 
 	tcase_add_test(tc, names_from_text_and_back);
 	tcase_add_test(tc, bad_names_are_refused);
@@ -278,9 +278,5 @@ int main(void)
 	tcase_add_test(tc, answer_is_encoded);
 	tcase_add_test(tc, answer_too_large_is_truncated);
 	tcase_add_test(tc, replies_are_matched);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

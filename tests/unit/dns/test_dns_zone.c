@@ -5,6 +5,7 @@
 
 #include "dns/dns_zone.h"
 #include "dns_test.h"
+#include "unit.h"
 
 static char error[256];
 
@@ -298,8 +299,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("dns_zone");
-	TCase *tc = tcase_create("dns_zone");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "dns_zone", NULL, NULL);
 
 	tcase_add_test(tc, records_are_found);
 	tcase_add_test(tc, new_records_come_first);
@@ -311,9 +311,5 @@ int main(void)
 	tcase_add_test(tc, removing_spares_built_in_names);
 	tcase_add_test(tc, putting_replaces_all_but_built_in_names);
 	tcase_add_test(tc, zones_are_listed_as_they_came);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

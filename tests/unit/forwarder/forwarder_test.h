@@ -8,7 +8,6 @@
 #define TESTS_UNIT_FORWARDER_FORWARDER_TEST_H
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "sim/sim_link.h"
 #include "sim/sim_packet.h"
 #include "sim/sim_tcp.h"
+#include "unit.h"
 
 #define ROUNDS_MAX 20000
 
@@ -165,22 +165,14 @@ static inline uint16_t be16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-static inline int run(const char *name, const TTest *const *tests, size_t count)
+static inline int run(const char *name, const TTest *const *tests)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, name, setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	for (size_t i = 0; i < count; i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	unit_add(tcase, tests);
+	return unit_run(suite);
 }
 
 #endif

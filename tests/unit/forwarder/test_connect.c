@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the end of a host's connect looks to the guest. */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "forwarder/flow_tcp_connect.h"
+#include "unit.h"
 
 /* What isn't named here is RST. */
 static const struct {
@@ -93,16 +92,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("connect");
-	TCase *tcase = tcase_create("connect");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "connect", NULL, NULL);
 
 	tcase_add_test(tcase, every_errno_has_its_answer);
 	tcase_add_test(tcase, shortages_are_this_hosts_own);
 	tcase_add_test(tcase, a_guest_that_repeats_its_syn_is_waiting);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

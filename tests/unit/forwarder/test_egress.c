@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which way out guests' connections take, and the texts by which they take it. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "forwarder/egress.h"
 #include "forwarder/http_connect.h"
 #include "forwarder/tls_hello.h"
 #include "tls_sample.h"
+#include "unit.h"
 
 static struct endpoint at(const char *text)
 {
@@ -371,17 +370,11 @@ int main(void)
 		requests_to_connect,
 		answers,
 		no_answers,
+		NULL,
 	};
 	Suite *suite = suite_create("egress");
-	TCase *tcase = tcase_create("egress");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "egress", NULL, NULL);
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	unit_add(tcase, tests);
+	return unit_run(suite);
 }

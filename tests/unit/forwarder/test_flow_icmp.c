@@ -5,6 +5,7 @@
 #include "base/csum.h"
 #include "flow_test.h"
 #include "netstack/away.h"
+#include "unit.h"
 
 static const int families[] = {4, 6};
 
@@ -147,11 +148,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("flow_icmp");
-	TCase *tcase = tcase_create("flow_icmp");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "flow_icmp", setup_both, teardown);
 
-	tcase_add_checked_fixture(tcase, setup_both, teardown);
 	tcase_add_test(tcase, no_flow_for_nobody);
 	if (can_ping()) { /* the host may forbid it; tests/e2e looks at every case */
 		tcase_add_loop_test(tcase, replies_have_the_guests_id, 0, 2);
@@ -159,9 +157,5 @@ int main(void)
 		tcase_add_test(tcase, ids_are_bounded);
 		tcase_add_test(tcase, rate_is_bounded);
 	}
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flows by age and by guest: who ends when, and who makes room. */
 #include "forwarder/flow_table.h"
+#include "unit.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 enum { SHORT, LONG };
@@ -190,20 +190,13 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("flow_table");
-	TCase *tcase = tcase_create("flow_table");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "flow_table", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, families_and_ports_differ);
 	tcase_add_test(tcase, ages_end_at_their_time);
 	tcase_add_test(tcase, activity_and_age_move_the_end);
 	tcase_add_test(tcase, a_guest_evicts_what_it_used_last_long_ago);
 	tcase_add_test(tcase, a_flood_never_evicts_anothers);
 	tcase_add_test(tcase, flows_move_and_go_with_their_port);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

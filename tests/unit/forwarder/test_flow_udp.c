@@ -4,6 +4,7 @@
 
 #include "flow_test.h"
 #include "netstack/away.h"
+#include "unit.h"
 
 static const int families[] = {4, 6};
 
@@ -439,11 +440,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("flow_udp");
-	TCase *tcase = tcase_create("flow_udp");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "flow_udp", setup_both, teardown);
 
-	tcase_add_checked_fixture(tcase, setup_both, teardown);
 	tcase_add_loop_test(tcase, both_ways, 0, 2);
 	tcase_add_loop_test(tcase, anybody_may_answer, 0, 2);
 	tcase_add_test(tcase, families_have_sockets_of_their_own);
@@ -456,9 +454,5 @@ int main(void)
 	tcase_add_test(tcase, flows_go_with_the_link);
 	tcase_add_loop_test(tcase, refused_by_the_host, 0, 2);
 	tcase_add_test(tcase, groups_stay_among_guests);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -198,7 +198,8 @@ int main(void)
 		guest_resets,
 		sockets_get_keepalive_when_they_live,
 		guest_that_gives_up,
+		NULL,
 	};
 
-	return run("forwarder", tests, sizeof(tests) / sizeof(tests[0]));
+	return run("forwarder", tests);
 }

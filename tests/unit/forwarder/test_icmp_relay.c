@@ -7,6 +7,7 @@
 
 #include "base/csum.h"
 #include "flow_test.h"
+#include "unit.h"
 
 /* ---- An error queue ---- */
 
@@ -465,11 +466,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("icmp_relay");
-	TCase *tcase = tcase_create("icmp_relay");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "icmp_relay", setup_relay, teardown);
 
-	tcase_add_checked_fixture(tcase, setup_relay, teardown);
 	tcase_add_loop_test(tcase, a_kept_packet_is_quoted_as_it_was, 0, 2);
 	tcase_add_loop_test(tcase, another_packet_is_made_up, 0, 2);
 	tcase_add_test(tcase, the_last_packets_are_kept);
@@ -482,9 +480,5 @@ int main(void)
 	tcase_add_loop_test(tcase, failures_are_told, 0, sizeof(failures) / sizeof(failures[0]));
 	tcase_add_test(tcase, too_large_is_told_with_the_mtu);
 	tcase_add_test(tcase, errors_are_limited_for_each_guest);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -2,13 +2,12 @@
 /* What guests may reach: the rules' text form, and which of them decides. */
 #include "forwarder/policy.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "unit.h"
 
 #define RULES_MAX 8
 
@@ -366,9 +365,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("policy");
-	TCase *tcase = tcase_create("policy");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "policy", NULL, NULL);
 
 	log_set_levels("error");
 	tcase_add_loop_test(tcase, text_form, 0, sizeof(texts) / sizeof(texts[0]));
@@ -377,9 +374,5 @@ int main(void)
 	tcase_add_test(tcase, guests_are_told_apart);
 	tcase_add_test(tcase, rules_are_listed_with_hits);
 	tcase_add_test(tcase, many_rules);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

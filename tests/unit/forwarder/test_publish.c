@@ -490,7 +490,8 @@ int main(void)
 		names,
 		by_name_with_header,
 		ends_while_dialling,
+		NULL,
 	};
 
-	return run("publish", tests, sizeof(tests) / sizeof(tests[0]));
+	return run("publish", tests);
 }

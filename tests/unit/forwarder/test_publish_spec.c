@@ -2,13 +2,13 @@
 /* Forwards as they are asked for, as whom guests see clients, and the PROXY header. */
 #include "forwarder/publish_spec.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "forwarder/proxy_header.h"
 #include "forwarder/publish_source.h"
+#include "unit.h"
 
 static struct stack_conf conf;
 static char why[PUBLISH_WHY_MAX];
@@ -368,11 +368,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("publish_spec");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", setup, NULL);
 
-	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_loop_test(tcase, sources, 0, sizeof(clients) / sizeof(clients[0]));
 	tcase_add_test(tcase, proxy_headers);
 	tcase_add_test(tcase, checks);
@@ -383,9 +380,5 @@ int main(void)
 	tcase_add_test(tcase, ranges);
 	tcase_add_test(tcase, overlaps);
 	tcase_add_test(tcase, owners);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where guests' destinations lead. */
 #include "forwarder/route.h"
-
-#include <check.h>
-#include <stdlib.h>
+#include "unit.h"
 
 static const struct {
 	const char *to;
@@ -119,16 +117,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("route");
-	TCase *tcase = tcase_create("route");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "route", NULL, NULL);
 
 	tcase_add_loop_test(tcase, destinations, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tcase, policy_is_asked);
 	tcase_add_test(tcase, way_back);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -7,6 +7,7 @@
 #include "forwarder/flow_tcp_egress.h"
 #include "forwarder_test.h"
 #include "tls_sample.h"
+#include "unit.h"
 
 static struct egress_conf conf;
 static int listener;
@@ -350,21 +351,14 @@ int main(void)
 		proxy_with_a_name,
 		end_while_a_name_is_looked_up,
 		host_alias_goes_directly,
+		NULL,
 	};
 	Suite *suite = suite_create("tunnel");
-	TCase *tcase = tcase_create("tunnel");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "tunnel", setup_proxy, teardown_proxy);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup_proxy, teardown_proxy);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
+	unit_add(tcase, tests);
 	tcase_add_loop_test(tcase, refused_by_the_proxy, 0, 4);
 	tcase_add_loop_test(tcase, guest_resets_in_between, 0, 2);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

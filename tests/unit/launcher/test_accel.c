@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The choice of the accelerator: what is taken for KVM, and what only looks like it. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 
 #include "launcher/accel.h"
+#include "unit.h"
 
 #define INTEL \
 	"processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme vmx ssse3\nbugs\t\t: x\n"
@@ -95,16 +95,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_accel");
-	TCase *tcase = tcase_create("accel");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "accel", NULL, NULL);
 
 	tcase_add_loop_test(tcase, test_choice, 0, (int)(sizeof(choices) / sizeof(choices[0])));
 	tcase_add_test(tcase, test_wish);
 	tcase_add_test(tcase, test_probe_ends_text);
 	tcase_add_test(tcase, test_progress);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The argument vectors: QEMU's from a description, netproxy's, and the vector itself. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "launcher/qemu_args.h"
 #include "launcher/qemu_version.h"
 #include "launcher/volume.h"
+#include "unit.h"
 
 static struct machine machine;
 static struct args args;
@@ -342,10 +342,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_args");
-	TCase *tcase = tcase_create("args");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "args", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_userspace);
 	tcase_add_test(tcase, test_vhost);
 	tcase_add_test(tcase, test_qemu_version);
@@ -361,9 +359,5 @@ int main(void)
 	tcase_add_test(tcase, test_shell_line);
 	tcase_add_test(tcase, test_full);
 	tcase_add_test(tcase, test_append_to_nothing);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

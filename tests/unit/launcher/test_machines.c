@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Machines that are kept: their descriptions, states and rules, what a killed supervisor leaves,
  * how a guest says that it is ready, notes of snapshots. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 #include "launcher/proxy.h"
 #include "launcher/snapshot.h"
 #include "launcher/store_description.h"
+#include "unit.h"
 
 static char dir[64];
 static struct store_place place;
@@ -514,10 +514,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_machines");
-	TCase *tcase = tcase_create("machines");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "machines", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, test_description, 0,
 			    (int)(sizeof(descriptions) / sizeof(descriptions[0])));
@@ -534,10 +532,5 @@ int main(void)
 	tcase_add_test(tcase, test_store_names);
 	tcase_add_test(tcase, test_snapshots);
 	tcase_add_test(tcase, test_snapshot_disks);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

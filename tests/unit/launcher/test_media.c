@@ -2,7 +2,6 @@
 /* What is made for a machine: disk images, the metadata's CD, and which firmware is taken. */
 #include <archive.h>
 #include <archive_entry.h>
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "launcher/firmware.h"
 #include "launcher/media.h"
 #include "launcher/state_dir.h"
+#include "unit.h"
 
 static char folder[] = "/tmp/np-media-XXXXXX";
 
@@ -257,10 +257,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_media");
-	TCase *tcase = tcase_create("media");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "media", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_raw);
 	tcase_add_test(tcase, test_qcow2);
 	tcase_add_test(tcase, test_qcow2_copy);
@@ -270,9 +268,5 @@ int main(void)
 	tcase_add_test(tcase, test_public_key);
 	tcase_add_loop_test(tcase, test_firmware, 0,
 			    (int)(sizeof(descriptions) / sizeof(descriptions[0])));
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

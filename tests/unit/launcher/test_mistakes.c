@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wrong command lines of "netproxy-vm run": for each mistake the one line that is said, which names
  * what is wrong and what would be right. Nothing is started, and nothing made. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "options_fixture.h"
+#include "unit.h"
 
 static const struct mistake {
 	const char *line;
@@ -212,16 +212,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_mistakes");
-	TCase *tcase = tcase_create("mistakes");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "mistakes", fixture_setup, fixture_teardown);
 
-	tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
 	tcase_add_loop_test(tcase, test_mistake, 0, (int)(sizeof(mistakes) / sizeof(mistakes[0])));
 	tcase_add_test(tcase, test_too_many);
 	tcase_add_test(tcase, test_nothing_made);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

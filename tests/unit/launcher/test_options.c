@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line of "netproxy-vm run": what is taken. test_mistakes.c has what isn't. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 #include "launcher/option_values.h"
 #include "launcher/state_dir.h"
 #include "options_fixture.h"
+#include "unit.h"
 
 START_TEST(test_defaults)
 {
@@ -288,10 +287,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_options");
-	TCase *tcase = tcase_create("options");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "options", fixture_setup, fixture_teardown);
 
-	tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
 	tcase_add_test(tcase, test_defaults);
 	tcase_add_test(tcase, test_everything);
 	tcase_add_test(tcase, test_image);
@@ -305,9 +302,5 @@ int main(void)
 	tcase_add_test(tcase, test_mac_of_state);
 	tcase_add_test(tcase, test_sizes);
 	tcase_add_test(tcase, test_state_dir);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of -publish. Its mistakes are in test_options.c too, with what is said of them. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 
 #include "launcher/publish.h"
+#include "unit.h"
 
 static const struct good {
 	const char *text;
@@ -115,15 +115,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_publish");
-	TCase *tcase = tcase_create("publish");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "publish", NULL, NULL);
 
 	tcase_add_loop_test(tcase, test_good, 0, (int)(sizeof(goods) / sizeof(goods[0])));
 	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bads) / sizeof(bads[0])));
 	tcase_add_loop_test(tcase, test_conflict, 0, (int)(sizeof(pairs) / sizeof(pairs[0])));
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP client against a scripted peer at the other end of a socket pair. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "base/loop.h"
 #include "launcher/qmp.h"
 #include "launcher/qmp_message.h"
+#include "unit.h"
 
 #define GREETING \
 	"{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n"
@@ -379,10 +379,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_qmp");
-	TCase *tcase = tcase_create("qmp");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "qmp", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_negotiation);
 	tcase_add_test(tcase, test_reply_and_error);
 	tcase_add_test(tcase, test_early_commands);
@@ -399,9 +397,5 @@ int main(void)
 	tcase_add_test(tcase, test_free_from_closed);
 	tcase_add_test(tcase, test_free_with_pending);
 	tcase_add_test(tcase, test_lines);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

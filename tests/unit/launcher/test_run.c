@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What surrounds a run: how an end is judged, child processes, and the console's relay. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 #include "launcher/flags.h"
 #include "launcher/process.h"
 #include "launcher/supervisor.h"
+#include "unit.h"
 
 #define ROUNDS_MAX 1000
 
@@ -337,10 +337,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_run");
-	TCase *tcase = tcase_create("run");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "run", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, test_end, 0, (int)(sizeof(ends) / sizeof(ends[0])));
 	tcase_add_test(tcase, test_nearest);
 	tcase_add_test(tcase, test_process_last_words);
@@ -352,9 +350,5 @@ int main(void)
 	tcase_add_test(tcase, test_escape);
 	tcase_add_test(tcase, test_console_pipes);
 	tcase_add_test(tcase, test_console_file);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

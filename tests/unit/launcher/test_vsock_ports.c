@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* guest.%08x: a relay to netproxy's vsock socket, which a test plays here. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "base/sock.h"
 #include "launcher/state_dir.h"
 #include "launcher/vsock_ports.h"
+#include "unit.h"
 
 static char folder[] = "/tmp/np-vsock-XXXXXX";
 static struct loop *loop;
@@ -169,18 +169,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("launcher_vsock_ports");
-	TCase *tcase = tcase_create("vsock_ports");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "vsock_ports", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_both_ways);
 	tcase_add_test(tcase, test_refused_by_the_guest);
 	tcase_add_test(tcase, test_back_pressure);
 	tcase_add_test(tcase, test_host_side);
 	tcase_add_test(tcase, test_answer);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gvproxy's command line and configuration, and what they become as netproxy's options. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netproxy/gvproxy_private.h"
+#include "unit.h"
 
 #define ARGS_MAX 24
 
@@ -221,23 +221,15 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("gvproxy_options");
-	TCase *options_case = tcase_create("command line"), *yaml_case = tcase_create("yaml");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *options_case = unit_case(suite, "command line", NULL, teardown);
+	TCase *yaml_case = unit_case(suite, "yaml", NULL, clear);
 
-	tcase_add_checked_fixture(options_case, NULL, teardown);
 	tcase_add_test(options_case, names);
 	tcase_add_test(options_case, defaults);
 	tcase_add_test(options_case, links);
 	tcase_add_loop_test(options_case, command_lines, 0, sizeof(lines) / sizeof(lines[0]));
-	suite_add_tcase(suite, options_case);
-	tcase_add_checked_fixture(yaml_case, NULL, clear);
 	tcase_add_test(yaml_case, yaml);
 	tcase_add_test(yaml_case, bad_yaml);
 	tcase_add_test(yaml_case, yaml_bounds);
-	suite_add_tcase(suite, yaml_case);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

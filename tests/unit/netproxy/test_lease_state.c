@@ -2,13 +2,12 @@
 /* Leases survive a restart as JSON, whatever happened to the clocks and to the configuration. */
 #include "netproxy/lease_state.h"
 
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
+#include "unit.h"
 
 #define LEASE_SECONDS 3600
 #define WALL_S        1790000000
@@ -219,18 +218,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("lease_state");
-	TCase *tc = tcase_create("lease_state");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "lease_state", setup, teardown);
 
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, survives);
 	tcase_add_test(tc, clock_went_back);
 	tcase_add_test(tc, another_network);
 	tcase_add_loop_test(tc, strange_sections, 0, sizeof(sections) / sizeof(sections[0]));
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

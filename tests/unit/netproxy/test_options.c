@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's options: their text forms, the command line, and the configuration file. */
 #include "netproxy/options_private.h"
+#include "unit.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -539,9 +539,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("options");
-	TCase *tcase = tcase_create("options");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "options", NULL, NULL);
 
 	tcase_add_loop_test(tcase, link_forms, 0, COUNT(links));
 	tcase_add_loop_test(tcase, vsock_forms, 0, COUNT(vsocks));
@@ -557,9 +555,5 @@ int main(void)
 	tcase_add_test(tcase, rules_keep_their_order);
 	tcase_add_test(tcase, proxies);
 	tcase_add_test(tcase, proxies_of_the_environment);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of DHCP: their text forms, what becomes of them, and what contradicts. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netproxy/options.h"
+#include "unit.h"
 
 #define ARGS_MAX 24
 #define MAC      "52:54:00:12:34:56"
@@ -211,18 +211,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("options_dhcp");
-	TCase *tc = tcase_create("options_dhcp");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "options_dhcp", NULL, teardown);
 
-	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_loop_test(tc, forms, 0, sizeof(lines) / sizeof(lines[0]));
 	tcase_add_loop_test(tc, option_values, 0, sizeof(values) / sizeof(values[0]));
 	tcase_add_test(tc, reservations);
 	tcase_add_test(tc, first_guest);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of DNS: their text forms, and the zones that they make. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netproxy/options.h"
+#include "unit.h"
 
 #define ARGS_MAX 24
 
@@ -151,17 +151,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("options_dns");
-	TCase *tcase = tcase_create("options_dns");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "options_dns", NULL, teardown);
 
-	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_loop_test(tcase, forms, 0, (int)(sizeof(lines) / sizeof(lines[0])));
 	tcase_add_test(tcase, resolvers_and_files);
 	tcase_add_test(tcase, zones_of_records);
 	tcase_add_test(tcase, no_zones);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of a namespace as the guest, where the services are, and slirp4netns' command line.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netproxy/options.h"
 #include "netproxy/slirp4netns_options.h"
+#include "unit.h"
 
 #define ARGS_MAX 32
 
@@ -210,11 +210,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("options_netns");
-	TCase *tcase = tcase_create("options_netns");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "options_netns", NULL, teardown);
 
-	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_loop_test(tcase, test_lines, 0, sizeof(lines) / sizeof(lines[0]));
 	tcase_add_test(tcase, test_netns_is_first_guest);
 	tcase_add_test(tcase, test_dns_address);
@@ -223,9 +220,5 @@ int main(void)
 	tcase_add_loop_test(tcase, test_slirp4netns_bad, 0,
 			    sizeof(bad_lines) / sizeof(bad_lines[0]));
 	tcase_add_test(tcase, test_slirp4netns_name);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -2,7 +2,6 @@
 /* Published ports over a restart, and the guests that go; in virtual time. */
 #include "netproxy/published.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "netproxy/options_private.h"
+#include "unit.h"
 
 static char directory[64], state_path[96];
 static struct loop *loop;
@@ -252,11 +252,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("published");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "all", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, survives);
 	tcase_add_test(tcase, detached);
 	tcase_add_test(tcase, rebooted);
@@ -265,9 +262,5 @@ int main(void)
 	tcase_add_test(tcase, waits_in_vain);
 	tcase_add_test(tcase, guest_rules);
 	tcase_add_test(tcase, options_that_fail);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

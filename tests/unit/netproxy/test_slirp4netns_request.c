@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slirp4netns' API requests: what is published for them, and what is answered. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "netproxy/slirp4netns_request.h"
+#include "unit.h"
 
 /* ---- What stands in for publish.c ---- */
 
@@ -178,19 +177,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("slirp4netns_request");
-	TCase *tcase = tcase_create("slirp4netns_request");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "slirp4netns_request", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_add);
 	tcase_add_test(tcase, test_remove);
 	tcase_add_test(tcase, test_refused);
 	tcase_add_test(tcase, test_bounded);
 	tcase_add_loop_test(tcase, test_bad, 0, sizeof(bad) / sizeof(bad[0]));
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -2,7 +2,6 @@
 /* The state file: what is written is read again, and what can't be read is kept aside. */
 #include "netproxy/state_file.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "unit.h"
 
 /* A part with one number for a state. */
 struct part {
@@ -319,10 +319,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("state_file");
-	TCase *tc = tcase_create("state_file");
-	SRunner *runner = srunner_create(suite);
+	TCase *tc = unit_case(suite, "state_file", setup, teardown);
 
-	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, none);
 	tcase_add_test(tc, survives);
 	tcase_add_test(tc, gathers_changes);
@@ -334,10 +332,5 @@ int main(void)
 	tcase_add_test(tc, may_wait_for_others);
 	tcase_add_test(tc, unusable_paths);
 	tcase_add_test(tc, failure_is_repeated);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -2,13 +2,13 @@
 /* DNS zones of the API over a restart. */
 #include "netproxy/zone_state.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "unit.h"
 
 static char directory[64];
 static char path[128];
@@ -192,16 +192,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("zone_state");
-	TCase *tcase = tcase_create("zone_state");
-	SRunner *runner = srunner_create(suite);
+	TCase *tcase = unit_case(suite, "zone_state", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, zones_come_back);
 	tcase_add_test(tcase, what_is_configured_is_not_kept);
 	tcase_add_loop_test(tcase, broken_states, 0, (int)(sizeof(broken) / sizeof(broken[0])));
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -8,6 +8,7 @@
 #define TESTS_UNIT_NETSTACK_CONN_TEST_H
 
 #include "stack_test.h"
+#include "unit.h"
 
 static sa_family_t session_family = AF_INET;
 
@@ -41,12 +42,10 @@ static inline void session_add_cases(Suite *suite, void (*add)(TCase *tcase))
 	} cases[] = {{"ip4", session_over_ip4}, {"ip6", session_over_ip6}};
 
 	for (unsigned i = 0; i < 2; i++) {
-		TCase *tcase = tcase_create(cases[i].name);
+		TCase *tcase = unit_case(suite, cases[i].name, cases[i].over, NULL);
 
-		tcase_add_checked_fixture(tcase, cases[i].over, NULL);
 		tcase_set_timeout(tcase, 100);
 		add(tcase);
-		suite_add_tcase(suite, tcase);
 	}
 }
 

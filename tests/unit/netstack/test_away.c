@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guests whose links go: in time they find their connections again, and nobody else does. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "conn_test.h"
 #include "netstack/away.h"
+#include "unit.h"
 
 /* A second end of the same guest, or of another one. */
 static struct sim_link *attach(struct session *s, const char *name)
@@ -208,9 +207,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("away");
-	TCase *tcase = tcase_create("away");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "away", NULL, NULL);
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, comes_back);
@@ -219,10 +216,5 @@ int main(void)
 	tcase_add_test(tcase, somebody_else_comes);
 	tcase_add_test(tcase, number_is_given_again);
 	tcase_add_test(tcase, times);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

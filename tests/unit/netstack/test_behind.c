@@ -7,6 +7,7 @@
 #include "base/csum.h"
 #include "conn_test.h"
 #include "netstack/behind.h"
+#include "unit.h"
 
 #define HOP "192.168.65.2" /* the guest that the others are behind, whichever their family */
 
@@ -450,18 +451,11 @@ static void add_tests(TCase *tcase)
 int main(void)
 {
 	Suite *suite = suite_create("behind");
-	TCase *tcase = tcase_create("table");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "table", NULL, NULL);
 
 	session_add_cases(suite, add_tests);
 	tcase_add_test(tcase, what_cannot_be_expected);
 	tcase_add_test(tcase, table_is_bounded);
 	tcase_add_test(tcase, one_address_behind_two);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

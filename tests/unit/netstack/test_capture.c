@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blocks of pcapng files, and which frames fit a filter. */
-#include <check.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "netstack/capture.h"
 #include "netstack/pcapng.h"
+#include "unit.h"
 
 static uint32_t word(const uint8_t *at)
 {
@@ -105,16 +104,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("capture");
-	TCase *tcase = tcase_create("capture");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "capture", NULL, NULL);
 
 	tcase_add_test(tcase, heads);
 	tcase_add_test(tcase, packets);
 	tcase_add_test(tcase, filters);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -5,6 +5,7 @@
  */
 #include "conn_test.h"
 #include "netstack/away.h"
+#include "unit.h"
 
 #include <errno.h>
 
@@ -559,22 +560,16 @@ static void add_tests(TCase *tcase)
 		link_goes,
 		link_goes_while_blocked_and_held,
 		idle_connections_cost_no_timer,
+		NULL,
 	};
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
+	unit_add(tcase, tests);
 }
 
 int main(void)
 {
 	Suite *suite = suite_create("conn");
-	SRunner *runner;
-	int failed;
 
 	session_add_cases(suite, add_tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -4,6 +4,7 @@
  * owners that don't read. How they begin and end is in test_conn.c.
  */
 #include "conn_test.h"
+#include "unit.h"
 
 #define ACK SIM_TCP_ACK
 #define FIN SIM_TCP_FIN
@@ -482,12 +483,7 @@ static void add_tests(TCase *tcase)
 int main(void)
 {
 	Suite *suite = suite_create("conn_data");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	session_add_cases(suite, add_tests);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

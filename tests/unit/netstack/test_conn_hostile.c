@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP from a guest that breaks the rules: in options, windows, flags and sequence. */
 #include "conn_test.h"
+#include "unit.h"
 
 #define SYN SIM_TCP_SYN
 #define ACK SIM_TCP_ACK
@@ -213,13 +214,7 @@ static void add_tests(TCase *tcase)
 int main(void)
 {
 	Suite *suite = suite_create("conn_hostile");
-	SRunner *runner;
-	int failed;
 
 	session_add_cases(suite, add_tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

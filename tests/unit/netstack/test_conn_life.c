@@ -5,6 +5,7 @@
  */
 #include "base/wire.h"
 #include "conn_test.h"
+#include "unit.h"
 
 #define SYN SIM_TCP_SYN
 #define ACK SIM_TCP_ACK
@@ -435,23 +436,17 @@ static void add_tests(TCase *tcase)
 		times_of_a_held_syn,
 		path_mtu_of_others_is_ignored,
 		segments_say_that_they_must_not_be_cut,
+		NULL,
 	};
 
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
+	unit_add(tcase, tests);
 	tcase_add_loop_test(tcase, path_mtu_is_respected, 0, 2);
 }
 
 int main(void)
 {
 	Suite *suite = suite_create("conn_life");
-	SRunner *runner;
-	int failed;
 
 	session_add_cases(suite, add_tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -3,7 +3,6 @@
  * Coalescing: what joins, what must not, that order within a flow holds, and that cutting and
  * coalescing are each other's reverse.
  */
-#include <check.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "netstack/offload.h"
 #include "sim/sim_link.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 #define MSS 1460
 
@@ -627,11 +627,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("gro");
-	TCase *tcase = tcase_create("gro");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "gro", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, partial_segments_join);
 	tcase_add_test(tcase, merges_a_run);
 	tcase_add_test(tcase, merged_headers);
@@ -646,10 +643,5 @@ int main(void)
 	tcase_add_test(tcase, many_flows);
 	tcase_add_test(tcase, unusual_frames_pass);
 	tcase_add_test(tcase, cutting_and_coalescing_reverse);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

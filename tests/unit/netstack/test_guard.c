@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The address guard: what a guest may claim, whose an address is, and frames made to slip through.
  */
-#include <check.h>
 #include <errno.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
@@ -12,6 +11,7 @@
 #include "base/wire.h"
 #include "netstack/guard.h"
 #include "netstack/guard_frame.h"
+#include "unit.h"
 
 #define PORTS 8
 
@@ -676,11 +676,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("guard");
-	TCase *tcase = tcase_create("guard");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "guard", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, first_come_first_served);
 	tcase_add_test(tcase, macs_are_bound);
 	tcase_add_loop_test(tcase, nobodys_addresses, 0, sizeof(nobodys) / sizeof(nobodys[0]));
@@ -697,9 +694,5 @@ int main(void)
 	tcase_add_test(tcase, dhcp_replies);
 	tcase_add_test(tcase, vlans);
 	tcase_add_test(tcase, truncated);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

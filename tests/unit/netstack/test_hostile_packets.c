@@ -5,6 +5,7 @@
  * sanitizers see a byte too many; without them the tests look at what comes out.
  */
 #include "ip6_test.h"
+#include "unit.h"
 
 #define URG 0x20
 
@@ -412,9 +413,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("hostile_packets");
-	TCase *tcase = tcase_create("hostile_packets");
+	TCase *tcase = unit_case(suite, "hostile_packets", setup_hostile, teardown);
 
-	tcase_add_checked_fixture(tcase, setup_hostile, teardown);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, cut_anywhere, 0, KINDS);
 	tcase_add_loop_test(tcase, sizes_that_claim_more, 0, KINDS);
@@ -425,6 +425,6 @@ int main(void)
 	tcase_add_loop_test(tcase, reassembly_ends_once, 0, 2);
 	tcase_add_loop_test(tcase, urgent_pointers, 0, 2);
 	tcase_add_loop_test(tcase, reserved_addresses_and_ports, 0, 2);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
+
+	return unit_run(suite);
 }

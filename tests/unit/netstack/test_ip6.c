@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ip6_test.h"
+#include "unit.h"
 
 /* ---- Echo ---- */
 
@@ -456,9 +457,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ip6");
-	TCase *tcase = tcase_create("ip6");
+	TCase *tcase = unit_case(suite, "ip6", setup6, teardown);
 
-	tcase_add_checked_fixture(tcase, setup6, teardown);
 	tcase_add_loop_test(tcase, we_answer_ping, 0, 6);
 	tcase_add_loop_test(tcase, other_pings_are_the_handlers, 0, 2);
 	tcase_add_test(tcase, ping_with_a_wrong_checksum);
@@ -481,6 +481,6 @@ int main(void)
 	tcase_add_test(tcase, families_do_not_mix);
 	tcase_add_test(tcase, without_a_prefix);
 	tcase_add_test(tcase, configuration_is_checked);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
+
+	return unit_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands behind the IPv6 header: extension headers with their options, and fragments. */
 #include "ip6_test.h"
+#include "unit.h"
 
 #define PARAMETER 4
 
@@ -226,9 +227,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ip6_headers");
-	TCase *tcase = tcase_create("ip6_headers");
+	TCase *tcase = unit_case(suite, "ip6_headers", setup6, teardown);
 
-	tcase_add_checked_fixture(tcase, setup6, teardown);
 	tcase_add_test(tcase, extensions_are_walked);
 	tcase_add_loop_test(tcase, options_that_nobody_knows, 0, 8);
 	tcase_add_loop_test(tcase, options_that_lie, 0, 4);
@@ -241,6 +241,6 @@ int main(void)
 	tcase_add_test(tcase, overlapping_fragments);
 	tcase_add_test(tcase, missing_fragment_times_out);
 	tcase_add_test(tcase, fragment_in_a_fragment);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
+
+	return unit_run(suite);
 }

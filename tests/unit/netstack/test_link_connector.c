@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connecting to a QEMU that listens: one that isn't there yet, that goes, and that comes back. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "netstack/link_connector.h"
+#include "unit.h"
 
 static struct loop *loop;
 static struct link_connector *connector;
@@ -195,20 +194,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_connector");
-	TCase *tcase = tcase_create("link_connector");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_connector", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, comes_and_goes);
 	tcase_add_test(tcase, link_outlives_it);
 	tcase_add_test(tcase, by_tcp);
 	tcase_add_test(tcase, path_too_long);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

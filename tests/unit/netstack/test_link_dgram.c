@@ -3,7 +3,6 @@
  * Guests that send datagrams to a path: connected ones as vfkit and libkrun make them, and others
  * as QEMU does; several at a time, those that don't read, that vanish, and that come back.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "base/sock.h"
 #include "netstack/link_dgram.h"
+#include "unit.h"
 
 #define GUESTS_MAX 8
 
@@ -423,12 +423,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_dgram");
-	TCase *tcase = tcase_create("link_dgram");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_dgram", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, addresses_are_guests, 0, 2);
 	tcase_add_test(tcase, vfkit_greets);
 	tcase_add_test(tcase, connected_client_comes_back);
@@ -439,10 +436,5 @@ int main(void)
 	tcase_add_test(tcase, nobody_without_an_address);
 	tcase_add_test(tcase, remote_is_given);
 	tcase_add_test(tcase, listener_ends_first);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -3,15 +3,14 @@
  * Framed streams beside QEMU's (test_link_stream.c): the 16-bit framing, pipes, and bytes that were
  * read before the link was there.
  */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/sock.h"
 #include "netstack/link_framed.h"
+#include "unit.h"
 
 static struct loop *loop;
 static struct link *link_;
@@ -202,19 +201,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_framed");
-	TCase *tcase = tcase_create("link_framed");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_framed", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, le16_takes_every_length);
 	tcase_add_test(tcase, early_bytes_are_frames);
 	tcase_add_test(tcase, pipes);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

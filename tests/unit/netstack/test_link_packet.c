@@ -3,7 +3,6 @@
  * Frames as messages on connected sockets: borders, sizes, buffers that are kept, back-pressure,
  * and ends. Every test runs on SOCK_SEQPACKET and on SOCK_DGRAM.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/sock.h"
 #include "netstack/link_listener.h"
 #include "netstack/link_packet.h"
+#include "unit.h"
 
 static const int types[] = {SOCK_SEQPACKET, SOCK_DGRAM};
 
@@ -298,9 +298,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_packet");
-	TCase *tcase = tcase_create("link_packet");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_packet", NULL, NULL);
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, messages_are_frames, 0, 2);
@@ -309,10 +307,5 @@ int main(void)
 	tcase_add_loop_test(tcase, back_pressure, 0, 2);
 	tcase_add_loop_test(tcase, the_end, 0, 2);
 	tcase_add_test(tcase, bess_serves_again_and_again);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -3,7 +3,6 @@
  * QEMU's framing over a socketpair: frames cut anywhere, buffers that are kept, back-pressure, and
  * ends of all kinds.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "netstack/link_framed.h"
 #include "netstack/link_listener.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 static struct loop *loop;
 static struct link *link_;
@@ -572,12 +572,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_stream");
-	TCase *tcase = tcase_create("link_stream");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_stream", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, receives_in_pieces);
 	tcase_add_test(tcase, receives_byte_by_byte);
 	tcase_add_test(tcase, kept_frames_stay);
@@ -593,10 +590,5 @@ int main(void)
 	tcase_add_test(tcase, listener_serves_again_and_again);
 	tcase_add_test(tcase, longest_path_in_a_name);
 	tcase_add_test(tcase, listener_on_tcp);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -4,7 +4,6 @@
  * socket on the other side that sees and sends vnet headers. Where the test may not make namespaces
  * and taps it says so and passes.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -16,7 +15,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -27,6 +25,7 @@
 #include "netstack/link_tap.h"
 #include "netstack/offload.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 #define IFNAME "nptest0"
 #define PORT   4711
@@ -451,11 +450,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_tap");
-	TCase *tcase = tcase_create("link_tap");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_tap", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, receives_every_state);
 	tcase_add_test(tcase, sends_every_state);
 	tcase_add_test(tcase, drops_while_down);
@@ -464,10 +460,5 @@ int main(void)
 	tcase_add_test(tcase, gone_found_by_sending);
 	tcase_add_test(tcase, opens_again_and_again);
 	tcase_add_test(tcase, says_what_is_wrong);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

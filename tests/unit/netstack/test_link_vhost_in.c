@@ -4,10 +4,10 @@
  * back.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vhost_test.h"
+#include "unit.h"
 
 static bool returned(uint32_t *ret_id)
 {
@@ -258,19 +258,10 @@ START_TEST(sizes_that_are_no_frame)
 }
 END_TEST
 
-static TCase *case_new(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, vhost_test_setup, vhost_test_teardown);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("link_vhost_in");
-	TCase *in = case_new(suite, "from the guest");
+	TCase *in = unit_case(suite, "from the guest", vhost_test_setup, vhost_test_teardown);
 
 	tcase_add_test(in, small_frame_is_copied);
 	tcase_add_test(in, large_frame_is_held);
@@ -283,12 +274,5 @@ int main(void)
 	tcase_add_test(in, offloads_must_be_negotiated);
 	tcase_add_loop_test(in, sizes_that_are_no_frame, 0, 5);
 	tcase_add_test(in, listener_goes_first);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

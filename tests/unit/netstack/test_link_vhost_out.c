@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vhost-user link: frames to the guest, and how links come and go with drivers and VMMs. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vhost_test.h"
+#include "unit.h"
 
 START_TEST(frame_spreads_over_buffers)
 {
@@ -245,20 +245,11 @@ START_TEST(mtu_is_checked)
 }
 END_TEST
 
-static TCase *case_new(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, vhost_test_setup, vhost_test_teardown);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("link_vhost_out");
-	TCase *out = case_new(suite, "to the guest");
-	TCase *life = case_new(suite, "coming and going");
+	TCase *out = unit_case(suite, "to the guest", vhost_test_setup, vhost_test_teardown);
+	TCase *life = unit_case(suite, "coming and going", vhost_test_setup, vhost_test_teardown);
 
 	tcase_add_test(out, frame_spreads_over_buffers);
 	tcase_add_test(out, frame_needs_one_buffer);
@@ -273,12 +264,5 @@ int main(void)
 	tcase_add_test(life, other_features_make_another_link);
 	tcase_add_test(life, next_front_end);
 	tcase_add_test(life, mtu_is_checked);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* VMN3T: its messages byte for byte, and clients that are slow, wrong, many, or come back. */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include "base/sock.h"
 #include "netstack/link_vpnkit.h"
 #include "netstack/vmnet_wire.h"
+#include "unit.h"
 
 #define UUID_A "1B671A64-40D5-491e-99b0-da01ff1f3341"
 #define UUID_B "1b671a64-40d5-491e-99b0-da01ff1f3342"
@@ -315,22 +314,14 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("link_vpnkit");
-	TCase *tcase = tcase_create("link_vpnkit");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "link_vpnkit", setup, teardown);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, introduction);
 	tcase_add_test(tcase, in_pieces);
 	tcase_add_test(tcase, preferred_address);
 	tcase_add_test(tcase, wrong_words);
 	tcase_add_test(tcase, slow_clients);
 	tcase_add_test(tcase, comes_back);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

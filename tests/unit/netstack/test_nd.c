@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Neighbour discovery: who is answered, who is asked, what is learned, and what breaks RFC 4861. */
 #include "ip6_test.h"
+#include "unit.h"
 
 #define NS        135
 #define NA        136
@@ -316,9 +317,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("nd");
-	TCase *tcase = tcase_create("nd");
+	TCase *tcase = unit_case(suite, "nd", setup6, teardown);
 
-	tcase_add_checked_fixture(tcase, setup6, teardown);
 	tcase_add_loop_test(tcase, our_addresses_are_answered_for, 0, 3);
 	tcase_add_loop_test(tcase, nobody_elses_are, 0, 5);
 	tcase_add_test(tcase, asking_teaches);
@@ -333,6 +333,6 @@ int main(void)
 	tcase_add_test(tcase, who_is_not_asked_for);
 	tcase_add_test(tcase, override);
 	tcase_add_test(tcase, link_goes);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
+
+	return unit_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway's neighbour table. */
 #include "netstack/neigh.h"
+#include "unit.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,11 +154,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("neigh");
-	TCase *tcase = tcase_create("neigh");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "neigh", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, learns_and_relearns);
 	tcase_add_test(tcase, holds_one_packet);
 	tcase_add_test(tcase, asks_once_a_second);
@@ -166,9 +163,5 @@ int main(void)
 	tcase_add_test(tcase, port_goes);
 	tcase_add_test(tcase, port_pushes_out_its_own_only);
 	tcase_add_test(tcase, full_table_forgets_the_one_used_longest_ago);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

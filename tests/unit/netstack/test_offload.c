@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Header parsing, validation of untrusted offload fields, checksums and segmentation. */
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "netstack/offload.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 static uint8_t bytes[SIM_PACKET_MAX + 64];
 static uint8_t payload[65535];
@@ -580,11 +580,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("offload");
-	TCase *tcase = tcase_create("offload");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "offload", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, parse_finds_headers);
 	tcase_add_test(tcase, parse_ipv6_extensions);
 	tcase_add_test(tcase, parse_fragments);
@@ -598,10 +595,5 @@ int main(void)
 	tcase_add_test(tcase, completes_a_checksum);
 	tcase_add_test(tcase, segments_are_right);
 	tcase_add_test(tcase, segments_at_the_limit);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a frame without a vnet header tells of the offloads that its guest left to the device. */
-#include <check.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "netstack/offload.h"
 #include "netstack/offload_infer.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 #define MTU 1500
 
@@ -173,9 +172,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("offload_infer");
-	TCase *tcase = tcase_create("offload_infer");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "offload_infer", NULL, NULL);
 
 	tcase_add_loop_test(tcase, unfinished_checksums, 0, 2);
 	tcase_add_loop_test(tcase, complete_ones_stay, 0, 2);
@@ -183,10 +180,5 @@ int main(void)
 	tcase_add_loop_test(tcase, damage_stays, 0, 2);
 	tcase_add_loop_test(tcase, large_datagram, 0, 2);
 	tcase_add_loop_test(tcase, other_frames, 0, 2);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

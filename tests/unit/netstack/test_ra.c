@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Router advertisements, byte by byte. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "netstack/ra.h"
+#include "unit.h"
 
 static uint8_t bytes[RA_SIZE_MAX];
 
@@ -224,19 +223,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ra");
-	TCase *tc = tcase_create("encode");
-	SRunner *runner;
-	int failed;
+	TCase *tc = unit_case(suite, "encode", NULL, NULL);
 
 	tcase_add_test(tc, full);
 	tcase_add_test(tc, flags);
 	tcase_add_test(tc, no_dns);
 	tcase_add_test(tc, final);
 	tcase_add_test(tc, longest);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

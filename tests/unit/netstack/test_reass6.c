@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reassembly of IPv6 fragments: order, overlaps, ends that contradict each other, and bounds. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "netstack/reass6.h"
+#include "unit.h"
 
 #define NOW 1000
 
@@ -265,11 +265,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("reass6");
-	TCase *tcase = tcase_create("reass6");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "reass6", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, any_order, 0, 6);
 	tcase_add_test(tcase, extension_headers_stay);
 	tcase_add_test(tcase, atomic_fragment_is_alone);
@@ -282,9 +279,5 @@ int main(void)
 	tcase_add_test(tcase, bounds);
 	tcase_add_test(tcase, bytes_are_bounded);
 	tcase_add_test(tcase, too_old);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

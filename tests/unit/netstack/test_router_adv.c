@@ -6,6 +6,7 @@
 #include "netstack/router_adv.h"
 #include "netstack/stack_private.h"
 #include "stack_test.h"
+#include "unit.h"
 
 #define ETH_SIZE 14
 #define IP6_SIZE 40
@@ -280,21 +281,13 @@ int main(void)
 		a_second_guest_hears_of_us_too,
 		the_last_one_takes_the_route_away,
 		one_router_in_a_stack,
+		NULL,
 	};
 	Suite *suite = suite_create("router_adv");
-	TCase *tcase = tcase_create("router_adv");
-	TCase *bare = tcase_create("configuration");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "router_adv", setup, teardown);
+	TCase *bare = unit_case(suite, "configuration", NULL, NULL);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
+	unit_add(tcase, tests);
 	tcase_add_test(bare, configuration_is_checked);
-	suite_add_tcase(suite, tcase);
-	suite_add_tcase(suite, bare);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "world_test.h"
+#include "unit.h"
 
 /* An ICMP error of this type and code, that quotes `packet`. */
 static void expect_icmp(uint8_t type, uint8_t code)
@@ -652,19 +653,12 @@ int main(void)
 		udp_to_a_full_link,
 		one_stack_in_a_process,
 		configuration_is_checked,
+		NULL,
 	};
 	Suite *suite = suite_create("stack");
-	TCase *tcase = tcase_create("stack");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = unit_case(suite, "stack", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tcase, tests[i]);
+	unit_add(tcase, tests);
 	tcase_add_loop_test(tcase, fragments_in_any_order, 0, 4);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The switch between links made of memory and a scripted gateway. */
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -11,6 +9,7 @@
 #include "netstack/switch.h"
 #include "sim/sim_link.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 #define GUESTS 3
 
@@ -586,12 +585,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("switch");
-	TCase *tcase = tcase_create("switch");
-	TCase *guarded = tcase_create("guarded");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "switch", setup, teardown);
+	TCase *guarded = unit_case(suite, "guarded", setup_guarded, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, floods_then_learns);
 	tcase_add_test(tcase, groups_go_to_all);
 	tcase_add_test(tcase, refuses_lying_sources);
@@ -605,14 +601,7 @@ int main(void)
 	tcase_add_test(tcase, isolated_guests_reach_the_gateway_only);
 	tcase_add_test(tcase, storms_are_limited);
 	tcase_add_test(tcase, mac_flood);
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(guarded, setup_guarded, teardown);
 	tcase_add_test(guarded, the_guard_is_asked);
 	tcase_add_test(guarded, mac_flood);
-	suite_add_tcase(suite, guarded);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

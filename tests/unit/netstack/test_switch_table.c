@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The learning table: moving, aging, and who makes room when it is full. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "netstack/switch_table.h"
 #include "sim/sim_packet.h"
+#include "unit.h"
 
 #define ENTRIES 64
 #define PORTS   8
@@ -171,11 +171,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("switch_table");
-	TCase *tcase = tcase_create("switch_table");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = unit_case(suite, "switch_table", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, learns_and_moves);
 	tcase_add_test(tcase, ages);
 	tcase_add_test(tcase, forgets_a_port);
@@ -183,10 +180,5 @@ int main(void)
 	tcase_add_test(tcase, flooder_evicts_its_own);
 	tcase_add_test(tcase, refreshed_entry_stays);
 	tcase_add_test(tcase, agrees_with_a_model);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Environment and configuration: what is taken, and every way to be refused. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/cni_conf.h"
+#include "unit.h"
 
 static const struct env_case {
 	struct cni_env env;
@@ -265,7 +265,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("cni_conf");
-	TCase *tests = tcase_create("decode");
+	TCase *tests = unit_case(suite, "decode", NULL, NULL);
 
 	tcase_add_loop_test(tests, environment, 0, COUNT(env_cases));
 	tcase_add_loop_test(tests, refused, 0, COUNT(bad_cases));
@@ -273,10 +273,5 @@ int main(void)
 	tcase_add_test(tests, everything);
 	tcase_add_test(tests, minimal);
 	tcase_add_test(tests, limits);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

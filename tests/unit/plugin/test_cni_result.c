@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Results converted between the versions of the specification, and the errors' form. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "plugin/cni_result.h"
+#include "unit.h"
 
 #define REST_1_1                                                                                     \
 	"\"interfaces\":[{\"name\":\"eth0\",\"mtu\":1500,\"socketPath\":\"\\/s\",\"pciID\":\"1\"}]," \
@@ -104,14 +104,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("cni_result");
-	TCase *tests = tcase_create("result");
+	TCase *tests = unit_case(suite, "result", NULL, NULL);
 
 	tcase_add_loop_test(tests, convert, 0, sizeof(conversions) / sizeof(conversions[0]));
 	tcase_add_test(tests, printed);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

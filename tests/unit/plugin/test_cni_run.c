@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plugin's commands against a netproxy API that works, refuses, hangs, lies or isn't there. */
-#include <check.h>
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "fake_api.h"
 #include "plugin/cni_run.h"
+#include "unit.h"
 
 static char dir[] = "/tmp/test_cni_run.XXXXXX";
 static char socket_path[64];
@@ -514,9 +514,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("cni_run");
-	TCase *tests = tcase_create("commands");
+	TCase *tests = unit_case(suite, "commands", setup, teardown);
 
-	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, add_check_del);
 	tcase_add_test(tests, chunked_answers);
@@ -542,10 +541,5 @@ int main(void)
 	tcase_add_test(tests, long_container_id);
 	tcase_add_test(tests, result_not_taken);
 	tcase_add_test(tests, version_and_environment);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dockerd's command line for its userland proxy, and the default route that leads to the API. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "plugin/docker_args.h"
+#include "unit.h"
 
 #define ARGS_MAX 16
 
@@ -98,14 +97,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("docker_args");
-	TCase *tests = tcase_create("decode");
+	TCase *tests = unit_case(suite, "decode", NULL, NULL);
 
 	tcase_add_test(tests, as_dockerd_says_it);
 	tcase_add_loop_test(tests, refused, 0, sizeof(bad_lines) / sizeof(bad_lines[0]));
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

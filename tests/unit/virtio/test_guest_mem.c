@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of virtio/guest_mem: mapping regions and translating addresses. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "base/sock.h"
 #include "virtio/guest_mem.h"
+#include "unit.h"
 
 #define PAGE 4096u
 
@@ -152,21 +152,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("guest_mem");
-	TCase *tcase = tcase_create("guest_mem");
+	TCase *tcase = unit_case(suite, "guest_mem", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, refuses_impossible_regions);
 	tcase_add_test(tcase, refuses_what_is_no_file);
 	tcase_add_test(tcase, tells_whether_it_is_sealed);
 	tcase_add_test(tcase, translates_within_and_across_regions);
 	tcase_add_test(tcase, holds_no_more_than_its_slots);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of virtio/vhost_user: negotiation, memory, rings, and front-ends that come, go and
  * misbehave. The device behind it returns every chain at once. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -13,6 +11,7 @@
 #include "base/sock.h"
 #include "fake_driver.h"
 #include "virtio/vhost_user.h"
+#include "unit.h"
 
 #define FEATURES (FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_EVENT_IDX))
 #define DATA     (FAKE_GUEST_BASE + 0x100000)
@@ -405,9 +404,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("vhost_user");
-	TCase *tcase = tcase_create("vhost_user");
+	TCase *tcase = unit_case(suite, "vhost_user", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, negotiates);
 	tcase_add_test(tcase, runs_stops_and_goes_on);
 	tcase_add_test(tcase, memory_may_change_below);
@@ -418,13 +416,5 @@ int main(void)
 	tcase_add_test(tcase, second_front_end_is_refused);
 	tcase_add_test(tcase, front_ends_die_ten_times);
 	tcase_add_test(tcase, reset_device_starts_anew);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of virtio/virtq: chains in and out, suppression, and drivers that break the rules. */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "base/sock.h"
 #include "fake_driver.h"
+#include "unit.h"
 
 #define DATA  (FAKE_GUEST_BASE + 0x100000)
 #define TABLE 0x200000u
@@ -345,9 +345,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("virtq");
-	TCase *tcase = tcase_create("virtq");
+	TCase *tcase = unit_case(suite, "virtq", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, start_checks_the_ring);
 	tcase_add_test(tcase, chain_in_and_out);
 	tcase_add_test(tcase, held_and_pushed_out_of_order);
@@ -362,13 +361,5 @@ int main(void)
 	tcase_add_test(tcase, more_chains_than_descriptors);
 	tcase_add_test(tcase, flags_suppress);
 	tcase_add_test(tcase, event_idx_suppresses);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

@@ -4,10 +4,8 @@
  * queues in shared memory, unix sockets on the host's side. Everything runs in one loop, turned by
  * the test.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include "fake_driver.h"
 #include "virtio/vsock.h"
 #include "virtio/vsock_packet.h"
+#include "unit.h"
 
 #define FEATURES                                                     \
 	(FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_EVENT_IDX) | \
@@ -675,10 +674,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("vsock");
-	TCase *tcase = tcase_create("vsock");
+	TCase *tcase = unit_case(suite, "vsock", setup, teardown);
 
 	tcase_set_timeout(tcase, 30);
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, tells_its_cid);
 	tcase_add_test(tcase, guest_reaches_a_host_socket);
 	tcase_add_test(tcase, nobody_listens);
@@ -697,13 +695,5 @@ int main(void)
 	tcase_add_test(tcase, connections_are_bounded);
 	tcase_add_test(tcase, broken_rings_break_the_device_only);
 	tcase_add_test(tcase, configuration_is_checked);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

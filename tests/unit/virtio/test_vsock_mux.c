@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of virtio/vsock_mux: what each packet does, credit, deadlines; no sockets, no queues. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 
 #include "virtio/vsock_mux.h"
+#include "unit.h"
 
 #define CID       3
 #define BUF_ALLOC 4096
@@ -401,9 +401,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("vsock_mux");
-	TCase *tcase = tcase_create("vsock_mux");
+	TCase *tcase = unit_case(suite, "vsock_mux", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, header_survives_the_wire);
 	tcase_add_test(tcase, refused_connect);
 	tcase_add_test(tcase, strangers_are_reset);
@@ -421,13 +420,5 @@ int main(void)
 	tcase_add_test(tcase, second_request_for_a_connection);
 	tcase_add_test(tcase, host_connects);
 	tcase_add_test(tcase, request_that_is_not_answered_times_out);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }

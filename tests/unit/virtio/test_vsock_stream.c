@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of virtio/vsock_stream: the buffer behind a full socket, vectors, the handshake line. */
-#include <check.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +7,7 @@
 
 #include "base/sock.h"
 #include "virtio/vsock_stream.h"
+#include "unit.h"
 
 static int fds[2];
 
@@ -173,21 +173,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("vsock_stream");
-	TCase *tcase = tcase_create("vsock_stream");
+	TCase *tcase = unit_case(suite, "vsock_stream", setup, teardown);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, buffers_what_the_socket_refuses);
 	tcase_add_test(tcase, peer_that_is_gone);
 	tcase_add_test(tcase, slices_vectors);
 	tcase_add_test(tcase, parses_handshakes);
 	tcase_add_test(tcase, reads_not_beyond_the_line);
-	suite_add_tcase(suite, tcase);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return unit_run(suite);
 }
