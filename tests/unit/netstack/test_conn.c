@@ -343,6 +343,42 @@ START_TEST(owner_closes_first_and_time_wait_ends)
 }
 END_TEST
 
+/* Has the guest's next connection made, from another port, and closed: the owner first. */
+static void one_more_to_time_wait(struct session *s)
+{
+	s->tcp.self.port++;
+	s->tcp.iss = s->tcp.nxt + 100000;
+	s->tcp.established = s->tcp.fin_sent = s->tcp.fin_received = s->tcp.fin_acked = false;
+	s->tcp.to_close = s->to_close = s->shut = s->connected = false;
+	s->syns = 0;
+	session_open(s);
+	s->to_close = true;
+	session_pass(s, 50, NULL);
+	s->tcp.to_close = true;
+	session_pass(s, 50, NULL);
+}
+
+/* A wake-up for each of thousands would be hundreds a second. */
+START_TEST(time_waits_of_a_second_end_together)
+{
+	struct session s;
+
+	session_start(&s, &session_offload);
+	for (unsigned i = 0; i < 5; i++)
+		one_more_to_time_wait(&s);
+	ck_assert_uint_eq(session_conns(&s), 5);
+	/* The first one's time is over, and then one after the other's. */
+	while (session_conns(&s) == 5)
+		session_pass(&s, 10, NULL);
+	ck_assert_uint_eq(session_conns(&s), 4);
+	session_pass(&s, 900, NULL);
+	ck_assert_uint_eq(session_conns(&s), 4);
+	session_pass(&s, 200, NULL);
+	ck_assert_uint_eq(session_conns(&s), 0);
+	session_stop(&s);
+}
+END_TEST
+
 START_TEST(both_close_at_once)
 {
 	struct session s;
@@ -551,6 +587,7 @@ static void add_tests(TCase *tcase)
 		whom_not_to_dial,
 		guest_closes_first,
 		owner_closes_first_and_time_wait_ends,
+		time_waits_of_a_second_end_together,
 		both_close_at_once,
 		same_port_again_in_time_wait,
 		fin_with_data,
