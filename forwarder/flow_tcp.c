@@ -371,8 +371,8 @@ static void on_host_event(void *arg, int fd, unsigned ready)
 	conn_schedule(flow->conn);
 }
 
-int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
-		 struct flow_tcp **ret_flow)
+static int flow_alloc(struct flow_tcp_table *table, int fd, enum flow_state state,
+		      struct flow_tcp **ret_flow)
 {
 	struct flow_tcp *flow;
 	int r = 0;
@@ -391,16 +391,36 @@ int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
 	list_add_tail(&table->flows, &flow->link);
 	table->count++;
 	table->total++;
-	r = loop_fd_new(table->loop, fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE, on_host_event, flow,
-			&flow->watch);
+	if (!loop_timer_pending(table->keepalive_timer))
+		loop_timer_set(table->keepalive_timer, KEEPALIVE_AFTER_MS);
+	*ret_flow = flow;
+	return 0;
+}
+
+static int flow_watch(struct flow_tcp *flow)
+{
+	int r = loop_fd_new(flow->table->loop, flow->fd, LOOP_READ | LOOP_WRITE | LOOP_EDGE,
+			    on_host_event, flow, &flow->watch);
+
+	if (r == 0)
+		tune_urgent(flow->fd);
+	return r;
+}
+
+int flow_tcp_new(struct flow_tcp_table *table, int fd, enum flow_state state,
+		 struct flow_tcp **ret_flow)
+{
+	struct flow_tcp *flow;
+	int r = flow_alloc(table, fd, state, &flow);
+
+	if (r < 0)
+		return r;
+	r = flow_watch(flow);
 	if (r < 0) {
 		flow->fd = -1;
 		flow_tcp_free(flow, false);
 		return r;
 	}
-	tune_urgent(fd);
-	if (!loop_timer_pending(table->keepalive_timer))
-		loop_timer_set(table->keepalive_timer, KEEPALIVE_AFTER_MS);
 	*ret_flow = flow;
 	return 0;
 }
@@ -430,18 +450,23 @@ void flow_tcp_own(struct flow_tcp *flow, struct conn *conn)
 	conn_own(conn, &flow_ops, flow);
 }
 
-void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd)
+void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd,
+		     const struct endpoint *host)
 {
 	struct flow_tcp *flow;
-	int r = flow_tcp_new(table, fd, FLOW_OPENING, &flow);
 
-	if (r < 0) {
+	if (flow_alloc(table, fd, FLOW_OPENING, &flow) < 0) {
 		fd_close(&fd);
 		conn_refuse(conn, CONN_REFUSE_RESET);
 		return;
 	}
+	if (host)
+		flow->host = *host;
 	flow_tcp_own(flow, conn);
+	/* First of all: the guest waits for this, and for nothing of the rest. */
 	conn_accept(conn);
+	if (flow_watch(flow) < 0)
+		flow_tcp_free(flow, true);
 }
 
 static int inbound_new(const struct flow_tcp_inbound *from, struct inbound **ret)

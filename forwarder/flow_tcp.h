@@ -48,8 +48,10 @@ void flow_tcp_table_destroy(struct flow_tcp_table *table);
 /* Connects to `host` for a guest's held connection, and owns that from here on, whatever happens.
  */
 void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host);
-/* The same with a connected stream socket, which is taken over. */
-void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd);
+/* The same with a connected stream socket, which is taken over. `host`: where it leads, NULL for a
+ * service of ours. */
+void flow_tcp_out_fd(struct flow_tcp_table *table, struct conn *conn, int fd,
+		     const struct endpoint *host);
 
 /* Longest text that a guest can be sent before the client's bytes. */
 #define FLOW_TCP_PREAMBLE_MAX (128 * 1024)

@@ -111,6 +111,20 @@ int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpo
 	return 0;
 }
 
+/* Whether a connect that was just begun is over, as it is within the host unless the service is
+ * busy: 1, 0 or -errno. Waiting to be told would only take time. */
+static int connected_at_once(int fd, const struct endpoint *host)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = endpoint_to_sockaddr(host, &sa);
+
+	if (!addr_is_loopback(&host->addr))
+		return 0;
+	if (connect(fd, (struct sockaddr *)&sa, size) == 0 || errno == EISCONN)
+		return 1;
+	return errno == EALREADY || errno == EINPROGRESS ? 0 : -errno;
+}
+
 int flow_tcp_socket_error(int fd, unsigned ready)
 {
 	int error = 0;
@@ -244,6 +258,12 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 	if (r == 0)
 		r = tunnel ? tunnel_connect(table, tunnel, &fd)
 			   : flow_tcp_host_connect(table, host, &fd);
+	if (r == 0 && !tunnel)
+		r = connected_at_once(fd, host);
+	if (r > 0) {
+		flow_tcp_out_fd(table, conn, fd, host);
+		return;
+	}
 	if (r == 0)
 		r = flow_tcp_new(table, fd, FLOW_CONNECTING, &flow);
 	if (r < 0) {

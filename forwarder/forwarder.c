@@ -117,7 +117,7 @@ static void serve_syn(struct forwarder *forwarder, struct conn *conn)
 	if (r < 0)
 		conn_refuse(conn, CONN_REFUSE_RESET);
 	else
-		flow_tcp_out_fd(&forwarder->tcp, conn, fd);
+		flow_tcp_out_fd(&forwarder->tcp, conn, fd, NULL);
 }
 
 static void on_syn(void *arg, struct conn *conn)
