@@ -12,8 +12,6 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define ARP_REQUEST       1
-#define ARP_SIZE          28
 #define IP4_MORE_FRAGS    0x2000
 #define IP4_DONT_FRAGMENT 0x4000
 
@@ -36,28 +34,6 @@ static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *s
 	memcpy(to + MAC_SIZE, src->bytes, MAC_SIZE);
 	to[2 * MAC_SIZE] = (uint8_t)(ethertype >> 8);
 	to[2 * MAC_SIZE + 1] = (uint8_t)ethertype;
-}
-
-void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
-		    const struct addr *sender, const struct mac *target_mac,
-		    const struct addr *target)
-{
-	uint8_t bytes[ETH_HEADER_SIZE + ARP_SIZE];
-	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct frame frame = {.iov = &iov, .iov_count = 1, .size = sizeof(bytes)};
-	struct wire_writer w = wire_writer(bytes + ETH_HEADER_SIZE, ARP_SIZE);
-
-	put_ethernet(bytes, dst_mac, &stack->conf.mac, ETHERTYPE_ARP);
-	wire_put_be16(&w, 1); /* Ethernet */
-	wire_put_be16(&w, ETHERTYPE_IPV4);
-	wire_put_u8(&w, MAC_SIZE);
-	wire_put_u8(&w, 4);
-	wire_put_be16(&w, operation);
-	wire_put_bytes(&w, stack->conf.mac.bytes, MAC_SIZE);
-	wire_put_bytes(&w, &sender->v4, 4);
-	wire_put_bytes(&w, target_mac->bytes, MAC_SIZE);
-	wire_put_bytes(&w, &target->v4, 4);
-	switch_send(stack->sw, &frame);
 }
 
 bool stack_is_broadcast(const struct stack *stack, const struct addr *dst)
@@ -94,11 +70,8 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 /* Asks who has the address. */
 static void solicit(struct stack *stack, const struct addr *dst)
 {
-	static const struct mac nobody;
-
 	if (dst->family == AF_INET)
-		stack_send_arp(stack, ARP_REQUEST, &mac_broadcast, &stack->conf.gateway, &nobody,
-			       dst);
+		arp_solicit(stack, dst);
 	else
 		nd_solicit(stack, dst);
 }

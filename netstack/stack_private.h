@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the stack share and nobody else includes: stack.c (frames in, and IPv4),
- * ip6_input.c and nd.c (IPv6), packet.c and ip6_output.c (packets out), conn.c (TCP in lwIP) and
- * conn_data.c (a connection's buffers).
+ * What the files of the stack share and nobody else includes: stack.c (frames in), arp.c and
+ * ip4_input.c, nd.c and ip6_input.c (packets in), packet.c and ip6_output.c (packets out), conn.c
+ * (TCP in lwIP) and conn_data.c (a connection's buffers).
  */
 #ifndef NETSTACK_STACK_PRIVATE_H
 #define NETSTACK_STACK_PRIVATE_H
@@ -129,18 +129,6 @@ struct stack {
 
 /* stack.c */
 
-/* The decoded header of an IPv4 packet, host order. */
-struct ip4_packet {
-	struct addr src;
-	struct addr dst;
-	uint8_t protocol;
-	uint8_t ttl;
-	uint8_t tos;
-	uint16_t header_size;
-	uint16_t fragment; /* flags and offset as on the wire */
-	uint16_t total_size;
-};
-
 /* An address that the gateway answers for: its own, and the host alias. */
 bool stack_is_ours(const struct stack *stack, const struct addr *addr);
 /* Notes where a guest's address is. Nobody else's: neither ours nor one outside of the network. */
@@ -152,6 +140,17 @@ void stack_note_neighbour(struct stack *stack, const struct addr *addr, const st
 bool stack_may_be_behind(struct stack *stack, unsigned port, const struct frame *frame,
 			 const struct addr *src, const struct addr *dst, uint8_t protocol,
 			 bool is_fragment);
+
+/* arp.c */
+
+void arp_input(struct stack *stack, unsigned port, const struct frame *frame);
+/* Asks who has a guest's address. */
+void arp_solicit(struct stack *stack, const struct addr *target);
+
+/* ip4_input.c: packets whose checksums are right. */
+
+void stack_input_ip4(struct stack *stack, unsigned port, const struct frame *frame,
+		     const struct frame_headers *headers);
 /* The whole packet in one piece of memory, from its IP header on: where it is, or a copy in
  * rx_scratch. */
 const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
@@ -214,9 +213,6 @@ int stack_output(struct stack *stack, const struct addr *hop, const struct mac *
 /* Sends a flat packet that was held for its neighbour, from its IP header on, with complete
  * checksums. */
 void stack_output_held(struct stack *stack, const struct addr *hop, void *packet, size_t size);
-void stack_send_arp(struct stack *stack, uint16_t operation, const struct mac *dst_mac,
-		    const struct addr *sender, const struct mac *target_mac,
-		    const struct addr *target);
 /* lwIP's netif->output and output_ip6. */
 err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst);
 err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *dst);

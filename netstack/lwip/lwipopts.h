@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How lwIP is compiled for us. It is a TCP endpoint for thousands of connections on a link that
- * does not lose, fed with segments of up to 64 KiB; IP in, UDP, ICMP and ARP are ours (stack.c), so
- * nearly everything is off.
+ * does not lose, fed with segments of up to 64 KiB; IP in, UDP, ICMP and ARP are ours
+ * (ip4_input.c, arp.c), so nearly everything is off.
  */
 #ifndef NETSTACK_LWIPOPTS_H
 #define NETSTACK_LWIPOPTS_H
@@ -46,13 +46,13 @@
 
 /* Reassembly of guests' fragments; all guests together hold at most this many fragments. */
 #define IP_REASSEMBLY        1
-#define IP_FRAG              0 /* stack.c fragments what it sends */
+#define IP_FRAG              0 /* packet.c fragments what it sends */
 #define IP_REASS_MAX_PBUFS   512
 #define IP_REASS_FREE_OLDEST 1
 #define IP_REASS_MAXAGE      15
 
 /* Segments as large as a 16-bit length allows beside IPv6 and TCP headers with options: 65535 - 40
- * - 60 and something to spare. What is told to the guest is the link's own MSS: stack.c writes it
+ * - 60 and something to spare. What is told to the guest is the link's own MSS: packet.c writes it
  * into the SYN. */
 #define LWIP_TCP                   1
 #define TCP_MSS                    65400
