@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -99,9 +100,13 @@ static int watch_signals(struct netproxy *np)
 }
 
 /* Buffers of 64 and 256 KiB come and go with traffic. The allocator shall not give each back to the
- * kernel, which would clear it anew for the next one. */
+ * kernel, which would clear it anew for the next one.
+ *
+ * Huge pages, where they are the default, would have us take up 2 MiB for each part of the heap
+ * that a few bytes are left in, and take up again what was given back. */
 static void tune_allocator(void)
 {
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
 	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
 	mallopt(M_TOP_PAD, 1024 * 1024);
