@@ -80,6 +80,9 @@ static const struct route {
 	{"POST",   "/v1/forwards",                 HOST | GUEST, route_v1_forwards_add},
 	{"DELETE", "/v1/forwards",                 HOST | GUEST, route_v1_forwards_delete},
 	{"GET",    "/v1/leases",                   HOST,         route_v1_leases},
+	{"GET",    "/v1/leases/static",            HOST,         route_v1_static_leases},
+	{"POST",   "/v1/leases/static",            HOST,         route_v1_static_leases_add},
+	{"DELETE", "/v1/leases/static",            HOST,         route_v1_static_leases_delete},
 	{"GET",    "/v1/ports",                    HOST,         route_v1_ports},
 	{"GET",    "/v1/guests",                   HOST,         route_v1_guests},
 	{"GET",    "/v1/flows",                    HOST,         route_v1_flows},
@@ -268,6 +271,20 @@ void api_fail_with(const struct api_call *call, const struct api_failure *failur
 	va_end(args);
 }
 
+bool api_may_hold(const struct api_call *call, const char *what)
+{
+	if (call->request->may_hold)
+		return true;
+	if (call->request->keep_alive)
+		api_fail(call, 503, "no_lease", "too many connections hold %s already", what);
+	else
+		api_fail(call, 400, "no_lease",
+			 "\"lease\": this connection ends with the reply, and so would the %s: "
+			 "expected one that is kept alive",
+			 what);
+	return false;
+}
+
 /* ---- Doors ---- */
 
 static void door_free(struct door *door)
@@ -314,10 +331,11 @@ static int door_new(struct api *api, const struct api_door *conf, struct door **
 	return 0;
 }
 
-/* What was published for as long as a connection lasts, goes with it. */
+/* What was published or reserved for as long as a connection lasts, goes with it. */
 static void on_closed(void *arg, uint64_t connection)
 {
 	const struct door *door = arg;
+	const struct api_backend *backend = &door->api->backend;
 	const struct publish_owner owner = {
 		.kind = door->conf.kind == API_DOOR_GUEST ? PUBLISH_OWNER_GUEST
 							  : PUBLISH_OWNER_HOST,
@@ -325,7 +343,9 @@ static void on_closed(void *arg, uint64_t connection)
 		.lease = door->leases + connection,
 	};
 
-	publish_remove_owner(door->api->backend.publish, &owner);
+	publish_remove_owner(backend->publish, &owner);
+	if (backend->static_leases && door->conf.kind == API_DOOR_HOST)
+		backend->static_leases_drop(backend->arg, owner.lease);
 }
 
 static int door_serve(struct door *door, int listen_fd)
@@ -521,6 +541,8 @@ void api_free(struct api *api)
 
 	if (!api)
 		return;
+	/* We end, not the guests: they shall find their leases in the state file. */
+	api->backend.static_leases = NULL;
 	while ((node = list_first(&api->doors)) || (node = list_first(&api->network_doors)))
 		door_free(container_of(node, struct door, in_api));
 	live_free(api->live);

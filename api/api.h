@@ -44,6 +44,29 @@ struct api_lease {
 	uint64_t expires_s;   /* from now, or API_LEASE_NEVER_ENDS */
 };
 
+/* Whose a static lease is. */
+enum api_static_owner {
+	API_STATIC_CONFIG,
+	API_STATIC_GUEST, /* it asked for it as it attached */
+	API_STATIC_HOST,  /* added by a request */
+};
+
+/* An address that a guest always gets; all borrowed for the call that it is given to. */
+struct api_static_lease {
+	struct addr address;
+	struct mac mac;
+	bool by_mac; /* else it is a client identifier's, which isn't told; not of requests */
+	const char *hostname; /* "": none */
+	enum api_static_owner owner;
+	uint64_t connection; /* the lease ends with it; 0: with none */
+};
+
+/* Why a static lease couldn't be added or removed. */
+struct api_static_failure {
+	char why[256];    /* for the user */
+	char holder[128]; /* who has what was asked for; "": nobody */
+};
+
 struct api_dns_record {
 	const char *name;   /* relative to the zone; "" where there is only a regexp */
 	const char *regexp; /* NULL: none */
@@ -61,6 +84,7 @@ struct api_dns_zone {
 };
 
 typedef void api_lease_fn(void *visitor, const struct api_lease *lease);
+typedef void api_static_fn(void *visitor, const struct api_static_lease *lease);
 typedef void api_dns_fn(void *visitor, const struct api_dns_zone *zone);
 
 /*
@@ -75,6 +99,18 @@ struct api_backend {
 
 	/* Visits the leases; optional. */
 	void (*leases)(void *arg, api_lease_fn *fn, void *visitor);
+	/* Visits the static leases, in order; optional, and then the following aren't called. */
+	void (*static_leases)(void *arg, api_static_fn *fn, void *visitor);
+	/* Adds one; the same again is no error. Returns 0, or with *ret_failure -EINVAL, -EEXIST or
+	 * -EADDRINUSE (taken), -ENOSPC, -ENOTSUP, -ENOMEM. */
+	int (*static_lease_add)(void *arg, const struct api_static_lease *lease,
+				struct api_static_failure *ret_failure);
+	/* Returns 0, or with *ret_failure -ENOENT, -EADDRINUSE (another MAC's), -EPERM or -ENOTSUP.
+	 */
+	int (*static_lease_remove)(void *arg, const struct addr *address, const struct mac *mac,
+				   struct api_static_failure *ret_failure);
+	/* A connection has ended. */
+	void (*static_leases_drop)(void *arg, uint64_t connection);
 	/* Visits the zones of local names; optional. */
 	void (*dns_zones)(void *arg, api_dns_fn *fn, void *visitor);
 	/* Adds a zone, or records to one. Returns 0, or -errno with a message for the user;

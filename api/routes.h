@@ -36,6 +36,10 @@ struct api_failure {
 void api_fail_with(const struct api_call *call, const struct api_failure *failure,
 		   const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Whether the request's connection can be held for `what`, plural, that end with it. False when the
+ * request has been answered with an error. */
+bool api_may_hold(const struct api_call *call, const char *what);
+
 /* Adds a number; JSON's have a sign, so what a counter has beyond 2^63 is lost. */
 void api_add_number(struct json_object *object, const char *key, uint64_t value);
 void api_add_text(struct json_object *object, const char *key, const char *value);
@@ -46,6 +50,8 @@ api_route_fn route_forwarder_all, route_forwarder_expose, route_forwarder_unexpo
 /* routes_network.c */
 api_route_fn route_leases, route_cam, route_stats, route_v1_leases, route_v1_ports, route_v1_policy,
 	route_v1_version;
+/* routes_static_leases.c */
+api_route_fn route_v1_static_leases, route_v1_static_leases_add, route_v1_static_leases_delete;
 /* routes_guests.c */
 api_route_fn route_v1_guests, route_v1_flows;
 /* routes_live.c */

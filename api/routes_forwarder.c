@@ -317,25 +317,6 @@ static void reply_added(const struct api_call *call, const struct publish_spec *
 	http_reply_json(call->reply, 200, array);
 }
 
-/* Binds the forward to the request's connection, if it asks for that. Returns false when the
- * request has been answered with an error. */
-static bool take_lease(const struct api_call *call, const struct forward_request *request,
-		       struct publish_owner *owner)
-{
-	if (!request->connection_lease)
-		return true;
-	if (!call->request->may_hold) {
-		api_fail(call, call->request->keep_alive ? 503 : 400, "no_lease",
-			 call->request->keep_alive
-				 ? "too many connections hold forwards already"
-				 : "\"lease\": this connection ends with the reply, and so would "
-				   "the forward: expected one that is kept alive");
-		return false;
-	}
-	owner->lease = call->lease;
-	return true;
-}
-
 static void add_all(const struct api_call *call, const struct forward_request *request)
 {
 	struct publish_failure failure = {0};
@@ -370,8 +351,11 @@ void route_v1_forwards_add(const struct api_call *call)
 		api_fail(call, 400, "bad_request", "%s", error);
 		return;
 	}
-	if (!resolve_remote(call, &request.spec) || !take_lease(call, &request, &owner))
+	if (!resolve_remote(call, &request.spec) ||
+	    (request.connection_lease && !api_may_hold(call, "forwards")))
 		return;
+	if (request.connection_lease)
+		owner.lease = call->lease;
 	memcpy(owner.text, request.spec.owner.text, sizeof(owner.text));
 	request.spec.owner = owner;
 	add_all(call, &request);

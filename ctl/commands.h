@@ -9,6 +9,7 @@ typedef enum ctl_status ctl_command_fn(const struct ctl *ctl);
 
 ctl_command_fn command_expose, command_unexpose, command_ports, command_leases, command_guests,
 	command_links, command_policy, command_stats, command_version, command_flows,
-	command_events, command_pcap, command_top;
+	command_events, command_pcap, command_top, command_reserve, command_unreserve,
+	command_reservations;
 
 #endif

@@ -39,6 +39,17 @@ static const struct command {
 	{"ports", "", 0, command_ports, "list the published ports", ""},
 	{"guests", "", 0, command_guests, "list the guests: address, MAC, name, link", ""},
 	{"leases", "", 0, command_leases, "list the DHCP leases and when they end", ""},
+	{"reserve", "ADDRESS MAC [--name NAME]", 2, command_reserve, "keep an address for a guest",
+	 "The guest with that MAC gets ADDRESS by DHCP, and NAME as its name, from the next time on\n"
+	 "that it asks. An address that another guest has leased can't be reserved.\n"
+	 "\n"
+	 "  netproxyctl reserve 192.168.65.50 52:54:00:12:34:56 --name db\n"},
+	{"unreserve", "ADDRESS", 1, command_unreserve, "keep it no longer",
+	 "The guest that has leased it keeps it as long as it likes.\n"},
+	{"reservations", "", 0, command_reservations, "list the addresses that are kept",
+	 "OWNER is who said so: the configuration, the host (\"netproxyctl reserve\"), or a guest as it\n"
+	 "attached; \"while connected\" is for as long as the program that asked for it runs, such as\n"
+	 "netproxy-vm.\n"},
 	{"links", "", 0, command_links, "list the links with their traffic", ""},
 	{"policy", "", 0, command_policy, "list the rules of what guests may reach",
 	 "In the order in which they are asked; the first that matches counts. HITS are the\n"
@@ -95,7 +106,7 @@ static void print_overview(FILE *to)
 		char usage[64];
 
 		snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].arguments);
-		fprintf(to, "  %-28s %s\n", usage, commands[i].help);
+		fprintf(to, "  %-34s %s\n", usage, commands[i].help);
 	}
 	fputs("\n", to);
 	print_flags(to);
@@ -134,17 +145,19 @@ static enum ctl_status unknown_command(const struct ctl *ctl, const char *name)
 	return ctl_complain(ctl, CTL_USAGE, "there is no command \"%.100s\", but %s", name, names);
 }
 
-/* A flag that is for forwards, if one was given. */
-static const char *forward_flag(const struct ctl_args *args)
+/* A flag that was given and is not for this command, or NULL. */
+static const char *unwanted_flag(const struct command *command, const struct ctl_args *args)
 {
-	return args->udp      ? "--udp"
-	       : args->both   ? "--both"
-	       : args->source ? "--source"
-	       : args->proxy  ? "--proxy"
-	       : args->name   ? "--name"
-	       : args->owner  ? "--for"
-	       : args->via    ? "--via"
-			      : NULL;
+	if (strstr(command->arguments, "--udp"))
+		return NULL;
+	return args->udp                                             ? "--udp"
+	       : args->both                                          ? "--both"
+	       : args->source                                        ? "--source"
+	       : args->proxy                                         ? "--proxy"
+	       : args->owner                                         ? "--for"
+	       : args->via                                           ? "--via"
+	       : args->name && !strstr(command->arguments, "--name") ? "--name"
+								     : NULL;
 }
 
 static enum ctl_status run(struct ctl *ctl, const struct command *command,
@@ -157,10 +170,10 @@ static enum ctl_status run(struct ctl *ctl, const struct command *command,
 	if (ctl->args.count - 1 != (by_name ? 0 : command->argument_count))
 		return ctl_complain(ctl, CTL_USAGE, "usage: netproxyctl %s%s%s", command->name,
 				    command->arguments[0] ? " " : "", command->arguments);
-	if (forward_flag(&ctl->args) && !strstr(command->arguments, "--udp"))
+	if (unwanted_flag(command, &ctl->args))
 		return ctl_complain(ctl, CTL_USAGE,
 				    "%s means nothing to %s: it is for expose and unexpose",
-				    forward_flag(&ctl->args), command->name);
+				    unwanted_flag(command, &ctl->args), command->name);
 	if (ctl_args_target(&ctl->args, env, &ctl->target, error) < 0)
 		return ctl_complain(ctl, CTL_USAGE, "%s", error);
 	return command->run(ctl);

@@ -96,25 +96,6 @@ static void take_conf(struct dhcp_server *server, const struct dhcp_conf *conf)
 	set_range(server);
 }
 
-static const char *why_not_reserved(const struct dhcp_conf *conf,
-				    const struct dhcp_reservation *reservation, int error)
-{
-	const struct addr *address = &reservation->address;
-
-	if (error == -EEXIST)
-		return "the address or the client has another static lease";
-	if (error != -EINVAL)
-		return strerror(-error);
-	if (addr_equal(address, &conf->gateway))
-		return "that is the gateway's address: choose another one";
-	if (addr_equal(address, &conf->host_alias))
-		return "that is the host alias' address: choose another one";
-	if (!dhcp_conf_leasable(conf, address))
-		return "it isn't a host address of the subnet";
-	return "it needs a MAC of one device or a client identifier of 2 bytes or more, and a host "
-	       "name of letters, digits and inner hyphens or none";
-}
-
 static int add_reservations(struct dhcp_server *server, const struct dhcp_conf *conf, char *error,
 			    size_t error_size)
 {
@@ -128,7 +109,7 @@ static int add_reservations(struct dhcp_server *server, const struct dhcp_conf *
 		if (reservation->address.family != AF_UNSPEC)
 			addr_format(&reservation->address, address);
 		snprintf(error, error_size, "static DHCP lease %zu (%s): %s", i + 1, address,
-			 why_not_reserved(conf, reservation, r));
+			 dhcp_server_why_not(server, reservation, r));
 		return r == -ENOMEM ? -ENOMEM : -EINVAL;
 	}
 	return 0;
@@ -510,11 +491,66 @@ int dhcp_server_reserve(struct dhcp_server *server, const struct dhcp_reservatio
 	return dhcp_pool_reserve(&server->pool, &clean);
 }
 
+const char *dhcp_server_why_not(const struct dhcp_server *server,
+				const struct dhcp_reservation *reservation, int error)
+{
+	const struct dhcp_conf *conf = &server->conf;
+	const struct addr *address = &reservation->address;
+
+	if (error == -EEXIST)
+		return "the address or the client has another static lease";
+	if (error != -EINVAL)
+		return strerror(-error);
+	if (addr_equal(address, &conf->gateway))
+		return "that is the gateway's address: choose another one";
+	if (addr_equal(address, &conf->host_alias))
+		return "that is the host alias' address: choose another one";
+	if (!dhcp_conf_leasable(conf, address))
+		return "it isn't a host address of the subnet";
+	return "it needs a MAC of one device or a client identifier of 2 bytes or more, and a host "
+	       "name of letters, digits and inner hyphens or none";
+}
+
+static struct dhcp_lease *record_of(const struct dhcp_server *server, const struct addr *address)
+{
+	if (address->family != AF_INET)
+		return NULL;
+	return dhcp_pool_by_address(&server->pool, addr_v4(address));
+}
+
 int dhcp_server_unreserve(struct dhcp_server *server, const struct addr *address)
 {
 	if (address->family != AF_INET)
 		return -ENOENT;
 	return dhcp_pool_unreserve(&server->pool, addr_v4(address));
+}
+
+int dhcp_server_reown(struct dhcp_server *server, const struct addr *address, uint64_t owner)
+{
+	struct dhcp_lease *lease = record_of(server, address);
+
+	if (!lease || !lease->reserved)
+		return -ENOENT;
+	lease->reserved->conf.owner = owner;
+	return 0;
+}
+
+int dhcp_server_end(struct dhcp_server *server, const struct addr *address)
+{
+	struct dhcp_lease *lease = record_of(server, address);
+
+	if (!lease || lease->state != DHCP_LEASE_BOUND)
+		return -ENOENT;
+	dhcp_pool_release(&server->pool, lease);
+	return 0;
+}
+
+void dhcp_server_for_each_static(const struct dhcp_server *server,
+				 void (*fn)(void *arg, const struct dhcp_reservation *reservation),
+				 void *arg)
+{
+	hmap_for_each (node, &server->pool.statics)
+		fn(arg, &container_of(node, struct dhcp_static, by_key)->conf);
 }
 
 int dhcp_server_restore(struct dhcp_server *server, const struct dhcp_lease_info *lease,
@@ -559,9 +595,7 @@ void dhcp_server_for_each_ended(const struct dhcp_server *server,
 bool dhcp_server_by_address(const struct dhcp_server *server, const struct addr *address,
 			    struct dhcp_lease_info *ret)
 {
-	if (address->family != AF_INET)
-		return false;
-	const struct dhcp_lease *lease = dhcp_pool_by_address(&server->pool, addr_v4(address));
+	const struct dhcp_lease *lease = record_of(server, address);
 
 	if (!lease || lease->state != DHCP_LEASE_BOUND)
 		return false;

@@ -39,6 +39,7 @@ struct dhcp_reservation {
 	size_t client_id_size;
 	struct addr address;
 	char hostname[DHCP_HOSTNAME_MAX]; /* sent as option 12; may be empty */
+	uint64_t owner;                   /* the caller's: whose it is; kept, and told again */
 };
 
 struct dhcp_route {
@@ -164,9 +165,21 @@ uint64_t dhcp_server_expire(struct dhcp_server *server, uint64_t now_ms);
  * lease on it is live), -ENOSPC, -ENOMEM. */
 int dhcp_server_reserve(struct dhcp_server *server, const struct dhcp_reservation *reservation,
 			uint64_t now_ms);
+/* Why it could not, in words that go behind "ADDRESS: "; static. `error` is what it returned. */
+const char *dhcp_server_why_not(const struct dhcp_server *server,
+				const struct dhcp_reservation *reservation, int error);
 /* Returns 0 or -ENOENT. A live lease on it goes on as an ordinary one if the pool has the address;
  * else it ends. */
 int dhcp_server_unreserve(struct dhcp_server *server, const struct addr *address);
+/* Changes whose it is. Returns 0 or -ENOENT. */
+int dhcp_server_reown(struct dhcp_server *server, const struct addr *address, uint64_t owner);
+/* Ends the granted lease on an address, whose client has gone without a word; it may have it again.
+ * Returns 0 or -ENOENT. */
+int dhcp_server_end(struct dhcp_server *server, const struct addr *address);
+/* Calls fn for each static lease, in no order. fn must not call into the server. */
+void dhcp_server_for_each_static(const struct dhcp_server *server,
+				 void (*fn)(void *arg, const struct dhcp_reservation *reservation),
+				 void *arg);
 
 /* Puts back a lease from before a restart, if it fits the configuration: 0, -EINVAL, -EADDRINUSE,
  * -ENOSPC, -ENOMEM. One that has run out is remembered, so that its client can have the address

@@ -37,6 +37,7 @@ struct control {
 struct lease_visit {
 	struct control *control;
 	api_lease_fn *fn;
+	api_static_fn *static_fn;
 	void *visitor;
 };
 
@@ -68,6 +69,82 @@ static void visit_leases(void *arg, api_lease_fn *fn, void *visitor)
 	if (dhcp6)
 		dhcp6_server_for_each(dhcp6, visit_lease, &visit);
 }
+
+/* ---- Static leases ---- */
+
+static void visit_static_lease(void *arg, const struct dhcp_reservation *lease)
+{
+	struct lease_visit *visit = arg;
+	struct api_static_lease seen = {
+		.address = lease->address,
+		.mac = lease->mac,
+		.by_mac = lease->by_mac,
+		.hostname = lease->hostname,
+		.owner = lease->owner == STATIC_LEASE_CONFIG  ? API_STATIC_CONFIG
+			 : lease->owner == STATIC_LEASE_GUEST ? API_STATIC_GUEST
+							      : API_STATIC_HOST,
+		.connection = lease->owner < STATIC_LEASE_OWNERS ? 0 : lease->owner,
+	};
+
+	visit->static_fn(visit->visitor, &seen);
+}
+
+static void visit_static_leases(void *arg, api_static_fn *fn, void *visitor)
+{
+	struct control *control = arg;
+	struct static_leases *leases = services_static_leases(control->services);
+	struct lease_visit visit = {.control = control, .static_fn = fn, .visitor = visitor};
+
+	if (leases)
+		static_leases_for_each(leases, visit_static_lease, &visit);
+}
+
+static int no_dhcp(struct api_static_failure *failure)
+{
+	snprintf(failure->why, sizeof(failure->why),
+		 "this netproxy gives no addresses: it runs with --no-dhcp");
+	return -ENOTSUP;
+}
+
+static int add_static_lease(void *arg, const struct api_static_lease *lease,
+			    struct api_static_failure *ret_failure)
+{
+	struct control *control = arg;
+	struct static_leases *leases = services_static_leases(control->services);
+	struct dhcp_reservation wanted = {
+		.by_mac = true,
+		.mac = lease->mac,
+		.address = lease->address,
+		.owner = lease->connection ? lease->connection : STATIC_LEASE_HOST,
+	};
+
+	if (!leases)
+		return no_dhcp(ret_failure);
+	snprintf(wanted.hostname, sizeof(wanted.hostname), "%s", lease->hostname);
+	return static_leases_add(leases, &wanted, ret_failure);
+}
+
+static int remove_static_lease(void *arg, const struct addr *address, const struct mac *mac,
+			       struct api_static_failure *ret_failure)
+{
+	struct control *control = arg;
+	struct static_leases *leases = services_static_leases(control->services);
+
+	if (!leases)
+		return no_dhcp(ret_failure);
+	return static_leases_remove(leases, address, mac, ret_failure);
+}
+
+static void drop_static_leases(void *arg, uint64_t connection)
+{
+	struct control *control = arg;
+	struct static_leases *leases = services_static_leases(control->services);
+
+	if (leases)
+		static_leases_drop(leases, connection);
+}
+
+/* ---- Guests ---- */
 
 static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)
 {
@@ -295,6 +372,10 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		.publish = publish,
 		.arg = control,
 		.leases = visit_leases,
+		.static_leases = visit_static_leases,
+		.static_lease_add = add_static_lease,
+		.static_lease_remove = remove_static_lease,
+		.static_leases_drop = drop_static_leases,
 		.dns_zones = visit_zones,
 		.dns_add = add_zone,
 		.dns_put = put_zone,

@@ -25,6 +25,7 @@ struct dhcp_service {
 	struct forwarder *forwarder;
 	struct state_file *state;
 	struct dhcp_server *dhcp;
+	struct static_leases *static_leases; /* NULL: with --no-dhcp */
 	struct loop_timer *expiry;
 	uint32_t lease_seconds;
 };
@@ -122,12 +123,17 @@ static int load_leases(void *arg, struct json_object *section, char error[static
 
 /* ---- Life ---- */
 
-static int start_serving(struct dhcp_service *service)
+static int start_serving(struct dhcp_service *service, const struct prefix *subnet)
 {
 	const struct state_section section = {
 		.name = STATE_SECTION, .save = save_leases, .load = load_leases, .arg = service};
-	int r = state_file_add_section(service->state, &section);
+	/* First: a lease that was kept may be on an address which only its static one makes known.
+	 */
+	int r = static_leases_new(service->loop, service->dhcp, subnet, service->state,
+				  &service->static_leases);
 
+	if (r == 0)
+		r = state_file_add_section(service->state, &section);
 	if (r == 0)
 		r = forwarder_serve_udp(service->forwarder, DHCP_SERVER_PORT, on_dhcp, service);
 	if (r == 0)
@@ -157,7 +163,7 @@ int dhcp_service_new(struct loop *loop, const struct options *options, struct fo
 	if (r == 0)
 		r = loop_timer_new(loop, on_expiry, service, &service->expiry);
 	if (r == 0 && !options->dhcp.off)
-		r = start_serving(service);
+		r = start_serving(service, &options->subnet);
 	if (r < 0) {
 		dhcp_service_free(service);
 		return r;
@@ -171,6 +177,7 @@ void dhcp_service_free(struct dhcp_service *service)
 	if (!service)
 		return;
 	state_file_remove_section(service->state, STATE_SECTION);
+	static_leases_free(service->static_leases);
 	loop_timer_free(service->expiry);
 	dhcp_server_free(service->dhcp);
 	free(service);
@@ -179,4 +186,9 @@ void dhcp_service_free(struct dhcp_service *service)
 struct dhcp_server *dhcp_service_server(struct dhcp_service *service)
 {
 	return service->dhcp;
+}
+
+struct static_leases *dhcp_service_static_leases(struct dhcp_service *service)
+{
+	return service->static_leases;
 }

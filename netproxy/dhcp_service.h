@@ -11,6 +11,7 @@
 #include "forwarder/forwarder.h"
 #include "netproxy/options.h"
 #include "netproxy/state_file.h"
+#include "netproxy/static_leases.h"
 
 struct dhcp_service;
 
@@ -24,5 +25,7 @@ int dhcp_service_new(struct loop *loop, const struct options *options, struct fo
 void dhcp_service_free(struct dhcp_service *service);
 
 struct dhcp_server *dhcp_service_server(struct dhcp_service *service);
+/* NULL with --no-dhcp. */
+struct static_leases *dhcp_service_static_leases(struct dhcp_service *service);
 
 #endif

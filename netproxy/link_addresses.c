@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "netproxy/static_leases.h"
+
 /* Whose it is: the index, or -1. */
 static int find(const struct link_addresses *addresses, const struct mac *mac)
 {
@@ -17,7 +19,8 @@ static int find(const struct link_addresses *addresses, const struct mac *mac)
 static int reserve(struct link_addresses *addresses, const struct mac *mac,
 		   const struct addr *address)
 {
-	struct dhcp_reservation reservation = {.by_mac = true, .mac = *mac, .address = *address};
+	struct dhcp_reservation reservation = {
+		.by_mac = true, .mac = *mac, .address = *address, .owner = STATIC_LEASE_GUEST};
 	int r = dhcp_server_reserve(addresses->dhcp, &reservation, loop_now_ms(addresses->loop));
 
 	switch (r) {

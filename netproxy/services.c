@@ -151,6 +151,11 @@ struct dhcp_server *services_dhcp(struct services *services)
 	return dhcp_service_server(services->dhcp);
 }
 
+struct static_leases *services_static_leases(struct services *services)
+{
+	return dhcp_service_static_leases(services->dhcp);
+}
+
 int services_guest_name(struct services *services, const struct addr *addr,
 			char to[static DNS_LABEL_MAX + 1])
 {

@@ -14,6 +14,7 @@
 #include "forwarder/forwarder.h"
 #include "netproxy/options.h"
 #include "netproxy/state_file.h"
+#include "netproxy/static_leases.h"
 
 struct services;
 
@@ -31,6 +32,8 @@ void services_leave(struct services *services);
 int services_guest_addr(struct services *services, const char *name, sa_family_t family,
 			struct addr *ret);
 struct dhcp_server *services_dhcp(struct services *services);
+/* NULL with --no-dhcp. */
+struct static_leases *services_static_leases(struct services *services);
 /* The name of the guest with that address, in either family: 0 or -ENOENT. */
 int services_guest_name(struct services *services, const struct addr *addr,
 			char to[static DNS_LABEL_MAX + 1]);
