@@ -49,6 +49,13 @@ static int set_follow(void *target, const char *value, struct problem *problem)
 	return 0;
 }
 
+static int set_shrink(void *target, const char *value, struct problem *problem)
+{
+	(void)problem;
+	((struct cmd *)target)->shrink = strcmp(value, "true") == 0;
+	return 0;
+}
+
 static int set_timeout(void *target, const char *value, struct problem *problem)
 {
 	return option_number(&((struct cmd *)target)->timeout_s, "timeout", value, 1,
@@ -99,6 +106,8 @@ static const struct {
 	  set_dir}},
 	{CMD_FORMAT, {"format", "text|json", "How it is printed. Default: text.", set_format}},
 	{CMD_FORCE, {"force", NULL, "Doesn't ask the guest.", set_force}},
+	{CMD_SHRINK,
+	 {"shrink", NULL, "Makes it smaller, too: what is behind that is lost.", set_shrink}},
 	{CMD_TIMEOUT, {"timeout", "SECONDS", "How long to wait.", set_timeout}},
 	{CMD_FOR, {"for", "running|stopped", "What to wait for. Default: running.", set_for}},
 	{CMD_FOLLOW, {"follow", NULL, "Goes on with what is added.", set_follow}},
@@ -320,4 +329,54 @@ int cmd_settings(const struct store_place *place, struct settings *settings,
 	r = description_options(object, place, settings, problem);
 	json_object_put(object);
 	return r;
+}
+
+int cmd_run_sub(int argc, char *const *argv, const struct cmd_sub *subs, size_t count)
+{
+	struct store_place place;
+	struct problem problem;
+	struct cmd cmd;
+	bool help = argc > 1 && strstr(argv[1], "help") != NULL;
+	int r;
+
+	for (size_t i = 0; argc > 1 && i < count; i++) {
+		if (strcmp(argv[1], subs[i].name) != 0)
+			continue;
+		r = cmd_parse(argc - 1, argv + 1, &subs[i].spec, &cmd);
+		if (r != 0)
+			return r < 0;
+		if (subs[i].spec.no_machine && cmd.dir) {
+			problem_set(&problem, -EINVAL, "-dir: that is about no machine");
+			return cmd_refuse(&problem);
+		}
+		if (subs[i].spec.no_machine)
+			return subs[i].run(&cmd, NULL);
+		if (cmd_find(&cmd, &place, &problem) < 0)
+			return cmd_refuse(&problem);
+		return subs[i].run(&cmd, &place);
+	}
+	fprintf(help ? stdout : stderr, "usage:\n");
+	for (size_t i = 0; i < count; i++)
+		fprintf(help ? stdout : stderr, "  netproxy-vm %s\n", subs[i].spec.usage);
+	if (!help && argc > 1)
+		fprintf(stderr, "netproxy-vm: %s: there is no \"%s\"\n", argv[0], argv[1]);
+	return !help;
+}
+
+bool cmd_allowed(const struct store_place *place, enum machine_action action,
+		 enum machine_state *ret_state)
+{
+	struct problem problem;
+	struct cmd_view view;
+	const char *why;
+
+	cmd_look(place, &view);
+	cmd_view_clear(&view);
+	*ret_state = view.state;
+	why = machine_rule(view.state, action);
+	if (why) {
+		problem_set(&problem, -EBUSY, "%s: %s", place->name, why);
+		cmd_refuse(&problem);
+	}
+	return why == NULL;
 }

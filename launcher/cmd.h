@@ -26,12 +26,14 @@
 #define CMD_USER    0x20u
 #define CMD_RESTORE 0x40u
 #define CMD_WHICH   0x80u
+#define CMD_SHRINK  0x100u
 
 struct cmd_spec {
 	const char *usage; /* what follows "netproxy-vm", for the help */
 	const char *help;
 	unsigned flags;
 	unsigned words_min, words_max; /* with the machine's NAME */
+	bool no_machine;               /* it is about none */
 	bool rest; /* flags end with the machine's name: the rest is another program's */
 };
 
@@ -40,7 +42,7 @@ struct cmd {
 	const char *words[CMD_WORDS_MAX + 1]; /* NULL-terminated; the first is the NAME, or NULL
 						 with -dir */
 	unsigned count;
-	bool json, force, follow;
+	bool json, force, follow, shrink;
 	unsigned timeout_s; /* 0: not said */
 	const char *wait_for, *user, *restore, *which;
 };
@@ -51,6 +53,17 @@ int cmd_parse(int argc, char *const *argv, const struct cmd_spec *spec, struct c
 int cmd_find(const struct cmd *cmd, struct store_place *ret, struct problem *problem);
 /* Prints the problem and returns 1, an exit status. */
 int cmd_refuse(const struct problem *problem);
+
+/* "snapshot save NAME SNAPSHOT" and the like: the word after the command's chooses. */
+struct cmd_sub {
+	const char *name;
+	struct cmd_spec spec;
+	/* `place` is NULL for one about no machine. Returns an exit status. */
+	int (*run)(const struct cmd *cmd, const struct store_place *place);
+};
+
+/* Runs the one that argv[1] names; returns its exit status. */
+int cmd_run_sub(int argc, char *const *argv, const struct cmd_sub *subs, size_t count);
 
 /* A machine as seen from outside. */
 struct cmd_view {
@@ -69,6 +82,9 @@ struct json_object *cmd_view_json(const struct store_place *place, const struct 
 int cmd_call(const struct store_place *place, const char *method, const char *path,
 	     const char *body, unsigned timeout_ms, struct json_object **ret_value,
 	     struct problem *problem);
+/* Whether the machine's state, which is put into *ret_state, allows it; else says why not. */
+bool cmd_allowed(const struct store_place *place, enum machine_action action,
+		 enum machine_state *ret_state);
 /* Prints JSON for people who write scripts; takes the object. */
 void cmd_print_json(struct json_object *object);
 /* A text of an object, or "". */

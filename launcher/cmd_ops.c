@@ -21,66 +21,13 @@
 #define FOLLOW_EVERY_US 100000
 #define BODY_MAX        1024
 
-/* "snapshot save NAME SNAPSHOT" and the like: the word after the command's chooses. */
-struct subcommand {
-	const char *name;
-	struct cmd_spec spec;
-	int (*run)(const struct cmd *cmd, const struct store_place *place);
-};
-
-static int run_subcommand(int argc, char *const *argv, const struct subcommand *subs, size_t count,
-			  const char *what)
-{
-	struct store_place place;
-	struct problem problem;
-	struct cmd cmd;
-	bool help = argc > 1 && strstr(argv[1], "help") != NULL;
-	int r;
-
-	for (size_t i = 0; argc > 1 && i < count; i++) {
-		if (strcmp(argv[1], subs[i].name) != 0)
-			continue;
-		r = cmd_parse(argc - 1, argv + 1, &subs[i].spec, &cmd);
-		if (r != 0)
-			return r < 0;
-		if (cmd_find(&cmd, &place, &problem) < 0)
-			return cmd_refuse(&problem);
-		return subs[i].run(&cmd, &place);
-	}
-	fprintf(help ? stdout : stderr, "usage:\n");
-	for (size_t i = 0; i < count; i++)
-		fprintf(help ? stdout : stderr, "  netproxy-vm %s\n", subs[i].spec.usage);
-	if (!help && argc > 1)
-		fprintf(stderr, "netproxy-vm: %s: there is no \"%s\"\n", what, argv[1]);
-	return !help;
-}
-
-/* Whether the machine's state allows it; else says why not. */
-static bool allowed(const struct store_place *place, enum machine_action action,
-		    enum machine_state *ret_state)
-{
-	struct problem problem;
-	struct cmd_view view;
-	const char *why;
-
-	cmd_look(place, &view);
-	cmd_view_clear(&view);
-	*ret_state = view.state;
-	why = machine_rule(view.state, action);
-	if (why) {
-		problem_set(&problem, -EBUSY, "%s: %s", place->name, why);
-		cmd_refuse(&problem);
-	}
-	return why == NULL;
-}
-
 static int snapshot_save(const struct cmd *cmd, const struct store_place *place)
 {
 	enum machine_state state;
 	struct problem problem;
 	char body[128];
 
-	if (!allowed(place, ACTION_SNAPSHOT_SAVE, &state))
+	if (!cmd_allowed(place, ACTION_SNAPSHOT_SAVE, &state))
 		return 1;
 	if (!store_name_valid(cmd->words[1])) {
 		problem_set(&problem, -EINVAL, "\"%.80s\" is no name for a snapshot",
@@ -135,7 +82,7 @@ static int snapshot_delete(const struct cmd *cmd, const struct store_place *plac
 	char path[PATH_MAX];
 	int r;
 
-	if (!allowed(place, ACTION_SNAPSHOT_DELETE, &state))
+	if (!cmd_allowed(place, ACTION_SNAPSHOT_DELETE, &state))
 		return 1;
 	if (snapshot_find(place->dir, cmd->words[1], &snapshot, &problem) < 0)
 		return cmd_refuse(&problem);
@@ -152,7 +99,7 @@ static int snapshot_delete(const struct cmd *cmd, const struct store_place *plac
 
 int command_snapshot(int argc, char *const *argv)
 {
-	static const struct subcommand subs[] = {
+	static const struct cmd_sub subs[] = {
 		{"save",
 		 {.usage = "snapshot save NAME SNAPSHOT",
 		  .help = "Saves the machine's memory and disks. It goes on afterwards.",
@@ -181,7 +128,7 @@ int command_snapshot(int argc, char *const *argv)
 		 snapshot_delete},
 	};
 
-	return run_subcommand(argc, argv, subs, sizeof(subs) / sizeof(subs[0]), "snapshot");
+	return cmd_run_sub(argc, argv, subs, sizeof(subs) / sizeof(subs[0]));
 }
 
 static int balloon_get(const struct cmd *cmd, const struct store_place *place)
@@ -190,7 +137,7 @@ static int balloon_get(const struct cmd *cmd, const struct store_place *place)
 	enum machine_state state;
 	struct problem problem;
 
-	if (!allowed(place, ACTION_BALLOON, &state))
+	if (!cmd_allowed(place, ACTION_BALLOON, &state))
 		return 1;
 	if (cmd_call(place, "GET", "/machine/balloon", NULL, CMD_CALL_MS, &value, &problem) < 0)
 		return cmd_refuse(&problem);
@@ -213,7 +160,7 @@ static int balloon_set(const struct cmd *cmd, const struct store_place *place)
 
 	if (option_memory(&bytes, "balloon", cmd->words[1], &problem) < 0)
 		return cmd_refuse(&problem);
-	if (!allowed(place, ACTION_BALLOON, &state))
+	if (!cmd_allowed(place, ACTION_BALLOON, &state))
 		return 1;
 	snprintf(body, sizeof(body), "{\"bytes\": %" PRIu64 "}", bytes);
 	if (cmd_call(place, "POST", "/machine/balloon", body, CMD_CALL_MS, NULL, &problem) < 0)
@@ -223,7 +170,7 @@ static int balloon_set(const struct cmd *cmd, const struct store_place *place)
 
 int command_balloon(int argc, char *const *argv)
 {
-	static const struct subcommand subs[] = {
+	static const struct cmd_sub subs[] = {
 		{"get",
 		 {.usage = "balloon get [-format json] NAME",
 		  .help = "Says how much memory the guest is left with.",
@@ -240,7 +187,7 @@ int command_balloon(int argc, char *const *argv)
 		 balloon_set},
 	};
 
-	return run_subcommand(argc, argv, subs, sizeof(subs) / sizeof(subs[0]), "balloon");
+	return cmd_run_sub(argc, argv, subs, sizeof(subs) / sizeof(subs[0]));
 }
 
 /* Asks the machine's netproxy; prints what it complains of. */
@@ -254,7 +201,7 @@ static int ask_proxy(const struct store_place *place, const char *method, const 
 	struct problem problem;
 	int r;
 
-	if (!allowed(place, ACTION_CONSOLE, &state))
+	if (!cmd_allowed(place, ACTION_CONSOLE, &state))
 		return 1;
 	snprintf(target.path, sizeof(target.path), "%.80s/" PROXY_API_SOCKET, place->dir);
 	r = api_request(&target, method, path, body, clock_ms() + CMD_CALL_MS, &response, error);
@@ -376,7 +323,7 @@ static int port_ls(const struct cmd *cmd, const struct store_place *place)
 
 int command_port(int argc, char *const *argv)
 {
-	static const struct subcommand subs[] = {
+	static const struct cmd_sub subs[] = {
 		{"add",
 		 {.usage = "port add NAME [IP:]HOST:GUEST[/tcp|/udp]",
 		  .help = "Publishes a port of the guest at this host, until it is removed.",
@@ -398,7 +345,7 @@ int command_port(int argc, char *const *argv)
 		 port_ls},
 	};
 
-	return run_subcommand(argc, argv, subs, sizeof(subs) / sizeof(subs[0]), "port");
+	return cmd_run_sub(argc, argv, subs, sizeof(subs) / sizeof(subs[0]));
 }
 
 /* Copies a file to standard output; with `follow` for as long as nobody stops us. */

@@ -13,6 +13,7 @@ command_fn command_init, command_set, command_rm, command_list, command_inspect,
 command_fn command_start, command_stop, command_restart, command_kill, command_wait, command_pause,
 	command_resume;
 command_fn command_console, command_ssh, command_cp, command_vsock;
+command_fn command_disk, command_screenshot;
 command_fn command_snapshot, command_balloon, command_port, command_events, command_logs;
 
 #endif

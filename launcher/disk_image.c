@@ -96,6 +96,7 @@ int disk_check(struct machine_disk *disk, struct problem *problem)
 		return r;
 	if (!disk->format)
 		disk->format = named_qcow2 ? "qcow2" : "raw";
+	disk->device = there && S_ISBLK(st.st_mode);
 	if (there && strcmp(disk->format, "qcow2") == 0 && !disk_is_qcow2(disk->path))
 		return problem_set(problem, -EINVAL, "-disk %s: that is not a qcow2 image",
 				   disk->path);
@@ -251,4 +252,20 @@ int disk_qcow2_size(const char *path, uint64_t *ret_bytes)
 		bytes = bytes << 8 | header[i];
 	*ret_bytes = bytes;
 	return 0;
+}
+
+int disk_size(const struct machine_disk *disk, uint64_t *ret_bytes)
+{
+	off_t end;
+	int fd, r;
+
+	if (strcmp(disk->format, "qcow2") == 0)
+		return disk_qcow2_size(disk->path, ret_bytes);
+	fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	r = end < 0 ? -errno : 0;
+	fd_close(&fd);
+	if (r == 0)
+		*ret_bytes = (uint64_t)end;
+	return r;
 }

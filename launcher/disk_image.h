@@ -27,5 +27,7 @@ int disk_create(const char *path, const char *format, uint64_t bytes);
 int disk_create_copy(const char *path, const char *from);
 /* How much a qcow2 image holds. Returns 0, or -errno: -EINVAL when it is none. */
 int disk_qcow2_size(const char *path, uint64_t *ret_bytes);
+/* How much the guest sees of a disk whose format is known. Returns 0 or -errno. */
+int disk_size(const struct machine_disk *disk, uint64_t *ret_bytes);
 
 #endif

@@ -60,6 +60,7 @@ struct machine_disk {
 	char *path;         /* owned */
 	const char *format; /* "raw" or "qcow2" */
 	bool read_only;
+	bool device;           /* a block device of the host's, not a file */
 	uint64_t create_bytes; /* how large to make it when it isn't there; 0: it must be */
 };
 

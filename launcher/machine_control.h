@@ -52,6 +52,12 @@ int control_pause(struct control *control, bool pause, struct rest_later *later,
 int control_balloon_get(struct control *control, struct rest_later *later, struct problem *problem);
 int control_balloon_set(struct control *control, uint64_t bytes, struct rest_later *later,
 			struct problem *problem);
+/* Gives the disk with that name (machine_disks.h) more room. */
+int control_resize(struct control *control, const char *name, uint64_t bytes,
+		   struct rest_later *later, struct problem *problem);
+/* Writes a picture of the screen to that file: PPM if its name ends so, else PNG. */
+int control_screenshot(struct control *control, const char *path, struct rest_later *later,
+		       struct problem *problem);
 int control_save(struct control *control, const char *name, struct rest_later *later,
 		 struct problem *problem);
 int control_delete(struct control *control, const char *name, struct rest_later *later,

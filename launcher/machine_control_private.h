@@ -3,7 +3,6 @@
 #ifndef LAUNCHER_MACHINE_CONTROL_PRIVATE_H
 #define LAUNCHER_MACHINE_CONTROL_PRIVATE_H
 
-#include "launcher/guest_clock.h"
 #include "launcher/machine_console.h"
 #include "launcher/machine_control.h"
 #include "launcher/machine_plug.h"
@@ -26,7 +25,6 @@ struct control {
 	struct vm *vm; /* NULL: QEMU doesn't answer (yet) */
 	struct machine_console *console;
 	struct ready *ready;
-	struct guest_clock *clock;
 	struct rest *rest;
 	struct script *script;
 	struct loop_timer *ready_timer;
@@ -42,6 +40,8 @@ struct control {
 	bool was_paused;
 	bool unplugged;         /* the guest let go of all that can't be saved */
 	struct problem failure; /* of it; empty: none */
+	bool resizing;
+	size_t resized_disk;
 };
 
 /* Writes a line to events.log. */
@@ -53,5 +53,14 @@ void control_restore(struct control *control);
 void control_heal(struct control *control);
 void control_delete_forgotten(struct control *control);
 unsigned control_device_timeout_ms(const struct control *control);
+/* Whether the machine's state allows it. Returns 0, or -EBUSY with the problem set. */
+int control_check_rule(struct control *control, enum machine_action action,
+		       struct problem *problem);
+/* Gives QEMU a command whose answer is `later`'s; takes the arguments. Returns 0, or -errno with
+ * the problem set. */
+int control_command(struct control *control, const char *name, struct json_object *arguments,
+		    qmp_reply_fn *reply, struct rest_later *later, struct problem *problem);
+/* The usual reply: whether it was done, to the client `arg`. */
+void control_on_command(void *arg, int status, struct json_object *value, const char *error);
 
 #endif

@@ -3,10 +3,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/sock.h"
+#include "launcher/machine_args.h"
 #include "launcher/machine_control_private.h"
 
 LOG_MODULE("netproxy-vm");
@@ -14,6 +19,7 @@ LOG_MODULE("netproxy-vm");
 #define DEVICE_TIMEOUT_MS     10000
 #define DEVICE_TIMEOUT_TCG_MS 30000
 #define HEAL_AGAIN_MS         2000
+#define QGA_COMMAND_MAX       128
 
 unsigned control_device_timeout_ms(const struct control *c)
 {
@@ -21,8 +27,7 @@ unsigned control_device_timeout_ms(const struct control *c)
 							    : DEVICE_TIMEOUT_MS;
 }
 
-/* Whether the state allows it. */
-static int check_rule(struct control *c, enum machine_action action, struct problem *problem)
+int control_check_rule(struct control *c, enum machine_action action, struct problem *problem)
 {
 	const char *why = machine_rule(control_state(c), action);
 
@@ -35,15 +40,14 @@ static int check_rule(struct control *c, enum machine_action action, struct prob
 
 int control_stop(struct control *c, bool force, struct problem *problem)
 {
-	int r = check_rule(c, force ? ACTION_KILL : ACTION_STOP, problem);
+	int r = control_check_rule(c, force ? ACTION_KILL : ACTION_STOP, problem);
 
 	if (r == 0)
 		supervisor_stop(c->supervisor, force);
 	return r;
 }
 
-/* The answer to a client for a command of QEMU's. */
-static void on_command(void *arg, int status, struct json_object *value, const char *error)
+void control_on_command(void *arg, int status, struct json_object *value, const char *error)
 {
 	(void)value;
 	if (status < 0)
@@ -52,8 +56,8 @@ static void on_command(void *arg, int status, struct json_object *value, const c
 		rest_answer(arg, 202, NULL);
 }
 
-static int command(struct control *c, const char *name, struct json_object *arguments,
-		   qmp_reply_fn *reply, struct rest_later *later, struct problem *problem)
+int control_command(struct control *c, const char *name, struct json_object *arguments,
+		    qmp_reply_fn *reply, struct rest_later *later, struct problem *problem)
 {
 	int r;
 
@@ -67,12 +71,25 @@ static int command(struct control *c, const char *name, struct json_object *argu
 }
 
 /* The guest's clock stood still: QEMU is not to make up for lost ticks, and the guest's agent,
- * where there is one, sets the time. */
+ * where there is one, sets the time. Nobody waits for either. */
 static void set_clock(struct control *c)
 {
+	char path[PATH_MAX], text[QGA_COMMAND_MAX];
+	struct timespec now;
+	int fd, n;
+
 	if (c->machine->arch == MACHINE_ARCH_X86_64)
 		vm_execute(c->vm, "rtc-reset-reinjection", NULL, NULL, NULL);
-	guest_clock_set(c->clock);
+	clock_gettime(CLOCK_REALTIME, &now);
+	n = snprintf(text, sizeof(text),
+		     "{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":%" PRIu64 "}}\n",
+		     (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	if (store_path(c->conf.place->dir, MACHINE_QGA_SOCKET, path) < 0 ||
+	    sock_connect_unix(path, SOCK_STREAM, &fd) < 0)
+		return;
+	if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+		log_debug("the guest's agent isn't there");
+	close(fd);
 }
 
 static void on_resumed(void *arg, int status, struct json_object *value, const char *error)
@@ -84,24 +101,24 @@ static void on_resumed(void *arg, int status, struct json_object *value, const c
 		set_clock(c);
 		control_heal(c);
 	}
-	on_command(arg, status, value, error);
+	control_on_command(arg, status, value, error);
 }
 
 static void on_paused(void *arg, int status, struct json_object *value, const char *error)
 {
 	if (status == 0)
 		control_event(rest_control(arg), "paused", NULL);
-	on_command(arg, status, value, error);
+	control_on_command(arg, status, value, error);
 }
 
 int control_pause(struct control *c, bool pause, struct rest_later *later, struct problem *problem)
 {
-	int r = check_rule(c, pause ? ACTION_PAUSE : ACTION_RESUME, problem);
+	int r = control_check_rule(c, pause ? ACTION_PAUSE : ACTION_RESUME, problem);
 
 	if (r < 0)
 		return r;
-	return command(c, pause ? "stop" : "cont", NULL, pause ? on_paused : on_resumed, later,
-		       problem);
+	return control_command(c, pause ? "stop" : "cont", NULL, pause ? on_paused : on_resumed,
+			       later, problem);
 }
 
 static void on_balloon(void *arg, int status, struct json_object *value, const char *error)
@@ -125,14 +142,14 @@ static int check_balloon(struct control *c, struct problem *problem)
 			"%s has no balloon: \"netproxy-vm set %s -balloon SIZE\" gives it "
 			"one for the next start",
 			c->conf.place->name, c->conf.place->name);
-	return check_rule(c, ACTION_BALLOON, problem);
+	return control_check_rule(c, ACTION_BALLOON, problem);
 }
 
 int control_balloon_get(struct control *c, struct rest_later *later, struct problem *problem)
 {
 	int r = check_balloon(c, problem);
 
-	return r < 0 ? r : command(c, "query-balloon", NULL, on_balloon, later, problem);
+	return r < 0 ? r : control_command(c, "query-balloon", NULL, on_balloon, later, problem);
 }
 
 int control_balloon_set(struct control *c, uint64_t bytes, struct rest_later *later,
@@ -151,7 +168,7 @@ int control_balloon_set(struct control *c, uint64_t bytes, struct rest_later *la
 				   c->conf.place->name, min >> 20, max >> 20);
 	arguments = json_object_new_object();
 	json_object_object_add(arguments, "value", json_object_new_int64((int64_t)bytes));
-	return command(c, "balloon", arguments, on_command, later, problem);
+	return control_command(c, "balloon", arguments, control_on_command, later, problem);
 }
 
 /* What was begun has ended; `failure` says how, where it failed. */
@@ -265,7 +282,7 @@ int control_save(struct control *c, const char *name, struct rest_later *later,
 {
 	struct snapshot list[SNAPSHOTS_MAX];
 	struct qemu_wiring wiring;
-	int r = check_rule(c, ACTION_SNAPSHOT_SAVE, problem);
+	int r = control_check_rule(c, ACTION_SNAPSHOT_SAVE, problem);
 
 	if (r == 0)
 		r = snapshot_check(c->machine, problem);
@@ -371,7 +388,7 @@ static void start_delete(struct control *c, const char *name, struct rest_later 
 int control_delete(struct control *c, const char *name, struct rest_later *later,
 		   struct problem *problem)
 {
-	int r = check_rule(c, ACTION_SNAPSHOT_DELETE, problem);
+	int r = control_check_rule(c, ACTION_SNAPSHOT_DELETE, problem);
 	struct snapshot snapshot;
 
 	if (r == 0)

@@ -42,7 +42,7 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_SNAPSHOT_DELETE] = STARTS,
 			[ACTION_BALLOON] = STARTS,
 			[ACTION_REMOVE] = STOP_FIRST,
-			[ACTION_RESIZE] = STOP_FIRST,
+			[ACTION_RESIZE] = STARTS,
 		},
 	[MACHINE_RUNNING] =
 		{
@@ -50,7 +50,6 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_RESUME] = RUNS,
 			[ACTION_SNAPSHOT_RESTORE] = STOP_FIRST,
 			[ACTION_REMOVE] = STOP_FIRST,
-			[ACTION_RESIZE] = STOP_FIRST,
 		},
 	[MACHINE_PAUSED] =
 		{
@@ -62,7 +61,6 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_BALLOON] = "it is paused, and its guest can't give memory back: "
 					   "resume it first",
 			[ACTION_REMOVE] = STOP_FIRST,
-			[ACTION_RESIZE] = STOP_FIRST,
 		},
 	[MACHINE_SAVING] =
 		{
@@ -75,7 +73,7 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_SNAPSHOT_DELETE] = SAVES,
 			[ACTION_BALLOON] = SAVES,
 			[ACTION_REMOVE] = STOP_FIRST,
-			[ACTION_RESIZE] = STOP_FIRST,
+			[ACTION_RESIZE] = SAVES,
 		},
 	[MACHINE_STOPPING] =
 		{

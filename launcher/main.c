@@ -39,6 +39,8 @@ static const struct command {
 	{"ssh", command_ssh, "run ssh to a machine"},
 	{"cp", command_cp, "copy files to and from a machine"},
 	{"snapshot", command_snapshot, "save, list, restore or delete snapshots"},
+	{"disk", command_disk, "make disks, list a machine's, give them another size"},
+	{"screenshot", command_screenshot, "take a picture of a machine's screen"},
 	{"balloon", command_balloon, "take memory from a guest, or give it back"},
 	{"vsock", command_vsock, "connect to a vsock port of a guest"},
 	{"port", command_port, "publish ports of a machine that runs"},

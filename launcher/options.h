@@ -42,6 +42,9 @@ int run_options_parse(int argc, char *const *argv, struct run_options *ret,
 /* Completes them from this host (the image's files, the programs' paths, a MAC) and checks all that
  * can be known beforehand: files, ports, sockets. Returns 0, or -errno with the problem set. */
 int run_options_complete(struct run_options *options, struct problem *problem);
+/* The first of that: makes `qemu` the program's path. Returns 0, or -ENOENT with the problem set.
+ */
+int run_options_find_qemu(struct run_options *options, struct problem *problem);
 void run_options_clear(struct run_options *options);
 void run_options_help(FILE *to);
 /* The flags, for others who take the same words. */

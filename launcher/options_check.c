@@ -68,11 +68,10 @@ int program_find(const char *name, bool beside_us, char **ret_path)
 	return -ENOENT;
 }
 
-static int find_programs(struct run_options *o, struct problem *problem)
+int run_options_find_qemu(struct run_options *o, struct problem *problem)
 {
 	const bool x86 = o->machine.arch == MACHINE_ARCH_X86_64;
 	const char *qemu = o->qemu ? o->qemu : x86 ? QEMU_PREFIX "x86_64" : QEMU_PREFIX "aarch64";
-	const char *netproxy = o->netproxy ? o->netproxy : "netproxy";
 	char *path;
 
 	if (program_find(qemu, false, &path) < 0)
@@ -82,6 +81,17 @@ static int find_programs(struct run_options *o, struct problem *problem)
 				   qemu, x86 ? QEMU_PREFIX "x86" : QEMU_PREFIX "arm");
 	free(o->qemu);
 	o->qemu = path;
+	return 0;
+}
+
+static int find_programs(struct run_options *o, struct problem *problem)
+{
+	const char *netproxy = o->netproxy ? o->netproxy : "netproxy";
+	char *path;
+	int r = run_options_find_qemu(o, problem);
+
+	if (r < 0)
+		return r;
 	if (o->machine.network != MACHINE_NETWORK_USERSPACE)
 		return 0;
 	if (program_find(netproxy, o->netproxy == NULL, &path) < 0)

@@ -46,6 +46,8 @@ int qemu_args_build(const struct machine *machine, const struct qemu_wiring *wir
 /* The parts of it that are in files of their own. qemu_network.c, qemu_media.c */
 void qemu_args_network(struct args *args, const struct machine *machine,
 		       const struct qemu_wiring *wiring);
+/* The nodes of a disk's image, the upper of which is "diskINDEX". */
+void qemu_args_disk_nodes(struct args *args, const struct machine_disk *disk, size_t index);
 void qemu_args_media(struct args *args, const struct machine *machine,
 		     const struct qemu_wiring *wiring);
 /* ",bus=port-ID", with that port made before the device's argument; nothing without hotplug. */

@@ -6,18 +6,22 @@
 #include "launcher/qemu_args.h"
 #include "launcher/volume.h"
 
-static void add_disk(struct args *args, const struct machine_disk *disk, size_t index, bool boots)
+void qemu_args_disk_nodes(struct args *args, const struct machine_disk *disk, size_t index)
 {
 	const char *read_only = disk->read_only ? "on" : "off";
 
 	args_add(args, "-blockdev");
-	args_addf(args,
-		  "driver=file,node-name=disk%zu-file,read-only=%s,discard=unmap,filename=", index,
-		  read_only);
+	args_addf(args, "driver=%s,node-name=disk%zu-file,read-only=%s,discard=unmap,filename=",
+		  disk->device ? "host_device" : "file", index, read_only);
 	args_append_value(args, disk->path);
 	args_add(args, "-blockdev");
 	args_addf(args, "driver=%s,node-name=disk%zu,read-only=%s,discard=unmap,file=disk%zu-file",
 		  disk->format, index, read_only, index);
+}
+
+static void add_disk(struct args *args, const struct machine_disk *disk, size_t index, bool boots)
+{
+	qemu_args_disk_nodes(args, disk, index);
 	args_add(args, "-device");
 	args_addf(args, "virtio-blk-pci,drive=disk%zu,id=disk%zu-device%s", index, index,
 		  boots ? ",bootindex=1" : "");

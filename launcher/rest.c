@@ -15,6 +15,7 @@
 #include "base/sock.h"
 #include "http/http_server.h"
 #include "launcher/machine_control.h"
+#include "launcher/machine_disks.h"
 
 LOG_MODULE("rest");
 
@@ -324,6 +325,55 @@ static void delete_snapshot(struct call *call)
 			     control_delete(call->rest->control, name, later, &problem), &problem);
 }
 
+static void get_disks(struct call *call)
+{
+	http_reply_json(call->reply, 200, disk_list_json(control_machine(call->rest->control)));
+}
+
+static void post_disk(struct call *call)
+{
+	struct json_object *object;
+	struct rest_later *later;
+	struct problem problem;
+
+	if (!read_body(call, &object))
+		return;
+	struct json_reader reader = json_reader(object, "request body");
+	const char *disk = json_need_string(&reader, "disk");
+	int64_t bytes = json_get_int(&reader, "bytes", 1, INT64_MAX, 0);
+
+	if (json_ok(&reader) && bytes == 0)
+		json_fail(&reader, "\"bytes\" is missing");
+	if (!json_ok(&reader))
+		fail(call, 400, reader.error);
+	else if ((later = later_new(call)))
+		finish_later(
+			call, later,
+			control_resize(call->rest->control, disk, (uint64_t)bytes, later, &problem),
+			&problem);
+	json_object_put(object);
+}
+
+static void post_screenshot(struct call *call)
+{
+	struct json_object *object;
+	struct rest_later *later;
+	struct problem problem;
+
+	if (!read_body(call, &object))
+		return;
+	struct json_reader reader = json_reader(object, "request body");
+	const char *path = json_need_string(&reader, "path");
+
+	if (!json_ok(&reader))
+		fail(call, 400, reader.error);
+	else if ((later = later_new(call)))
+		finish_later(call, later,
+			     control_screenshot(call->rest->control, path, later, &problem),
+			     &problem);
+	json_object_put(object);
+}
+
 static const struct route {
 	const char *method, *path;
 	void (*run)(struct call *call);
@@ -336,6 +386,9 @@ static const struct route {
 	{"POST", "/machine/balloon", post_balloon},
 	{"GET", "/machine/snapshots", get_snapshots},
 	{"POST", "/machine/snapshots", post_snapshot},
+	{"GET", "/machine/disks", get_disks},
+	{"POST", "/machine/disks", post_disk},
+	{"POST", "/machine/screenshot", post_screenshot},
 };
 
 static void on_request(void *arg, const struct http_request *request, struct http_reply *reply)
