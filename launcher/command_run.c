@@ -115,16 +115,16 @@ static int open_console(const struct run_options *options, struct supervisor_con
  */
 static bool tcg_needs_intx(const struct run_options *options)
 {
-	unsigned major = 0;
+	struct qemu_version version = {.major = 0};
 
 	if (options->machine.network != MACHINE_NETWORK_USERSPACE ||
 	    options->machine.net_device != MACHINE_NET_DEVICE_VHOST)
 		return false;
-	int r = qemu_version_ask(options->qemu, &major);
+	int r = qemu_version_ask(options->qemu, &version);
 
 	if (r < 0)
 		log_debug("%s doesn't tell its version: %s", options->qemu, strerror(-r));
-	return major < QEMU_MAJOR_WITHOUT_CRASH;
+	return version.major < QEMU_MAJOR_WITHOUT_CRASH;
 }
 
 /* What the machine is started with, and the way to the terminal that it was started at. */

@@ -7,7 +7,6 @@
 #include "launcher/args.h"
 #include "launcher/proxy.h"
 #include "launcher/qemu_args.h"
-#include "launcher/qemu_version.h"
 #include "launcher/volume.h"
 #include "unit.h"
 
@@ -103,26 +102,6 @@ START_TEST(test_vhost)
 	ck_assert(has(
 		"-device",
 		"virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,romfile=,vectors=0"));
-}
-END_TEST
-
-START_TEST(test_qemu_version)
-{
-	unsigned major = 77;
-
-	ck_assert_int_eq(qemu_version_parse("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)\n"
-					    "Copyright (c) 2003-2022 ...\n",
-					    &major),
-			 0);
-	ck_assert_uint_eq(major, 7);
-	ck_assert_int_eq(qemu_version_parse("QEMU emulator version 10.0.0", &major), 0);
-	ck_assert_uint_eq(major, 10);
-	ck_assert_int_eq(qemu_version_parse("qemu-img version 7.2", &major), -EINVAL);
-	ck_assert_int_eq(qemu_version_parse("QEMU emulator version ?", &major), -EINVAL);
-	ck_assert_int_eq(qemu_version_parse("", &major), -EINVAL);
-	ck_assert_uint_eq(major, 10);
-	ck_assert_int_eq(qemu_version_ask("/bin/echo", &major), -EINVAL);
-	ck_assert_int_eq(qemu_version_ask("/nowhere/qemu", &major), -ENOENT);
 }
 END_TEST
 
@@ -346,7 +325,6 @@ int main(void)
 
 	tcase_add_test(tcase, test_userspace);
 	tcase_add_test(tcase, test_vhost);
-	tcase_add_test(tcase, test_qemu_version);
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_disks);
 	tcase_add_test(tcase, test_media);
