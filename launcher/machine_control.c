@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sock.h"
+#include "launcher/machine_args.h"
 #include "launcher/machine_control_private.h"
 
 LOG_MODULE("netproxy-vm");
@@ -126,7 +127,11 @@ static int begin(void *arg, struct supervisor *supervisor, struct loop *loop)
 
 	c->supervisor = supervisor;
 	c->loop = loop;
-	r = store_path(dir, STORE_REST, path);
+	r = store_path(dir, MACHINE_QGA_SOCKET, path);
+	if (r == 0)
+		r = guest_clock_new(loop, path, &c->clock);
+	if (r == 0)
+		r = store_path(dir, STORE_REST, path);
 	if (r == 0)
 		r = loop_timer_new(loop, on_ready_timer, c, &c->ready_timer);
 	if (r == 0)
@@ -233,12 +238,14 @@ static void end(void *arg)
 	rest_free(c->rest);
 	machine_console_free(c->console);
 	ready_free(c->ready);
+	guest_clock_free(c->clock);
 	script_free(c->script);
 	loop_timer_free(c->heal_timer);
 	loop_timer_free(c->ready_timer);
 	c->rest = NULL;
 	c->console = NULL;
 	c->ready = NULL;
+	c->clock = NULL;
 	c->script = NULL;
 	c->heal_timer = c->ready_timer = NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef LAUNCHER_MACHINE_CONTROL_PRIVATE_H
 #define LAUNCHER_MACHINE_CONTROL_PRIVATE_H
 
+#include "launcher/guest_clock.h"
 #include "launcher/machine_console.h"
 #include "launcher/machine_control.h"
 #include "launcher/machine_plug.h"
@@ -25,6 +26,7 @@ struct control {
 	struct vm *vm; /* NULL: QEMU doesn't answer (yet) */
 	struct machine_console *console;
 	struct ready *ready;
+	struct guest_clock *clock;
 	struct rest *rest;
 	struct script *script;
 	struct loop_timer *ready_timer;

@@ -3,15 +3,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "base/sock.h"
-#include "launcher/machine_args.h"
 #include "launcher/machine_control_private.h"
 
 LOG_MODULE("netproxy-vm");
@@ -19,7 +14,6 @@ LOG_MODULE("netproxy-vm");
 #define DEVICE_TIMEOUT_MS     10000
 #define DEVICE_TIMEOUT_TCG_MS 30000
 #define HEAL_AGAIN_MS         2000
-#define QGA_COMMAND_MAX       128
 
 unsigned control_device_timeout_ms(const struct control *c)
 {
@@ -71,25 +65,12 @@ int control_command(struct control *c, const char *name, struct json_object *arg
 }
 
 /* The guest's clock stood still: QEMU is not to make up for lost ticks, and the guest's agent,
- * where there is one, sets the time. Nobody waits for either. */
+ * where there is one, sets the time. */
 static void set_clock(struct control *c)
 {
-	char path[PATH_MAX], text[QGA_COMMAND_MAX];
-	struct timespec now;
-	int fd, n;
-
 	if (c->machine->arch == MACHINE_ARCH_X86_64)
 		vm_execute(c->vm, "rtc-reset-reinjection", NULL, NULL, NULL);
-	clock_gettime(CLOCK_REALTIME, &now);
-	n = snprintf(text, sizeof(text),
-		     "{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":%" PRIu64 "}}\n",
-		     (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-	if (store_path(c->conf.place->dir, MACHINE_QGA_SOCKET, path) < 0 ||
-	    sock_connect_unix(path, SOCK_STREAM, &fd) < 0)
-		return;
-	if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
-		log_debug("the guest's agent isn't there");
-	close(fd);
+	guest_clock_set(c->clock);
 }
 
 static void on_resumed(void *arg, int status, struct json_object *value, const char *error)
