@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IPv4 packets from guests: whose they may be, and who gets them; see stack.h. */
-#include <stdlib.h>
 #include <string.h>
-
-#include <lwip/ip4_frag.h>
 
 #include "base/csum.h"
 #include "base/wire.h"
@@ -190,41 +187,35 @@ static bool admissible(struct stack *stack, unsigned port, const struct ip4_pack
 	return true;
 }
 
-/* Gives a fragment to lwIP's reassembly, and takes the whole packet on when it was the last one. */
-static void input_fragment(struct stack *stack, unsigned port, const struct frame *frame,
-			   const struct frame_headers *headers)
+/* Takes the packet on when this fragment was the last one of it. */
+static void input_fragment(struct stack *stack, unsigned port, const struct ip4_packet *packet,
+			   const struct frame *frame, const struct frame_headers *headers)
 {
-	const uint8_t *ip = stack_flatten(stack, frame, headers);
-	uint16_t size = (uint16_t)(headers->ip_end - headers->ip_offset);
-	struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
-	struct iovec iov;
-	struct frame whole = {.iov = &iov, .iov_count = 1};
-	struct frame_headers whole_headers;
-	uint8_t *flat;
+	struct reass_fragment fragment = {
+		.port = port,
+		.src = packet->src,
+		.dst = packet->dst,
+		.ip = stack_flatten(stack, frame, headers),
+		.size = packet->total_size,
+	};
+	struct whole_packet whole;
 
-	if (!p)
-		return;
-	memcpy(p->payload, ip, size);
-	p = ip4_reass(p);
-	stack->reass_ticks_left = IP_REASS_MAXAGE + 1;
-	if (!loop_timer_pending(stack->reass_timer))
-		loop_timer_set(stack->reass_timer, IP_TMR_INTERVAL);
-	if (!p)
-		return;
-	flat = malloc(ETH_HEADER_SIZE + p->tot_len);
-	if (flat) {
-		memcpy(flat, frame->iov[0].iov_base, ETH_HEADER_SIZE);
-		pbuf_copy_partial(p, flat + ETH_HEADER_SIZE, p->tot_len, 0);
-		iov = (struct iovec){.iov_base = flat, .iov_len = ETH_HEADER_SIZE + p->tot_len};
-		whole.size = (uint32_t)iov.iov_len;
-		if (frame_parse_headers(&whole, &whole_headers) == 0 && !whole_headers.fragment &&
-		    offload_csum_ok(&whole, &whole_headers))
-			stack_input_ip4(stack, port, &whole, &whole_headers);
+	switch (stack_reassemble(stack, &fragment, frame, &whole)) {
+	case REASS_COMPLETE:
+		if (offload_csum_ok(&whole.frame, &whole.headers))
+			stack_input_ip4(stack, port, &whole.frame, &whole.headers);
 		else
 			stack->counters.rx_invalid++;
+		reass_packet_free(whole.ip);
+		break;
+	case REASS_KEPT:
+		break;
+	case REASS_BAD_SIZE:
+	case REASS_TOO_LARGE:
+	case REASS_OVERLAPPING:
+		stack->counters.rx_invalid++;
+		break;
 	}
-	pbuf_free(p);
-	free(flat);
 }
 
 void stack_input_ip4(struct stack *stack, unsigned port, const struct frame *frame,
@@ -242,7 +233,7 @@ void stack_input_ip4(struct stack *stack, unsigned port, const struct frame *fra
 	if (!addr_is_any(&packet.src))
 		stack_note_neighbour(stack, &packet.src, &src_mac, port);
 	if (packet.fragment & IP4_FRAGMENT_MASK) {
-		input_fragment(stack, port, frame, headers);
+		input_fragment(stack, port, &packet, frame, headers);
 		return;
 	}
 	if (packet.protocol == IPPROTO_TCP) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * IPv6 from guests: whose packets are taken, what their extension headers say (RFC 8200, section
- * 4), and who gets what they carry. Neighbour discovery is in nd.c, reassembly in reass6.c.
+ * 4), and who gets what they carry. Neighbour discovery is in nd.c, reassembly in reass.c.
  *
  * The gateway stands for every destination there is, so it looks at the extension headers that are
  * meant for the destination, too.
@@ -11,7 +11,6 @@
 #include "base/csum.h"
 #include "base/wire.h"
 #include "netstack/bytes.h"
-#include "netstack/reass6.h"
 #include "netstack/stack_private.h"
 
 /* Most extension headers before the fragment header or the transport; as frame_parse_headers(). */
@@ -385,36 +384,16 @@ static void input_transport(const struct input *in)
 
 /* ---- Fragments ---- */
 
-void stack_expire_ip6(void *arg)
-{
-	struct stack *stack = arg;
-	uint64_t now_ms = loop_now_ms(stack->loop);
-	uint64_t next_ms = reass6_expire(stack->reass6, now_ms);
-
-	if (next_ms)
-		loop_timer_set(stack->reass6_timer, next_ms - now_ms);
-}
-
 static void input_packet(struct input *in);
 
 /* Takes a packet on that was put together, as if it had come so. */
-static void input_whole(const struct input *last, uint8_t *ip, size_t size)
+static void input_whole(const struct input *last, const struct whole_packet *whole)
 {
-	struct frame_headers headers;
-	struct iovec iov = {.iov_base = ip - ETH_HEADER_SIZE, .iov_len = ETH_HEADER_SIZE + size};
-	struct frame frame = {.iov = &iov, .iov_count = 1, .size = (uint32_t)iov.iov_len};
 	struct input in = *last;
 
-	_Static_assert(REASS6_ROOM >= ETH_HEADER_SIZE, "room for an Ethernet header");
-	memcpy(iov.iov_base, last->frame->iov[0].iov_base, ETH_HEADER_SIZE);
-	/* A second fragment header would begin another round. */
-	if (frame_parse_headers(&frame, &headers) < 0 || headers.fragment) {
-		in.stack->counters.rx_invalid++;
-		return;
-	}
-	in.frame = &frame;
-	in.headers = &headers;
-	in.ip = ip;
+	in.frame = &whole->frame;
+	in.headers = &whole->headers;
+	in.ip = whole->ip;
 	in.fragment_at = 0;
 	in.reassembled = true;
 	input_packet(&in);
@@ -423,8 +402,7 @@ static void input_whole(const struct input *last, uint8_t *ip, size_t size)
 static void input_fragment6(const struct input *in)
 {
 	struct stack *stack = in->stack;
-	uint64_t now_ms = loop_now_ms(stack->loop);
-	struct reass6_fragment fragment = {
+	struct reass_fragment fragment = {
 		.port = in->port,
 		.src = in->src,
 		.dst = in->dst,
@@ -433,31 +411,27 @@ static void input_fragment6(const struct input *in)
 		.next_at = in->next_at,
 		.fragment_at = in->fragment_at,
 	};
-	uint8_t *packet;
-	size_t size;
+	struct whole_packet whole;
 
 	if (addr_is_any(&in->src)) {
 		stack->counters.rx_spoofed++;
 		return;
 	}
 	stack_note_neighbour(stack, &in->src, &in->from, in->port);
-	reass6_expire(stack->reass6, now_ms);
-	switch (reass6_add(stack->reass6, &fragment, now_ms, &packet, &size)) {
-	case REASS6_KEPT:
-		if (reass6_fragments(stack->reass6) && !loop_timer_pending(stack->reass6_timer))
-			loop_timer_set(stack->reass6_timer, REASS6_LIFETIME_MS);
+	switch (stack_reassemble(stack, &fragment, in->frame, &whole)) {
+	case REASS_KEPT:
 		break;
-	case REASS6_COMPLETE:
-		input_whole(in, packet, size);
-		reass6_packet_free(packet);
+	case REASS_COMPLETE:
+		input_whole(in, &whole);
+		reass_packet_free(whole.ip);
 		break;
-	case REASS6_BAD_SIZE:
+	case REASS_BAD_SIZE:
 		complain(in, ICMP6_PARAMETER, ICMP6_BAD_FIELD, IPV6_AT_PAYLOAD_SIZE);
 		break;
-	case REASS6_TOO_LARGE:
+	case REASS_TOO_LARGE:
 		complain(in, ICMP6_PARAMETER, ICMP6_BAD_FIELD, in->fragment_at + 2);
 		break;
-	case REASS6_OVERLAPPING:
+	case REASS_OVERLAPPING:
 		stack->counters.rx_invalid++;
 		break;
 	}

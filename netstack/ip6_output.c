@@ -9,7 +9,7 @@
 #include "base/csum.h"
 #include "base/wire.h"
 #include "netstack/bytes.h"
-#include "netstack/reass6.h"
+#include "netstack/reass.h"
 #include "netstack/stack_private.h"
 
 #define FRAGMENT_MORE 1

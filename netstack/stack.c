@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include <lwip/init.h>
-#include <lwip/ip4_frag.h>
 
-#include "netstack/reass6.h"
 #include "netstack/router_adv.h"
 #include "netstack/stack_private.h"
 
@@ -84,15 +82,11 @@ void stack_unexpect(struct stack *stack, const struct addr *addr, const struct a
 }
 
 static bool is_expected(struct stack *stack, unsigned port, const struct frame *frame,
-			const struct addr *src, bool is_fragment)
+			const struct addr *src)
 {
 	const struct behind_entry *entry = behind_find(stack->behind, src, NULL);
 	struct mac mac;
 
-	/* Reassembly of IPv4 doesn't know one guest's fragments from another's. */
-	if (entry && is_fragment && src->family == AF_INET &&
-	    behind_find(stack->behind, src, entry))
-		return false;
 	memcpy(mac.bytes, (const uint8_t *)frame->iov[0].iov_base + MAC_SIZE, MAC_SIZE);
 	for (; entry; entry = behind_find(stack->behind, src, entry)) {
 		if (stack_is_from(stack, &entry->hop, port, &mac))
@@ -110,10 +104,59 @@ bool stack_may_be_behind(struct stack *stack, unsigned port, const struct frame 
 		return false;
 	if (protocol == IPPROTO_UDP || (is_fragment && src->family == AF_INET6))
 		return (!stack_on_link(stack, dst) || stack_is_ours(stack, dst)) &&
-		       is_expected(stack, port, frame, src, is_fragment);
+		       is_expected(stack, port, frame, src);
 	return !is_fragment &&
 	       (protocol == IPPROTO_TCP ||
 		protocol == (src->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6));
+}
+
+/* ---- Fragments ---- */
+
+static void on_reass_timer(void *arg)
+{
+	struct stack *stack = arg;
+	uint64_t now_ms = loop_now_ms(stack->loop);
+	uint64_t next_ms = reass_expire(stack->reass, now_ms);
+
+	if (next_ms)
+		loop_timer_set(stack->reass_timer, next_ms - now_ms);
+}
+
+/* Makes a frame of the packet, with the Ethernet header of the last one that brought a part. */
+static int whole_packet_frame(struct whole_packet *whole, size_t size, const struct frame *last)
+{
+	_Static_assert(REASS_ROOM >= ETH_HEADER_SIZE, "room for an Ethernet header");
+	whole->iov = (struct iovec){.iov_base = whole->ip - ETH_HEADER_SIZE,
+				    .iov_len = ETH_HEADER_SIZE + size};
+	whole->frame = (struct frame){
+		.iov = &whole->iov, .iov_count = 1, .size = (uint32_t)whole->iov.iov_len};
+	memcpy(whole->iov.iov_base, last->iov[0].iov_base, ETH_HEADER_SIZE);
+	/* IPv6: a second fragment header would begin another round. */
+	if (frame_parse_headers(&whole->frame, &whole->headers) < 0 || whole->headers.fragment)
+		return -EBADMSG;
+	return 0;
+}
+
+enum reass_result stack_reassemble(struct stack *stack, const struct reass_fragment *fragment,
+				   const struct frame *last, struct whole_packet *ret_whole)
+{
+	uint64_t now_ms = loop_now_ms(stack->loop);
+	enum reass_result result;
+	uint8_t *ip;
+	size_t size;
+
+	reass_expire(stack->reass, now_ms);
+	result = reass_add(stack->reass, fragment, now_ms, &ip, &size);
+	if (reass_fragments(stack->reass) && !loop_timer_pending(stack->reass_timer))
+		loop_timer_set(stack->reass_timer, REASS_LIFETIME_MS);
+	if (result != REASS_COMPLETE)
+		return result;
+	ret_whole->ip = ip;
+	if (whole_packet_frame(ret_whole, size, last) == 0)
+		return REASS_COMPLETE;
+	stack->counters.rx_invalid++;
+	reass_packet_free(ip);
+	return REASS_KEPT;
 }
 
 /* ---- From the switch ---- */
@@ -154,15 +197,6 @@ static void end_away(struct stack *stack, unsigned port)
 		stack->handler->port_gone(stack->handler_arg, port);
 }
 
-static void on_reass_tick(void *arg)
-{
-	struct stack *stack = arg;
-
-	ip_reass_tmr();
-	if (stack->reass_ticks_left-- > 1)
-		loop_timer_set(stack->reass_timer, IP_TMR_INTERVAL);
-}
-
 static void on_away_timer(void *arg)
 {
 	struct stack *stack = arg;
@@ -188,7 +222,7 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 			conn_writable(stack);
 	} else {
 		neigh_forget_port(stack->neighbours, port);
-		reass6_forget_port(stack->reass6, port);
+		reass_forget_port(stack->reass, port);
 		away_gone(&stack->away, port, loop_now_ms(stack->loop));
 		if (!loop_timer_pending(stack->away_timer))
 			loop_timer_set(stack->away_timer, AWAY_MS);
@@ -280,11 +314,9 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	if (r == 0)
 		r = switch_new(loop, &conf->mac, &local, stack, &stack->sw);
 	if (r == 0)
-		r = loop_timer_new(loop, on_reass_tick, stack, &stack->reass_timer);
+		r = reass_new(&stack->reass);
 	if (r == 0)
-		r = reass6_new(&stack->reass6);
-	if (r == 0)
-		r = loop_timer_new(loop, stack_expire_ip6, stack, &stack->reass6_timer);
+		r = loop_timer_new(loop, on_reass_timer, stack, &stack->reass_timer);
 	if (r == 0)
 		r = loop_timer_new(loop, on_away_timer, stack, &stack->away_timer);
 	if (r == 0)
@@ -308,13 +340,9 @@ void stack_free(struct stack *stack)
 		conn_table_destroy(stack);
 	if (stack->netif.state)
 		netif_remove(&stack->netif);
-	/* Fragments that still wait are lwIP's, not this stack's. */
-	for (int i = 0; i <= IP_REASS_MAXAGE; i++)
-		ip_reass_tmr();
 	loop_timer_free(stack->reass_timer);
-	loop_timer_free(stack->reass6_timer);
 	loop_timer_free(stack->away_timer);
-	reass6_free(stack->reass6);
+	reass_free(stack->reass);
 	switch_free(stack->sw);
 	neigh_table_free(stack->neighbours);
 	behind_free(stack->behind);

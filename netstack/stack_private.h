@@ -19,6 +19,7 @@
 #include "netstack/conn.h"
 #include "netstack/neigh.h"
 #include "netstack/offload.h"
+#include "netstack/reass.h"
 #include "netstack/stack.h"
 #include "netstack/switch.h"
 
@@ -66,7 +67,6 @@
 /* How long after a burst of connections, or of traffic, its memory goes back to the host. */
 #define CONN_TRIM_MS 5000
 
-struct reass6;
 struct router_adv;
 struct tx_chunk;
 
@@ -108,11 +108,9 @@ struct stack {
 	struct netif netif;            /* lwIP's view of the network */
 	struct router_adv *router_adv; /* router_adv_start()'s; NULL: no router of IPv6 */
 	struct conn_table tcp;
-	struct loop_timer *reass_timer; /* runs for IP_REASS_MAXAGE after the last fragment */
-	unsigned reass_ticks_left;
-	struct reass6 *reass6;           /* IPv6 fragments */
-	struct loop_timer *reass6_timer; /* runs while some wait */
-	struct addr link_local;          /* the gateway's, made of its MAC */
+	struct reass *reass;            /* fragments, of both families */
+	struct loop_timer *reass_timer; /* runs while some wait */
+	struct addr link_local;         /* the gateway's, made of its MAC */
 	uint16_t ip_id;
 	uint32_t ip6_id;
 	struct {
@@ -141,6 +139,19 @@ bool stack_may_be_behind(struct stack *stack, unsigned port, const struct frame 
 			 const struct addr *src, const struct addr *dst, uint8_t protocol,
 			 bool is_fragment);
 
+/* A packet that was put together, as if it had come so: it refers to itself. */
+struct whole_packet {
+	uint8_t *ip; /* to be freed with reass_packet_free() */
+	struct iovec iov;
+	struct frame frame;
+	struct frame_headers headers;
+};
+
+/* Takes a fragment that came in `last`. Returns as reass_add(), *ret_whole being the packet with
+ * REASS_COMPLETE. */
+enum reass_result stack_reassemble(struct stack *stack, const struct reass_fragment *fragment,
+				   const struct frame *last, struct whole_packet *ret_whole);
+
 /* arp.c */
 
 void arp_input(struct stack *stack, unsigned port, const struct frame *frame);
@@ -160,9 +171,6 @@ const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
 
 void stack_input_ip6(struct stack *stack, unsigned port, const struct frame *frame,
 		     const struct frame_headers *headers);
-/* The reassembly timer's callback; `arg` is the stack. */
-void stack_expire_ip6(void *arg);
-
 /* nd.c */
 
 /* A message of neighbour discovery that came in; the packet wasn't fragmented, and its checksum is

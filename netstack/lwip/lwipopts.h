@@ -44,12 +44,9 @@
 /* Neighbours are ours. */
 #define LWIP_ND6_TCP_REACHABILITY_HINTS 0
 
-/* Reassembly of guests' fragments; all guests together hold at most this many fragments. */
-#define IP_REASSEMBLY        1
-#define IP_FRAG              0 /* packet.c fragments what it sends */
-#define IP_REASS_MAX_PBUFS   512
-#define IP_REASS_FREE_OLDEST 1
-#define IP_REASS_MAXAGE      15
+/* Fragments are ours: reass.c puts together what comes in, packet.c cuts what is sent. */
+#define IP_REASSEMBLY 0
+#define IP_FRAG       0
 
 /* Segments as large as a 16-bit length allows beside IPv6 and TCP headers with options: 65535 - 40
  * - 60 and something to spare. What is told to the guest is the link's own MSS: packet.c writes it
