@@ -162,7 +162,7 @@ static int run_in(const struct run_options *options, struct run *run)
 		.running = on_running,
 		.running_arg = run,
 	};
-	int console_file = -1, status, r;
+	int console_file = -1, lease = -1, status, r;
 
 	if (run->managed) {
 		conf.hooks = run->managed->hooks;
@@ -173,19 +173,21 @@ static int run_in(const struct run_options *options, struct run *run)
 	}
 	log_info("sockets and netproxy's log are in %s", run->dir.path);
 	if (choose_accel(options, &conf.accel, &problem) < 0 ||
-	    prepare_machine(&options->machine, run->dir.path, &run->prepared, &problem) < 0)
+	    shared_lease_take(&options->machine, &lease, &problem) < 0)
 		return refuse(&problem);
+	r = prepare_machine(&options->machine, run->dir.path, &run->prepared, &problem);
 	/* Also with KVM, from which a run may fall back. */
 	if (conf.accel == ACCEL_TCG || conf.accel_may_fall_back)
 		conf.qemu_tcg_needs_intx = tcg_needs_intx(options);
-	r = open_console(options, &conf, &console_file, &problem);
+	if (r == 0)
+		r = open_console(options, &conf, &console_file, &problem);
 	if (run->managed)
 		conf.console_in_fd = conf.console_out_fd = run->managed->console_fd;
-	if (r < 0 || shared_lease_take(&options->machine, &problem) < 0)
+	if (r < 0)
 		status = refuse(&problem);
 	else
 		status = supervisor_run(&conf);
-	shared_lease_drop(&options->machine);
+	fd_close(&lease);
 	fd_close(&console_file);
 	return status;
 }

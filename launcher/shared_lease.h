@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fixed address on a netproxy that several machines share: asked for by its API as a static lease
- * of the machine's MAC, and given back when the machine has ended. */
+/*
+ * A fixed address on a netproxy that several machines share: asked for by its API as a static lease
+ * of the machine's MAC that lasts as long as the connection of the request, so that it is free
+ * again when the machine has ended, however that came.
+ */
 #ifndef LAUNCHER_SHARED_LEASE_H
 #define LAUNCHER_SHARED_LEASE_H
 
@@ -9,9 +12,9 @@
 
 #define SHARED_LEASE_TIMEOUT_MS 5000
 
-/* Does nothing for a machine that wants none. Returns 0, or -errno with the problem set: what the
- * netproxy said, such as that the address isn't free. */
-int shared_lease_take(const struct machine *machine, struct problem *problem);
-void shared_lease_drop(const struct machine *machine);
+/* Returns 0 with what holds the address in *ret_fd, owned, to be closed when the machine has ended;
+ * it is -1 for a machine that wants no address of a shared netproxy. Or -errno with the problem
+ * set: what the netproxy said, such as that the address isn't free. */
+int shared_lease_take(const struct machine *machine, int *ret_fd, struct problem *problem);
 
 #endif
