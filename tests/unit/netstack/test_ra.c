@@ -39,130 +39,25 @@ static void expect(const struct ra *ra, const void *expected, size_t size)
 START_TEST(full)
 {
 	static const uint8_t search[] = "\2vm\10internal";
-	static const uint8_t expected[] = {
-		134,
-		0,
-		0,
-		0,
-		64,
-		0xc0,
-		0x07,
-		0x08,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		/* source link-layer address */
-		1,
-		1,
-		0x52,
-		0x55,
-		0,
-		0,
-		0,
-		1,
-		/* MTU */
-		5,
-		1,
-		0,
-		0,
-		0,
-		0,
-		0x05,
-		0xdc,
-		/* prefix */
-		3,
-		4,
-		64,
-		0xc0,
-		0,
-		0,
-		0x15,
-		0x18,
-		0,
-		0,
-		0x0a,
-		0x8c,
-		0,
-		0,
-		0,
-		0,
-		0xfd,
-		0,
-		0,
-		1,
-		0,
-		2,
-		0,
-		3,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		/* name server */
-		25,
-		3,
-		0,
-		0,
-		0,
-		0,
-		0x07,
-		0x08,
-		0xfd,
-		0,
-		0,
-		1,
-		0,
-		2,
-		0,
-		3,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		1,
-		/* search list, padded to a multiple of eight */
-		31,
-		3,
-		0,
-		0,
-		0,
-		0,
-		0x07,
-		0x08,
-		2,
-		'v',
-		'm',
-		8,
-		'i',
-		'n',
-		't',
-		'e',
-		'r',
-		'n',
-		'a',
-		'l',
-		0,
-		0,
-		0,
-		0,
-	};
+	static const char expected[] = "\x86\0\0\0\x40\xc0\x07\x08\0\0\0\0\0\0\0\0"
+				       /* source link-layer address */
+				       "\1\1\x52\x55\0\0\0\1"
+				       /* MTU */
+				       "\5\1\0\0\0\0\x05\xdc"
+				       /* prefix */
+				       "\3\4\x40\xc0\0\0\x15\x18\0\0\x0a\x8c\0\0\0\0"
+				       "\xfd\0\0\1\0\2\0\3\0\0\0\0\0\0\0\0"
+				       /* name server */
+				       "\x19\3\0\0\0\0\x07\x08"
+				       "\xfd\0\0\1\0\2\0\3\0\0\0\0\0\0\0\1"
+				       /* search list, padded to a multiple of eight */
+				       "\x1f\3\0\0\0\0\x07\x08"
+				       "\2vm\10internal\0\0\0\0";
 	struct ra ra = advertisement();
 
 	ra.search = search;
 	ra.search_size = sizeof(search);
-	expect(&ra, expected, sizeof(expected));
+	expect(&ra, expected, sizeof(expected) - 1);
 }
 END_TEST
 
