@@ -51,9 +51,10 @@ static int check_shared(struct machine *m, struct problem *problem)
 	if (r < 0)
 		return problem_set(
 			problem, r,
-			"-ip: that netproxy's control socket does not answer at %s (%s): name it "
-			"with -networking userspace,%s,api=PATH",
-			m->network_api, strerror(-r), m->network_socket);
+			"-ip: that netproxy's control socket does not answer at %s (%s): start it "
+			"with \"--api unix:%s\", too, or say where it is: -networking "
+			"userspace,%s,api=PATH",
+			m->network_api, strerror(-r), m->network_api, m->network_socket);
 	fd_close(&fd);
 	return 0;
 }

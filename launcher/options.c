@@ -96,8 +96,8 @@ static const struct flag flags[] = {
 	 "stays the same there, or else random.",
 	 set_mac},
 	{"ip", "ADDRESS",
-	 "The guest's IPv4 address, which it gets by DHCP: one of 192.168.65.2 to .253 that no other "
-	 "guest has. Default: the first that is free.",
+	 "The guest's IPv4 address, which it gets by DHCP: one of 192.168.65.2 to .253, or of the shared "
+	 "netproxy's network one that no other guest has. Default: the first that is free.",
 	 set_ip},
 	{"vsock-ports", "PORT[,PORT...]",
 	 "Makes vsock ports of the guest reachable at the unix sockets guest.%08x (the port in "

@@ -14,6 +14,7 @@
 
 #define STATUS_OK        200
 #define STATUS_NOT_FOUND 404
+#define STATUS_CONFLICT  409
 
 /* Asks for it; *ret_fd is -1 unless the answer is STATUS_OK. Returns the HTTP status with its body
  * in *ret_response, owned, or -errno with a message in `error`. */
@@ -73,9 +74,11 @@ int shared_lease_take(const struct machine *machine, int *ret_fd, struct problem
 	}
 	fd_close(&fd);
 	if (r == STATUS_NOT_FOUND)
-		snprintf(said, sizeof(said), "it is too old to give addresses");
-	return problem_set(problem, -EADDRINUSE,
-			   "-ip %s: the netproxy at %s refuses: %s; \"netproxyctl leases\" shows "
-			   "which are taken",
-			   address, machine->network_api, said);
+		snprintf(said, sizeof(said), "it is too old to keep addresses");
+	return problem_set(problem, r == STATUS_CONFLICT ? -EADDRINUSE : -EINVAL,
+			   "-ip %s: the netproxy at %s refuses: %s%s", address,
+			   machine->network_api, said,
+			   r == STATUS_CONFLICT ? "; \"netproxyctl leases\" and \"netproxyctl "
+						  "reservations\" show which are taken"
+						: "");
 }

@@ -203,24 +203,28 @@ static const char *path_in(const char *name, const char *value)
 	return NULL;
 }
 
-/* The value with its path made absolute; owned, NULL without memory. */
+static bool is_relative(const char *path)
+{
+	return path && path[0] != '/' && path[0] != '\0';
+}
+
+/* The value with its paths made absolute; owned, NULL without memory. Only -networking has two. */
 static char *absolute(const char *name, const char *value)
 {
-	const char *path = path_in(name, value), *api;
+	const char *path = path_in(name, value);
+	const char *api = strcmp(name, "networking") == 0 && path ? strstr(path, ",api=") : NULL;
+	const char *second = api ? api + strlen(",api=") : NULL;
 	char cwd[PATH_MAX], *text;
+	size_t first_size;
 
-	if (!path || path[0] == '/' || path[0] == '\0' || !getcwd(cwd, sizeof(cwd)))
+	if ((!is_relative(path) && !is_relative(second)) || !getcwd(cwd, sizeof(cwd)))
 		return strdup(value);
-	if (asprintf(&text, "%.*s%s/%s", (int)(path - value), value, cwd, path) < 0)
+	first_size = second ? (size_t)(second - path) : strlen(path);
+	if (asprintf(&text, "%.*s%s%s%.*s%s%s%s", (int)(path - value), value,
+		     is_relative(path) ? cwd : "", is_relative(path) ? "/" : "", (int)first_size,
+		     path, is_relative(second) ? cwd : "", is_relative(second) ? "/" : "",
+		     second ? second : "") < 0)
 		return NULL;
-	api = strstr(text, ",api=");
-	if (strcmp(name, "networking") == 0 && api && api[5] != '/' && api[5] != '\0') {
-		char *longer;
-		int n = asprintf(&longer, "%.*s,api=%s/%s", (int)(api - text), text, cwd, api + 5);
-
-		free(text);
-		return n < 0 ? NULL : longer;
-	}
 	return text;
 }
 
