@@ -337,6 +337,13 @@ uint64_t conn_hash(const struct conn_table *tcp, const struct endpoint *guest,
 		   const struct endpoint *far);
 struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
 		       const struct endpoint *far, uint64_t hash);
+/* Has lwIP tell the conn what happens to its pcb. */
+void conn_set_callbacks(struct tcp_pcb *pcb, struct conn *conn);
+
+/* conn_open.c */
+
+/* The callback of the one listener. */
+err_t conn_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 /* Tells lwIP whom the segment that it gets next is from and to. */
 void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct addr *dst);
 /* Gives lwIP a segment that belongs to no connection: it answers as RFC 9293 3.10.7.1 says. */
