@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The tree of a client of VPNKit's port control; see vpnkit_ports.h.
- *
- * A fid is the client's handle of a file: it walks, and once it is open it reads and writes. A
- * directory that is removed stays in memory, without a name, for as long as fids refer to it.
- */
+/* What a client of VPNKit's port control asks of its tree of files; see vpnkit_ports.h. */
 #include "api/vpnkit_ports.h"
 
 #include <errno.h>
@@ -14,279 +9,17 @@
 #include <string.h>
 
 #include "api/vpnkit_spec.h"
-#include "base/hmap.h"
-#include "base/list.h"
+#include "api/vpnkit_tree.h"
 #include "p9/p9_message.h"
 
-#define ANSWER_MAX    (VPNKIT_SPEC_MAX + VPNKIT_ERROR_MAX)
-#define MESSAGE_MIN   P9_SMALL_REPLY_MAX
-#define README_NAME   "README"
-#define CTL_NAME      "ctl"
-#define DIR_MODE      (P9_MODE_DIR | 0755u)
-#define FILES_OF_NAME 2 /* the directory and its ctl */
-
-static const char readme[] =
-	"A directory here is a forwarded port. To make one:\n"
-	"\n"
-	"  mkdir NAME\n"
-	"  open NAME/ctl, write tcp:IP:PORT:tcp:IP:PORT (the host's side first; or udp)\n"
-	"  read NAME/ctl from the beginning: \"OK\" and the forward, or \"ERROR\" and why not\n"
-	"\n"
-	"It lasts as long as the file is open.\n";
-
-enum file { FILE_ROOT, FILE_README, FILE_DIR, FILE_CTL };
-
-struct name {
-	struct list in_tree; /* in the order of their numbers; unlinked when removed */
-	uint64_t number;
-	unsigned fids; /* that refer to it */
-	bool is_removed;
-	uint64_t forward; /* 0: none */
-	uint32_t by_fid;  /* that wrote it */
-	char text[P9_NAME_MAX + 1];
-	char answer[ANSWER_MAX];
-};
-
-struct fid {
-	struct hmap_node node;
-	uint32_t number;
-	enum file file;
-	struct name *name; /* of FILE_DIR and FILE_CTL */
-	bool is_open;
-	uint8_t access;
-	uint64_t next_offset; /* of a directory that is read: where the next read begins, ... */
-	uint64_t next_number; /* ... and with what */
-};
+#define MESSAGE_MIN P9_SMALL_REPLY_MAX
 
 struct vpnkit_ports {
 	const struct vpnkit_ports_ops *ops;
 	void *arg;
 	uint32_t message_max; /* 0: no version agreed on */
-	struct hmap fids;
-	struct hash_key key;
-	struct list names;
-	unsigned name_count;
-	uint64_t names_made;
+	struct vpnkit_tree tree;
 };
-
-/* ---- Names ---- */
-
-static void stop_forward(struct vpnkit_ports *ports, struct name *name)
-{
-	if (name->forward)
-		ports->ops->stop(ports->arg, name->forward);
-	name->forward = 0;
-}
-
-static void name_release(struct name *name)
-{
-	if (name->is_removed && name->fids == 0)
-		free(name);
-}
-
-static void name_remove(struct vpnkit_ports *ports, struct name *name)
-{
-	if (name->is_removed)
-		return;
-	stop_forward(ports, name);
-	list_remove(&name->in_tree);
-	name->is_removed = true;
-	ports->name_count--;
-}
-
-static struct name *find_name(struct vpnkit_ports *ports, const struct p9_text *text)
-{
-	list_for_each (node, &ports->names) {
-		struct name *name = container_of(node, struct name, in_tree);
-
-		if (strlen(name->text) == text->size &&
-		    memcmp(name->text, text->data, text->size) == 0)
-			return name;
-	}
-	return NULL;
-}
-
-static bool text_is(const struct p9_text *text, const char *word)
-{
-	return text->size == strlen(word) && memcmp(text->data, word, text->size) == 0;
-}
-
-static bool is_good_name(const struct p9_text *text)
-{
-	if (text->size == 0 || text->size > P9_NAME_MAX || text_is(text, ".") ||
-	    text_is(text, ".."))
-		return false;
-	for (unsigned i = 0; i < text->size; i++) {
-		unsigned char c = (unsigned char)text->data[i];
-
-		if (c <= ' ' || c >= 0x7f || c == '/')
-			return false;
-	}
-	return true;
-}
-
-static int name_new(struct vpnkit_ports *ports, const struct p9_text *text, struct name **ret)
-{
-	struct name *name;
-
-	if (!is_good_name(text))
-		return -EINVAL;
-	if (text_is(text, README_NAME) || find_name(ports, text))
-		return -EEXIST;
-	if (ports->name_count >= VPNKIT_NAMES_MAX)
-		return -ENOSPC;
-	name = calloc(1, sizeof(*name));
-	if (!name)
-		return -ENOMEM;
-	memcpy(name->text, text->data, text->size);
-	snprintf(name->answer, sizeof(name->answer),
-		 "ERROR nothing was asked for yet: see /" README_NAME "\n");
-	name->number = ++ports->names_made;
-	list_add_tail(&ports->names, &name->in_tree);
-	ports->name_count++;
-	*ret = name;
-	return 0;
-}
-
-/* ---- Fids ---- */
-
-static uint64_t fid_hash(const struct vpnkit_ports *ports, uint32_t number)
-{
-	return hash_bytes(&ports->key, &number, sizeof(number));
-}
-
-static struct fid *find_fid(const struct vpnkit_ports *ports, uint32_t number)
-{
-	for (struct hmap_node *node = hmap_find(&ports->fids, fid_hash(ports, number)); node;
-	     node = hmap_find_next(node)) {
-		struct fid *fid = container_of(node, struct fid, node);
-
-		if (fid->number == number)
-			return fid;
-	}
-	return NULL;
-}
-
-static void fid_point(struct fid *fid, enum file file, struct name *name)
-{
-	struct name *old = fid->name;
-
-	if (name)
-		name->fids++;
-	fid->file = file;
-	fid->name = name;
-	if (old) {
-		old->fids--;
-		name_release(old);
-	}
-}
-
-static int fid_new(struct vpnkit_ports *ports, uint32_t number, struct fid **ret)
-{
-	struct fid *fid;
-	int r;
-
-	if (number == P9_NO_FID || find_fid(ports, number))
-		return -EBADF;
-	if (ports->fids.count >= VPNKIT_FIDS_MAX)
-		return -ENFILE;
-	fid = calloc(1, sizeof(*fid));
-	if (!fid)
-		return -ENOMEM;
-	fid->number = number;
-	r = hmap_insert(&ports->fids, &fid->node, fid_hash(ports, number));
-	if (r < 0)
-		free(fid);
-	else
-		*ret = fid;
-	return r;
-}
-
-/* With the file by which a forward was made, the forward goes. */
-static void fid_clunk(struct vpnkit_ports *ports, struct fid *fid)
-{
-	struct name *name = fid->name;
-
-	if (name && name->forward && fid->file == FILE_CTL && name->by_fid == fid->number)
-		name_remove(ports, name);
-	fid_point(fid, FILE_ROOT, NULL);
-	hmap_remove(&ports->fids, &fid->node);
-	free(fid);
-}
-
-static void clear(struct vpnkit_ports *ports)
-{
-	struct hmap_node *node;
-
-	while ((node = hmap_next(&ports->fids, NULL)))
-		fid_clunk(ports, container_of(node, struct fid, node));
-	list_for_each_safe (each, &ports->names) {
-		struct name *name = container_of(each, struct name, in_tree);
-
-		name_remove(ports, name);
-		name_release(name);
-	}
-}
-
-/* ---- Files ---- */
-
-static struct p9_qid qid_of(enum file file, const struct name *name)
-{
-	uint64_t number = name ? name->number * FILES_OF_NAME : 0;
-	bool is_dir = file == FILE_ROOT || file == FILE_DIR;
-
-	/* 0 and 1 are the root and README. */
-	return (struct p9_qid){
-		.type = is_dir ? P9_QID_DIR : P9_QID_FILE,
-		.path = number + (file == FILE_README || file == FILE_CTL),
-	};
-}
-
-static struct p9_stat stat_of(enum file file, const struct name *name)
-{
-	struct p9_stat stat = {.qid = qid_of(file, name), .mode = DIR_MODE, .name = "/"};
-
-	if (file == FILE_README) {
-		stat.mode = 0444;
-		stat.size = sizeof(readme) - 1;
-		stat.name = README_NAME;
-	} else if (file == FILE_CTL) {
-		stat.mode = 0644;
-		stat.size = strlen(name->answer);
-		stat.name = CTL_NAME;
-	} else if (file == FILE_DIR) {
-		stat.name = name->text;
-	}
-	return stat;
-}
-
-/* One step of a walk. */
-static int step(struct vpnkit_ports *ports, const struct p9_text *text, enum file *file,
-		struct name **name)
-{
-	if (*file != FILE_ROOT && *file != FILE_DIR)
-		return -ENOTDIR;
-	if (*name && (*name)->is_removed)
-		return -ENOENT;
-	if (text_is(text, "..")) {
-		*file = FILE_ROOT;
-		*name = NULL;
-	} else if (*file == FILE_DIR) {
-		if (!text_is(text, CTL_NAME))
-			return -ENOENT;
-		*file = FILE_CTL;
-	} else if (text_is(text, README_NAME)) {
-		*file = FILE_README;
-	} else {
-		struct name *found = find_name(ports, text);
-
-		if (!found)
-			return -ENOENT;
-		*file = FILE_DIR;
-		*name = found;
-	}
-	return 0;
-}
 
 /* ---- Requests. Each writes what its reply has, or returns -errno. ---- */
 
@@ -299,7 +32,7 @@ static int do_version(struct vpnkit_ports *ports, const struct p9_request *reque
 
 	if (request->msize < MESSAGE_MIN)
 		return -EMSGSIZE;
-	clear(ports);
+	vpnkit_tree_clear(&ports->tree);
 	ports->message_max = request->msize < VPNKIT_MESSAGE_MAX ? request->msize
 								 : VPNKIT_MESSAGE_MAX;
 	wire_put_le32(w, ports->message_max);
@@ -313,42 +46,43 @@ static int do_version(struct vpnkit_ports *ports, const struct p9_request *reque
 static int do_attach(struct vpnkit_ports *ports, const struct p9_request *request,
 		     struct wire_writer *w)
 {
-	struct p9_qid qid = qid_of(FILE_ROOT, NULL);
-	struct fid *fid;
-	int r = fid_new(ports, request->fid, &fid);
+	struct p9_qid qid = vpnkit_file_qid(VPNKIT_ROOT, NULL);
+	struct vpnkit_fid *fid;
+	int r = vpnkit_fid_new(&ports->tree, request->fid, &fid);
 
 	if (r == 0)
 		p9_put_qid(w, &qid);
 	return r;
 }
 
-static int do_walk(struct vpnkit_ports *ports, struct fid *fid, const struct p9_request *request,
-		   struct wire_writer *w)
+static int do_walk(struct vpnkit_ports *ports, struct vpnkit_fid *fid,
+		   const struct p9_request *request, struct wire_writer *w)
 {
 	struct p9_qid qids[P9_WALK_MAX];
-	enum file file = fid->file;
-	struct name *name = fid->name;
-	struct fid *new_fid = fid;
+	enum vpnkit_file file = fid->file;
+	struct vpnkit_name *name = fid->name;
+	struct vpnkit_fid *new_fid = fid;
 	unsigned count = 0;
 	int r = 0;
 
 	if (fid->is_open)
 		return -EBADF;
 	while (count < request->name_count) {
-		r = step(ports, &request->names[count], &file, &name);
+		r = vpnkit_tree_step(&ports->tree, &request->names[count], &file, &name);
 		if (r < 0)
 			break;
-		qids[count++] = qid_of(file, name);
+		qids[count++] = vpnkit_file_qid(file, name);
 	}
 	if (r < 0 && count == 0)
 		return r;
 	/* A walk that comes only part of the way says how far, and the fid stays. */
 	if (count == request->name_count) {
-		r = request->new_fid == request->fid ? 0
-						     : fid_new(ports, request->new_fid, &new_fid);
+		r = request->new_fid == request->fid
+			    ? 0
+			    : vpnkit_fid_new(&ports->tree, request->new_fid, &new_fid);
 		if (r < 0)
 			return r;
-		fid_point(new_fid, file, name);
+		vpnkit_fid_point(new_fid, file, name);
 	}
 	wire_put_le16(w, (uint16_t)count);
 	for (unsigned i = 0; i < count; i++)
@@ -356,16 +90,17 @@ static int do_walk(struct vpnkit_ports *ports, struct fid *fid, const struct p9_
 	return 0;
 }
 
-static void put_open(const struct vpnkit_ports *ports, const struct fid *fid, struct wire_writer *w)
+static void put_open(const struct vpnkit_ports *ports, const struct vpnkit_fid *fid,
+		     struct wire_writer *w)
 {
-	struct p9_qid qid = qid_of(fid->file, fid->name);
+	struct p9_qid qid = vpnkit_file_qid(fid->file, fid->name);
 
 	p9_put_qid(w, &qid);
 	wire_put_le32(w, ports->message_max - P9_SMALL_REPLY_MAX / 2);
 }
 
-static int do_open(struct vpnkit_ports *ports, struct fid *fid, const struct p9_request *request,
-		   struct wire_writer *w)
+static int do_open(struct vpnkit_ports *ports, struct vpnkit_fid *fid,
+		   const struct p9_request *request, struct wire_writer *w)
 {
 	uint8_t access = request->mode & P9_OPEN_ACCESS;
 
@@ -374,30 +109,30 @@ static int do_open(struct vpnkit_ports *ports, struct fid *fid, const struct p9_
 	if (fid->name && fid->name->is_removed)
 		return -ENOENT;
 	if (request->mode & P9_OPEN_RCLOSE || access == P9_OPEN_EXEC ||
-	    (fid->file != FILE_CTL && access != P9_OPEN_READ))
-		return fid->file == FILE_CTL || fid->file == FILE_README ? -EACCES : -EISDIR;
+	    (fid->file != VPNKIT_CTL && access != P9_OPEN_READ))
+		return fid->file == VPNKIT_CTL || fid->file == VPNKIT_README ? -EACCES : -EISDIR;
 	fid->is_open = true;
 	fid->access = access;
 	put_open(ports, fid, w);
 	return 0;
 }
 
-static int do_create(struct vpnkit_ports *ports, struct fid *fid, const struct p9_request *request,
-		     struct wire_writer *w)
+static int do_create(struct vpnkit_ports *ports, struct vpnkit_fid *fid,
+		     const struct p9_request *request, struct wire_writer *w)
 {
-	struct name *name;
+	struct vpnkit_name *name;
 	int r;
 
 	if (fid->is_open)
 		return -EBADF;
-	if (fid->file != FILE_ROOT || !(request->permissions & P9_MODE_DIR))
+	if (fid->file != VPNKIT_ROOT || !(request->permissions & P9_MODE_DIR))
 		return -EPERM;
 	if ((request->mode & P9_OPEN_ACCESS) != P9_OPEN_READ)
 		return -EISDIR;
-	r = name_new(ports, &request->text, &name);
+	r = vpnkit_name_new(&ports->tree, &request->text, &name);
 	if (r < 0)
 		return r;
-	fid_point(fid, FILE_DIR, name);
+	vpnkit_fid_point(fid, VPNKIT_DIR, name);
 	fid->is_open = true;
 	fid->access = P9_OPEN_READ;
 	put_open(ports, fid, w);
@@ -417,9 +152,9 @@ static void put_part(struct wire_writer *w, const char *text, uint64_t offset, s
 }
 
 /* Writes one entry of a directory. Returns false when it doesn't fit. */
-static bool put_entry(struct wire_writer *w, enum file file, const struct name *name)
+static bool put_entry(struct wire_writer *w, enum vpnkit_file file, const struct vpnkit_name *name)
 {
-	struct p9_stat stat = stat_of(file, name);
+	struct p9_stat stat = vpnkit_file_stat(file, name);
 	struct wire_writer before = *w;
 
 	p9_put_stat(w, &stat);
@@ -431,22 +166,22 @@ static bool put_entry(struct wire_writer *w, enum file file, const struct name *
 
 /* Entries are numbered as names are; README's number, and that of a directory's ctl, is 0. Returns
  * the number of the first that isn't written. */
-static uint64_t put_entries(struct vpnkit_ports *ports, const struct fid *fid, uint64_t from,
+static uint64_t put_entries(struct vpnkit_ports *ports, const struct vpnkit_fid *fid, uint64_t from,
 			    struct wire_writer *w)
 {
 	if (from == 0) {
-		if (!put_entry(w, fid->file == FILE_DIR ? FILE_CTL : FILE_README, fid->name))
+		if (!put_entry(w, fid->file == VPNKIT_DIR ? VPNKIT_CTL : VPNKIT_README, fid->name))
 			return 0;
 		from = 1;
 	}
-	if (fid->file == FILE_DIR)
+	if (fid->file == VPNKIT_DIR)
 		return from;
-	list_for_each (node, &ports->names) {
-		struct name *name = container_of(node, struct name, in_tree);
+	list_for_each (node, &ports->tree.names) {
+		struct vpnkit_name *name = container_of(node, struct vpnkit_name, in_tree);
 
 		if (name->number < from)
 			continue;
-		if (!put_entry(w, FILE_DIR, name))
+		if (!put_entry(w, VPNKIT_DIR, name))
 			return name->number;
 		from = name->number + 1;
 	}
@@ -454,8 +189,8 @@ static uint64_t put_entries(struct vpnkit_ports *ports, const struct fid *fid, u
 }
 
 /* A directory is read from its beginning, or from where the last read ended. */
-static int read_directory(struct vpnkit_ports *ports, struct fid *fid, uint64_t offset, size_t room,
-			  struct wire_writer *w)
+static int read_directory(struct vpnkit_ports *ports, struct vpnkit_fid *fid, uint64_t offset,
+			  size_t room, struct wire_writer *w)
 {
 	struct wire_writer entries;
 	struct wire_writer count;
@@ -477,8 +212,8 @@ static int read_directory(struct vpnkit_ports *ports, struct fid *fid, uint64_t 
 	return 0;
 }
 
-static int do_read(struct vpnkit_ports *ports, struct fid *fid, const struct p9_request *request,
-		   struct wire_writer *w)
+static int do_read(struct vpnkit_ports *ports, struct vpnkit_fid *fid,
+		   const struct p9_request *request, struct wire_writer *w)
 {
 	size_t room = ports->message_max - P9_READ_EXTRA;
 
@@ -488,19 +223,19 @@ static int do_read(struct vpnkit_ports *ports, struct fid *fid, const struct p9_
 		room = request->count;
 	if (fid->name && fid->name->is_removed)
 		return -ENOENT;
-	if (fid->file == FILE_README)
-		put_part(w, readme, request->offset, room);
-	else if (fid->file == FILE_CTL)
+	if (fid->file == VPNKIT_README)
+		put_part(w, vpnkit_readme, request->offset, room);
+	else if (fid->file == VPNKIT_CTL)
 		put_part(w, fid->name->answer, request->offset, room);
 	else
 		return read_directory(ports, fid, request->offset, room, w);
 	return 0;
 }
 
-static void start_forward(struct vpnkit_ports *ports, struct fid *fid, const char *text,
+static void start_forward(struct vpnkit_ports *ports, struct vpnkit_fid *fid, const char *text,
 			  size_t size)
 {
-	struct name *name = fid->name;
+	struct vpnkit_name *name = fid->name;
 	char error[VPNKIT_ERROR_MAX] = "", spec_text[VPNKIT_SPEC_MAX];
 	struct publish_spec spec;
 	uint64_t number;
@@ -525,8 +260,8 @@ static void start_forward(struct vpnkit_ports *ports, struct fid *fid, const cha
 		 vpnkit_spec_format(&spec, spec_text));
 }
 
-static int do_write(struct vpnkit_ports *ports, struct fid *fid, const struct p9_request *request,
-		    struct wire_writer *w)
+static int do_write(struct vpnkit_ports *ports, struct vpnkit_fid *fid,
+		    const struct p9_request *request, struct wire_writer *w)
 {
 	if (!fid->is_open || fid->access == P9_OPEN_READ)
 		return -EBADF;
@@ -540,19 +275,19 @@ static int do_write(struct vpnkit_ports *ports, struct fid *fid, const struct p9
 }
 
 /* The fid goes, whatever comes of it. */
-static int do_remove(struct vpnkit_ports *ports, struct fid *fid)
+static int do_remove(struct vpnkit_ports *ports, struct vpnkit_fid *fid)
 {
-	int r = fid->file == FILE_DIR ? 0 : -EPERM;
+	int r = fid->file == VPNKIT_DIR ? 0 : -EPERM;
 
 	if (r == 0 && fid->name->is_removed)
 		r = -ENOENT;
 	if (r == 0)
-		name_remove(ports, fid->name);
-	fid_clunk(ports, fid);
+		vpnkit_name_remove(&ports->tree, fid->name);
+	vpnkit_fid_clunk(&ports->tree, fid);
 	return r;
 }
 
-static int do_stat(const struct fid *fid, struct wire_writer *w)
+static int do_stat(const struct vpnkit_fid *fid, struct wire_writer *w)
 {
 	struct p9_stat stat;
 	struct wire_writer size;
@@ -561,7 +296,7 @@ static int do_stat(const struct fid *fid, struct wire_writer *w)
 
 	if (fid->name && fid->name->is_removed)
 		return -ENOENT;
-	stat = stat_of(fid->file, fid->name);
+	stat = vpnkit_file_stat(fid->file, fid->name);
 	space = wire_put_space(w, 2);
 	if (!space)
 		return -EMSGSIZE;
@@ -575,7 +310,7 @@ static int do_stat(const struct fid *fid, struct wire_writer *w)
 static int serve_fid(struct vpnkit_ports *ports, const struct p9_request *request,
 		     struct wire_writer *w)
 {
-	struct fid *fid = find_fid(ports, request->fid);
+	struct vpnkit_fid *fid = vpnkit_fid_find(&ports->tree, request->fid);
 
 	if (!fid)
 		return -EBADF;
@@ -591,7 +326,7 @@ static int serve_fid(struct vpnkit_ports *ports, const struct p9_request *reques
 	case P9_WRITE:
 		return do_write(ports, fid, request, w);
 	case P9_CLUNK:
-		fid_clunk(ports, fid);
+		vpnkit_fid_clunk(&ports->tree, fid);
 		return 0;
 	case P9_REMOVE:
 		return do_remove(ports, fid);
@@ -653,9 +388,7 @@ int vpnkit_ports_new(const struct vpnkit_ports_ops *ops, void *arg, struct vpnki
 		return -ENOMEM;
 	ports->ops = ops;
 	ports->arg = arg;
-	ports->key = hash_key_random();
-	hmap_init(&ports->fids);
-	list_init(&ports->names);
+	vpnkit_tree_init(&ports->tree, ops->stop, arg);
 	*ret_ports = ports;
 	return 0;
 }
@@ -664,7 +397,6 @@ void vpnkit_ports_free(struct vpnkit_ports *ports)
 {
 	if (!ports)
 		return;
-	clear(ports);
-	hmap_destroy(&ports->fids);
+	vpnkit_tree_destroy(&ports->tree);
 	free(ports);
 }
