@@ -219,6 +219,8 @@ static void on_replugged(void *arg, int status, struct json_object *value, const
 	finish_op(c);
 	if (restored && c->vm)
 		control_became_ready(c);
+	/* What there is of one that failed. */
+	control_delete_forgotten(c);
 }
 
 /* Gives the guest back what it let go of, and lets it go on. */
@@ -229,7 +231,8 @@ static void replug(struct control *c)
 
 	supervisor_wiring(c->supervisor, &wiring);
 	c->busy = BUSY_REPLUG;
-	if (c->unplugged && supervisor_plug_volumes(c->supervisor, true, &problem) < 0)
+	if (supervisor_plug_volumes(c->supervisor, c->unplugged ? PLUGGED_ANEW : PLUGGED_STILL,
+				    &problem) < 0)
 		log_error("%s", problem.text);
 	plug_in(c->script, c->machine, &wiring, PLUG_VHOST_USER);
 	if (!c->was_paused)
@@ -263,6 +266,7 @@ int control_save(struct control *c, const char *name, struct rest_later *later,
 {
 	struct snapshot list[SNAPSHOTS_MAX];
 	struct qemu_wiring wiring;
+	struct timespec now;
 	int r = control_check_rule(c, ACTION_SNAPSHOT_SAVE, problem);
 
 	if (r == 0)
@@ -280,15 +284,20 @@ int control_save(struct control *c, const char *name, struct rest_later *later,
 	if (snapshot_list(c->conf.place->dir, list) == SNAPSHOTS_MAX)
 		return problem_set(problem, -ENOTSUP, "at most %d snapshots: delete one",
 				   SNAPSHOTS_MAX);
+	r = snapshot_begin(c->conf.place->dir, name);
+	if (r < 0)
+		return problem_set(problem, r, "%s: the snapshot's note can't be written: %s",
+				   c->conf.place->name, strerror(-r));
 	c->busy = BUSY_SAVE;
 	c->later = later;
 	c->was_paused = c->paused;
 	c->failure.text[0] = '\0';
-	c->snapshot = (struct snapshot){.time_s = time(NULL), .paused = c->paused};
+	clock_gettime(CLOCK_REALTIME, &now);
+	c->snapshot = (struct snapshot){
+		.time_ms = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000, .paused = c->paused};
 	snprintf(c->snapshot.name, sizeof(c->snapshot.name), "%s", name);
 	supervisor_wiring(c->supervisor, &wiring);
-	if (supervisor_plug_volumes(c->supervisor, false, problem) < 0)
-		log_error("%s", problem->text);
+	supervisor_plug_volumes(c->supervisor, UNPLUGGED, problem);
 	/* Only a guest that runs lets go of a device. */
 	if (c->paused)
 		script_add(c->script, SCRIPT_ANSWER, NULL, "cont", NULL);

@@ -114,7 +114,7 @@ static int note_path(const char *dir, const char *name, const char *suffix,
 
 static int read_note(const char *dir, const char *name, struct snapshot *ret)
 {
-	static const char *const keys[] = {"name", "time", "size", "state", NULL};
+	static const char *const keys[] = {"name", "time_ms", "size", "state", NULL};
 	struct json_object *object;
 	char path[PATH_MAX], *text, error[128];
 	size_t size;
@@ -132,7 +132,7 @@ static int read_note(const char *dir, const char *name, struct snapshot *ret)
 	struct snapshot snapshot = {.name = ""};
 
 	json_only_keys(&reader, keys);
-	snapshot.time_s = json_get_int(&reader, "time", 0, INT64_MAX, 0);
+	snapshot.time_ms = json_get_int(&reader, "time_ms", 0, INT64_MAX, 0);
 	snapshot.size_bytes = json_get_int(&reader, "size", 0, INT64_MAX, 0);
 	snapshot.paused = strcmp(json_get_string(&reader, "state", ""), "paused") == 0;
 	snprintf(snapshot.name, sizeof(snapshot.name), "%s", name);
@@ -160,8 +160,8 @@ static int newer_first(const void *a, const void *b)
 {
 	const struct snapshot *x = a, *y = b;
 
-	if (x->time_s != y->time_s)
-		return x->time_s > y->time_s ? -1 : 1;
+	if (x->time_ms != y->time_ms)
+		return x->time_ms > y->time_ms ? -1 : 1;
 	return strcmp(y->name, x->name);
 }
 
@@ -192,22 +192,36 @@ int snapshot_find(const char *dir, const char *name, struct snapshot *ret, struc
 			   name);
 }
 
-int snapshot_note(const char *dir, const struct snapshot *snapshot)
+int snapshot_begin(const char *dir, const char *name)
 {
-	char path[PATH_MAX], text[256];
-	int n, r = store_path(dir, STORE_SNAPSHOTS, path);
+	char path[PATH_MAX];
+	int r = store_path(dir, STORE_SNAPSHOTS, path);
 
 	if (r == 0 && mkdir(path, 0700) < 0 && errno != EEXIST)
 		r = -errno;
 	if (r == 0)
-		r = note_path(dir, snapshot->name, NOTE_SUFFIX, path);
+		r = note_path(dir, name, GONE_SUFFIX, path);
+	return r < 0 ? r : store_write(path, "", 0);
+}
+
+int snapshot_note(const char *dir, const struct snapshot *snapshot)
+{
+	char path[PATH_MAX], begun[PATH_MAX], text[256];
+	int n, r = note_path(dir, snapshot->name, NOTE_SUFFIX, path);
+
+	if (r == 0)
+		r = note_path(dir, snapshot->name, GONE_SUFFIX, begun);
 	if (r < 0)
 		return r;
 	n = snprintf(text, sizeof(text),
-		     "{\"name\": \"%s\", \"time\": %lld, \"size\": %lld, \"state\": \"%s\"}\n",
-		     snapshot->name, (long long)snapshot->time_s, (long long)snapshot->size_bytes,
+		     "{\"name\": \"%s\", \"time_ms\": %lld, \"size\": %lld, \"state\": \"%s\"}\n",
+		     snapshot->name, (long long)snapshot->time_ms, (long long)snapshot->size_bytes,
 		     snapshot->paused ? "paused" : "running");
-	return store_write(path, text, (size_t)n);
+	/* In one step from what is to be deleted to what there is. */
+	r = store_write(begun, text, (size_t)n);
+	if (r == 0 && rename(begun, path) < 0)
+		r = -errno;
+	return r;
 }
 
 int snapshot_forget(const char *dir, const char *name, bool later)
@@ -247,7 +261,7 @@ void snapshot_deleted(const char *dir, const char *name)
 
 struct json_object *snapshot_json(const struct snapshot *snapshot)
 {
-	time_t seconds = (time_t)snapshot->time_s;
+	time_t seconds = (time_t)(snapshot->time_ms / 1000);
 	struct json_object *object;
 	char text[64];
 	struct tm tm;

@@ -23,7 +23,7 @@
 
 struct snapshot {
 	char name[MACHINE_NAME_MAX];
-	int64_t time_s;     /* since 1970 */
+	int64_t time_ms;    /* since 1970 */
 	int64_t size_bytes; /* of the memory's part */
 	bool paused;        /* the machine was when it was saved, and will be */
 };
@@ -45,7 +45,10 @@ int64_t snapshot_size(struct json_object *nodes, const char *name);
 size_t snapshot_list(const char *dir, struct snapshot *to);
 /* Returns 0, or -ENOENT with the problem set. */
 int snapshot_find(const char *dir, const char *name, struct snapshot *ret, struct problem *problem);
-/* Returns 0 or -errno. */
+/* A snapshot will be saved: until it has its note, what there is of it is to be deleted when the
+ * machine runs, as one that was forgotten. Returns 0 or -errno. */
+int snapshot_begin(const char *dir, const char *name);
+/* It is saved, after it was begun. Returns 0 or -errno. */
 int snapshot_note(const char *dir, const struct snapshot *snapshot);
 /* Forgets a snapshot: its note goes, or with `later` becomes one that says it is to be deleted when
  * the machine runs. Returns 0 or -errno. */

@@ -235,8 +235,9 @@ static void on_volume_ended(void *arg, const struct machine_volume *volume, cons
 	s->volumes[index] = NULL;
 }
 
-/* Each daemon serves one QEMU only, so that they are started with each. */
-static int start_volumes(struct supervisor *s, struct problem *problem)
+/* Each daemon serves one connection of QEMU's only, so that they are started with each; or only
+ * those that have `ended`. */
+static int start_volumes(struct supervisor *s, bool ended, struct problem *problem)
 {
 	const struct machine *m = s->conf->machine;
 	int r = 0;
@@ -244,6 +245,8 @@ static int start_volumes(struct supervisor *s, struct problem *problem)
 	for (size_t i = 0; i < m->volume_count && r == 0; i++) {
 		char path[PATH_MAX];
 
+		if (ended && s->volumes[i])
+			continue;
 		volume_free(s->volumes[i]);
 		s->volumes[i] = NULL;
 		snprintf(path, sizeof(path), "%.*s/" VOLUME_SOCKET, PATH_MAX / 2, s->conf->dir, i);
@@ -285,7 +288,7 @@ static int start_guest(struct supervisor *s)
 
 	supervisor_wiring(s, &wiring);
 	s->unplugged = conf->unplugged;
-	r = s->unplugged ? 0 : start_volumes(s, &problem);
+	r = s->unplugged ? 0 : start_volumes(s, false, &problem);
 	if (r == 0)
 		r = vm_start(s->loop, conf->machine, &wiring, s->console, &vm_user, s, &s->vm,
 			     &problem);
@@ -547,10 +550,11 @@ enum accel supervisor_accel(const struct supervisor *s)
 	return s->accel;
 }
 
-int supervisor_plug_volumes(struct supervisor *s, bool plugged, struct problem *problem)
+int supervisor_plug_volumes(struct supervisor *s, enum supervisor_volumes volumes,
+			    struct problem *problem)
 {
-	s->unplugged = !plugged;
-	return plugged ? start_volumes(s, problem) : 0;
+	s->unplugged = volumes == UNPLUGGED;
+	return s->unplugged ? 0 : start_volumes(s, volumes == PLUGGED_STILL, problem);
 }
 
 enum run_status supervisor_run(const struct supervisor_conf *conf)

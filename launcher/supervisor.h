@@ -84,9 +84,16 @@ enum accel supervisor_accel(const struct supervisor *supervisor);
 void supervisor_show_console(struct supervisor *supervisor);
 /* What the devices are plugged to; the texts are borrowed. */
 void supervisor_wiring(struct supervisor *supervisor, struct qemu_wiring *ret);
-/* The volumes' devices are to be plugged in (their daemons are started), or were unplugged (that
- * they end is no news). Returns 0, or -errno with the problem set. */
-int supervisor_plug_volumes(struct supervisor *supervisor, bool plugged, struct problem *problem);
+/* The volumes' devices. */
+enum supervisor_volumes {
+	UNPLUGGED,     /* will be taken out: that their daemons end is no news */
+	PLUGGED_ANEW,  /* were, and will be plugged in: their daemons are started */
+	PLUGGED_STILL, /* were not all taken out: those daemons are started that have ended */
+};
+
+/* Returns 0, or -errno with the problem set. */
+int supervisor_plug_volumes(struct supervisor *supervisor, enum supervisor_volumes volumes,
+			    struct problem *problem);
 
 /* Pure: how a run ended, and whether its netproxy was lost before that. */
 enum run_status supervisor_status(enum vm_end end, bool proxy_lost);

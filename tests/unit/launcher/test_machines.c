@@ -159,6 +159,38 @@ END_TEST
 
 static const char *const no_skip[] = {"dir", NULL};
 
+/* Each of the two paths of -networking, whatever the other is. */
+START_TEST(test_merge_networking)
+{
+	static const char *const values[][2] = {
+		{"userspace,/run/net,api=api", "userspace,/run/net,api=%s/api"},
+		{"userspace,net,api=/run/api", "userspace,%s/net,api=/run/api"},
+		{"userspace,net", "userspace,%s/net"},
+		{"userspace,/run/net,api=/run/api", "userspace,/run/net,api=/run/api"},
+		{"userspace", "userspace"},
+		{"tap:a,api=b", "tap:a,api=b"},
+	};
+	char cwd[512], want[1200];
+	size_t count;
+	const struct flag *flags = description_flags(&count);
+
+	ck_assert_ptr_nonnull(getcwd(cwd, sizeof(cwd)));
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		char *argv[] = {"init", "-networking", (char *)values[i][0]};
+		const char *at = strstr(values[i][1], "%s");
+		struct json_object *object = description_new(), *value;
+
+		snprintf(want, sizeof(want), "%.*s%s%s", at ? (int)(at - values[i][1]) : 0,
+			 values[i][1], at ? cwd : "", at ? at + 2 : values[i][1]);
+		ck_assert_int_eq(
+			description_merge(object, 3, argv, flags, count, no_skip, 1, &problem), 0);
+		json_object_object_get_ex(object, "networking", &value);
+		ck_assert_str_eq(json_object_get_string(value), want);
+		json_object_put(object);
+	}
+}
+END_TEST
+
 /* Flags become keys; a list given again begins anew; paths become absolute. */
 START_TEST(test_merge)
 {
@@ -472,13 +504,17 @@ START_TEST(test_snapshots)
 	ck_assert_uint_eq(snapshot_list(dir, list), 0);
 	for (int i = 1; i <= 3; i++) {
 		struct snapshot one = {
-			.time_s = i == 2 ? 9 : i, .size_bytes = i * 1000, .paused = i == 3};
+			.time_ms = i == 2 ? 9 : i, .size_bytes = i * 1000, .paused = i == 3};
 
 		snprintf(one.name, sizeof(one.name), "s%d", i);
+		ck_assert_int_eq(snapshot_begin(dir, one.name), 0);
+		ck_assert_uint_eq(snapshot_list(dir, list), (size_t)i - 1);
+		ck_assert_int_eq(snapshot_deletable(dir, name), 0);
+		ck_assert_str_eq(name, one.name);
 		ck_assert_int_eq(snapshot_note(dir, &one), 0);
 	}
 	put(STORE_SNAPSHOTS "/bad.json", "{");
-	put(STORE_SNAPSHOTS "/odd.json", "{\"time\": \"x\"}");
+	put(STORE_SNAPSHOTS "/odd.json", "{\"time_ms\": \"x\"}");
 	ck_assert_uint_eq(snapshot_list(dir, list), 3);
 	ck_assert_str_eq(list[0].name, "s2");
 	ck_assert_str_eq(list[1].name, "s3");
@@ -522,6 +558,7 @@ int main(void)
 	tcase_add_test(tcase, test_lines);
 	tcase_add_test(tcase, test_migration);
 	tcase_add_test(tcase, test_merge);
+	tcase_add_test(tcase, test_merge_networking);
 	tcase_add_test(tcase, test_options);
 	tcase_add_test(tcase, test_states);
 	tcase_add_test(tcase, test_rules);
