@@ -325,8 +325,8 @@ START_TEST(test_rules)
 {
 	static const char *const may[MACHINE_STATE_COUNT] = {
 		[MACHINE_STOPPED] = "y.....yy..yy",  [MACHINE_CRASHED] = "y.....yy..yy",
-		[MACHINE_STARTING] = ".yy......y..", [MACHINE_RUNNING] = ".yyy.y.yyy..",
-		[MACHINE_PAUSED] = "..y.yy.y.y..",   [MACHINE_SAVING] = "..y......y..",
+		[MACHINE_STARTING] = ".yy......y..", [MACHINE_RUNNING] = ".yyy.y.yyy.y",
+		[MACHINE_PAUSED] = "..y.yy.y.y.y",   [MACHINE_SAVING] = "..y......y..",
 		[MACHINE_STOPPING] = ".yy......y..",
 	};
 
