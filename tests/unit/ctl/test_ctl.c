@@ -314,6 +314,16 @@ START_TEST(usage)
 	check_err("expose 80 1.2.3:81", CTL_USAGE, "is not a port of a guest");
 	check_err("expose x 80", CTL_USAGE, "is not where the host can listen");
 	check_err("expose 80 x", CTL_USAGE, "is not a port of a guest");
+	check_err("reserve 192.168.65.9", CTL_USAGE,
+		  "usage: netproxyctl reserve ADDRESS MAC [--name NAME]");
+	check_err("reserve fd00::1 52:54:00:00:00:01", CTL_USAGE, "is no IPv4 address");
+	check_err("reserve 192.168.65.9 web", CTL_USAGE, "is no MAC");
+	check_err("reserve 192.168.65.9 52:54:00:00:00:01 --udp", CTL_USAGE, "--udp means nothing");
+	check_err("reserve 192.168.65.9 52:54:00:00:00:01 --name x", CTL_FAILED,
+		  "this network gives no addresses");
+	check_err("unreserve web", CTL_USAGE, "is no IPv4 address");
+	check_err("unreserve 192.168.65.9", CTL_FAILED, "is reserved for no MAC");
+	check_err("reservations", CTL_OK, "No address is reserved.");
 	check_err("publish", CTL_USAGE,
 		  "there is no command \"publish\", but expose, unexpose, ports");
 	check_err("--nope", CTL_USAGE, "there is no flag --nope");
