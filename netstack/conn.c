@@ -300,7 +300,7 @@ void conn_destroy(struct conn *conn)
 
 	conn_abort_pcb(conn);
 	conn_data_release(conn);
-	free(conn->held_syn);
+	free(conn->held);
 	list_remove(&conn->work_link);
 	list_remove(&conn->timer_link);
 	list_remove(&conn->keep_link);

@@ -189,26 +189,27 @@ static int hold_syn(struct conn *conn, const struct frame *frame,
 		    const struct frame_headers *headers)
 {
 	uint16_t size = (uint16_t)(headers->payload_offset - headers->ip_offset);
-	uint64_t now_ms = loop_now_ms(conn->stack->loop);
-	void *copy = malloc(size);
+	struct held_syn *held = malloc(sizeof(*held) + size);
 
-	if (!copy)
+	if (!held)
 		return -ENOMEM;
-	memcpy(copy, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
-	if (conn->held_syn)
-		conn->syn_gap_ms = now_ms - conn->syn_last_ms;
-	conn->syn_last_ms = now_ms;
-	free(conn->held_syn);
-	conn->held_syn = copy;
-	conn->held_size = size;
-	conn->held_transport = (uint16_t)(headers->transport_offset - headers->ip_offset);
+	*held = (struct held_syn){
+		.last_ms = loop_now_ms(conn->stack->loop),
+		.size = size,
+		.transport = (uint16_t)(headers->transport_offset - headers->ip_offset),
+	};
+	memcpy(held->packet, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
+	if (conn->held)
+		held->gap_ms = held->last_ms - conn->held->last_ms;
+	free(conn->held);
+	conn->held = held;
 	return 0;
 }
 
 void conn_held_syn(const struct conn *conn, uint64_t *ret_last_ms, uint64_t *ret_gap_ms)
 {
-	*ret_last_ms = conn->syn_last_ms;
-	*ret_gap_ms = conn->syn_gap_ms;
+	*ret_last_ms = conn->held ? conn->held->last_ms : 0;
+	*ret_gap_ms = conn->held ? conn->held->gap_ms : 0;
 }
 
 static void input_held(struct conn *conn, const struct tcp_header *tcp, const struct frame *frame,
@@ -343,7 +344,7 @@ void conn_input(struct stack *stack, unsigned port, const struct addr *src, cons
 		conn_destroy(conn);
 		return;
 	}
-	if (conn && conn->held_syn) {
+	if (conn && conn->held) {
 		input_held(conn, &tcp, frame, headers);
 	} else if (conn && conn->pcb && conn->port != port && away_is(&stack->away, conn->port) &&
 		   !away_may_be_back(&stack->away, conn->port, port)) {

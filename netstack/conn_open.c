@@ -46,11 +46,11 @@ void conn_fill_ip_data(struct stack *stack, const struct addr *src, const struct
 /* A pbuf with a copy of the TCP segment in a held packet. */
 static struct pbuf *held_segment(const struct conn *conn)
 {
-	uint16_t size = (uint16_t)(conn->held_size - conn->held_transport);
+	uint16_t size = (uint16_t)(conn->held->size - conn->held->transport);
 	struct pbuf *p = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
 
 	if (p)
-		memcpy(p->payload, (const uint8_t *)conn->held_syn + conn->held_transport, size);
+		memcpy(p->payload, conn->held->packet + conn->held->transport, size);
 	return p;
 }
 
@@ -59,7 +59,7 @@ void conn_accept(struct conn *conn)
 	struct conn_table *tcp = &conn->stack->tcp;
 	struct pbuf *p;
 
-	if (!conn->held_syn || conn->ended)
+	if (!conn->held || conn->ended)
 		return;
 	p = held_segment(conn);
 	if (p) {
@@ -82,8 +82,8 @@ void conn_accept(struct conn *conn)
 		}
 		conn_leave(conn);
 	}
-	free(conn->held_syn);
-	conn->held_syn = NULL;
+	free(conn->held);
+	conn->held = NULL;
 	if (!conn->pcb && !conn->ended) {
 		conn->ended = true;
 		conn_unlist(conn);
@@ -111,7 +111,7 @@ void conn_refuse(struct conn *conn, enum conn_refusal how)
 	};
 	struct pbuf *p;
 
-	if (conn->held_syn) {
+	if (conn->held) {
 		switch (how) {
 		case CONN_REFUSE_RESET:
 			p = held_segment(conn);
@@ -122,8 +122,8 @@ void conn_refuse(struct conn *conn, enum conn_refusal how)
 		case CONN_REFUSE_NET:
 		case CONN_REFUSE_HOST:
 		case CONN_REFUSE_ADMIN:
-			stack_send_unreachable(conn->stack, codes[how], conn->held_syn,
-					       conn->held_size);
+			stack_send_unreachable(conn->stack, codes[how], conn->held->packet,
+					       conn->held->size);
 			break;
 		case CONN_REFUSE_SILENTLY:
 			break;

@@ -77,7 +77,7 @@ static void conn_tell_owner(struct conn *conn)
 		conn->connected_pending = false;
 		conn->ops->connected(conn->ops_arg);
 	}
-	if (conn->ops && !conn->held_syn)
+	if (conn->ops && !conn->held)
 		conn->ops->work(conn->ops_arg);
 	if (conn->ended_pending && conn->ops) {
 		conn->ended_pending = false;

@@ -264,6 +264,16 @@ void conn_port_gone(struct stack *stack, unsigned port);
 /* A link has room again: those that it held up go on. */
 void conn_writable(struct stack *stack);
 
+/* The SYN of a connection whose owner decides yet. */
+struct held_syn {
+	uint64_t last_ms; /* when the guest sent it */
+	uint64_t gap_ms;  /* how long after the one before; 0: it is the first */
+	uint16_t size;
+	uint16_t transport; /* where its TCP header stands */
+	uint8_t packet[];   /* from its IP header on */
+};
+
+/* There may be very many: the order leaves few holes. */
 struct conn {
 	struct hmap_node node;
 	struct stack *stack;
@@ -279,16 +289,12 @@ struct conn {
 
 	struct tcp_pcb *active; /* lwIP's lists: at most one pcb in one of them */
 	struct tcp_pcb *tw;
-	struct tcp_pcb *pcb; /* that one; NULL once lwIP has freed it */
-	void *held_syn;      /* IP packet with the SYN, while held */
-	uint16_t held_size;
-	uint16_t held_transport; /* where its TCP header stands */
-	uint16_t guest_mss;      /* largest segment on the wire */
-	uint16_t segment_size;   /* a multiple: what lwIP takes for the MSS */
+	struct tcp_pcb *pcb;   /* that one; NULL once lwIP has freed it */
+	struct held_syn *held; /* owned, while held */
+	uint16_t guest_mss;    /* largest segment on the wire */
+	uint16_t segment_size; /* a multiple: what lwIP takes for the MSS */
 	unsigned port;
 	uint64_t time_wait_until_ms;
-	uint64_t syn_last_ms;       /* while held: when the guest sent its SYN */
-	uint64_t syn_gap_ms;        /* ... and how long after the one before; 0: the first */
 	uint16_t guest_keepalive_s; /* how often the guest sends probes; 0: it doesn't */
 	uint8_t keep_probes;        /* ours, unanswered */
 
