@@ -32,7 +32,8 @@ LOG_MODULE("netproxy-vm");
 #define CONSOLE_LINK "console"
 #define DAEMON_LOG   "netproxy-vm.log"
 
-/* From this version on QEMU is taken to have what tcg_needs_intx() is about repaired. */
+/* Under TCG older ones crash when the guest's driver starts a vhost-user network device that has
+ * interrupt vectors (in msix_set_vector_notifiers(); seen with 7.2). */
 #define QEMU_MAJOR_WITHOUT_CRASH 8
 
 static int refuse(const struct problem *problem)
@@ -110,21 +111,25 @@ static int open_console(const struct run_options *options, struct supervisor_con
 	return 0;
 }
 
-/* Whether a vhost-user network device crashes this QEMU under TCG when the guest's driver starts it
- * (in msix_set_vector_notifiers()), as 7.2 does. One that doesn't tell its version counts as old.
+/* What this QEMU's version makes a difference to; one that doesn't tell its version counts as old.
  */
-static bool tcg_needs_intx(const struct run_options *options)
+static void learn_version(const struct run_options *options, struct supervisor_conf *conf)
 {
+	const bool own = options->machine.network == MACHINE_NETWORK_USERSPACE;
+	const bool vhost = own && options->machine.net_device == MACHINE_NET_DEVICE_VHOST;
+	/* Also with KVM, from which a run may fall back. */
+	const bool tcg = conf->accel == ACCEL_TCG || conf->accel_may_fall_back;
 	struct qemu_version version = {.major = 0};
+	int r;
 
-	if (options->machine.network != MACHINE_NETWORK_USERSPACE ||
-	    options->machine.net_device != MACHINE_NET_DEVICE_VHOST)
-		return false;
-	int r = qemu_version_ask(options->qemu, &version);
-
+	if (vhost ? !tcg : !own && options->machine.network != MACHINE_NETWORK_USERSPACE_SHARED)
+		return;
+	r = qemu_version_ask(options->qemu, &version);
 	if (r < 0)
 		log_debug("%s doesn't tell its version: %s", options->qemu, strerror(-r));
-	return version.major < QEMU_MAJOR_WITHOUT_CRASH;
+	conf->qemu_tcg_needs_intx = vhost && tcg &&
+				    !qemu_version_is(&version, QEMU_MAJOR_WITHOUT_CRASH, 0);
+	conf->qemu_reconnects = qemu_version_is(&version, 9, 2);
 }
 
 /* What the machine is started with, and the way to the terminal that it was started at. */
@@ -176,9 +181,7 @@ static int run_in(const struct run_options *options, struct run *run)
 	    shared_lease_take(&options->machine, &lease, &problem) < 0)
 		return refuse(&problem);
 	r = prepare_machine(&options->machine, run->dir.path, &run->prepared, &problem);
-	/* Also with KVM, from which a run may fall back. */
-	if (conf.accel == ACCEL_TCG || conf.accel_may_fall_back)
-		conf.qemu_tcg_needs_intx = tcg_needs_intx(options);
+	learn_version(options, &conf);
 	if (r == 0)
 		r = open_console(options, &conf, &console_file, &problem);
 	if (run->managed)

@@ -176,6 +176,19 @@ static void guest_up(void *arg, struct vm *vm)
 	ready_guest_up(c->ready);
 }
 
+/* A netproxy that others run has gone; of our own the supervisor knows. */
+static void shared_proxy_gone(struct control *c)
+{
+	struct qemu_wiring wiring;
+
+	supervisor_wiring(c->supervisor, &wiring);
+	control_event(c, "network-lost", NULL);
+	log_warn("the shared netproxy hung up: trying to reach it again");
+	c->net_away = wiring.net_reconnects;
+	c->heal_wanted = !c->net_away;
+	control_heal(c);
+}
+
 static void guest_event(void *arg, const char *name, struct json_object *data)
 {
 	struct control *c = arg;
@@ -185,13 +198,13 @@ static void guest_event(void *arg, const char *name, struct json_object *data)
 		c->paused = true;
 	else if (strcmp(name, "RESUME") == 0)
 		c->paused = false;
-	/* A netproxy that others run has gone; of our own the supervisor knows. */
 	else if (strcmp(name, "NETDEV_STREAM_DISCONNECTED") == 0 &&
-		 !machine_has_proxy(c->machine) && !c->heal_wanted) {
-		control_event(c, "network-lost", NULL);
-		log_warn("the shared netproxy hung up: trying to reach it again");
-		c->heal_wanted = true;
-		control_heal(c);
+		 !machine_has_proxy(c->machine) && !c->heal_wanted && !c->net_away)
+		shared_proxy_gone(c);
+	else if (strcmp(name, "NETDEV_STREAM_CONNECTED") == 0 && c->net_away) {
+		c->net_away = false;
+		log_info("the network is back");
+		control_event(c, "network-back", NULL);
 	}
 }
 
@@ -200,7 +213,7 @@ static void guest_gone(void *arg)
 	struct control *c = arg;
 
 	c->vm = NULL;
-	c->paused = c->resizing = false;
+	c->paused = c->resizing = c->net_away = false;
 	script_gone(c->script);
 }
 
@@ -319,7 +332,7 @@ struct json_object *control_status(struct control *c)
 	json_object_object_add(object, "network",
 			       json_object_new_string(c->machine->network == MACHINE_NETWORK_NONE
 							      ? "none"
-						      : c->heal_wanted ? "lost"
-								       : "up"));
+						      : c->heal_wanted || c->net_away ? "lost"
+										      : "up"));
 	return object;
 }

@@ -36,6 +36,7 @@ struct control {
 	bool paused;
 	bool stopping_told;
 	bool heal_wanted;
+	bool net_away; /* a shared netproxy has gone, and QEMU connects again by itself */
 	enum control_busy busy;
 	struct rest_later *later; /* who waits for it, or NULL */
 	struct snapshot snapshot; /* that it is about */

@@ -23,7 +23,7 @@ struct json_object *plug_object(const char *key, ...)
 
 static bool net_in(const struct qemu_wiring *w, enum plug_set set)
 {
-	return w->net_socket && (w->net_vhost || set == PLUG_PROXY);
+	return w->net_socket && (w->net_vhost || (set == PLUG_PROXY && !w->net_reconnects));
 }
 
 static size_t volumes_in(const struct machine *machine, enum plug_set set)

@@ -10,7 +10,7 @@
 #include "launcher/qemu_args.h"
 
 enum plug_set {
-	PLUG_PROXY,      /* all that ends at netproxy */
+	PLUG_PROXY,      /* all that ends at netproxy, and doesn't come back to it by itself */
 	PLUG_VHOST_USER, /* all that can't be in a snapshot */
 };
 

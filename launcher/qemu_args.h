@@ -27,6 +27,7 @@ struct qemu_wiring {
 	const char *net_socket;   /* netproxy's link, or NULL: no network device */
 	bool net_vhost;           /* that is a vhost-user one, else a stream */
 	bool net_intx;            /* the device must do without interrupt vectors */
+	bool net_reconnects;      /* QEMU connects to a stream again by itself: 9.2 and later */
 	const char *vsock_socket; /* netproxy's vhost-user-vsock, or NULL: no vsock device */
 	const char *dir; /* where the volumes' sockets are, and QEMU listens for other clients of
 			    QMP at QEMU_MONITOR_SOCKET; NULL: no volumes, no such clients */

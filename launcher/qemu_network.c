@@ -24,6 +24,9 @@ static void add_host_forwards(struct args *args, const struct machine *m)
 	}
 }
 
+/* A quarter of a second after it was lost, and then as often. */
+#define QEMU_RECONNECT ",reconnect-ms=250"
+
 static void add_socket_backend(struct args *args, const struct qemu_wiring *w)
 {
 	if (w->net_vhost) {
@@ -36,6 +39,8 @@ static void add_socket_backend(struct args *args, const struct qemu_wiring *w)
 		args_add(args, "-netdev");
 		args_add(args, "stream,id=" QEMU_NET_ID ",server=off,addr.type=unix,addr.path=");
 		args_append_value(args, w->net_socket);
+		if (w->net_reconnects)
+			args_append(args, QEMU_RECONNECT);
 	}
 }
 

@@ -276,6 +276,7 @@ void supervisor_wiring(struct supervisor *s, struct qemu_wiring *ret)
 		wiring.net_intx = wiring.net_vhost && s->accel == ACCEL_TCG &&
 				  conf->qemu_tcg_needs_intx;
 	}
+	wiring.net_reconnects = wiring.net_socket && !wiring.net_vhost && conf->qemu_reconnects;
 	*ret = wiring;
 }
 

@@ -105,6 +105,18 @@ START_TEST(test_vhost)
 }
 END_TEST
 
+/* A stream can be connected to again; a vhost-user device is plugged in anew. */
+START_TEST(test_reconnect)
+{
+	struct qemu_wiring wiring = {
+		.qemu = "/usr/bin/qemu", .net_socket = "/run/x/a.sock", .net_reconnects = true};
+
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-netdev", "stream,id=net0,server=off,addr.type=unix,addr.path=/run/x/a.sock,"
+				 "reconnect-ms=250"));
+}
+END_TEST
+
 /* Without vsock nothing needs shared memory; without a network nothing is attached. */
 START_TEST(test_plain)
 {
@@ -325,6 +337,7 @@ int main(void)
 
 	tcase_add_test(tcase, test_userspace);
 	tcase_add_test(tcase, test_vhost);
+	tcase_add_test(tcase, test_reconnect);
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_disks);
 	tcase_add_test(tcase, test_media);
