@@ -105,10 +105,24 @@ static void decode(struct json_reader *r, struct api_static_lease *ret, bool *re
 	*ret_held = lease[0] != '\0';
 }
 
+struct search {
+	struct addr address;
+	struct json_object *found; /* owned; NULL: none so far */
+};
+
+static void find_lease(void *visitor, const struct api_static_lease *lease)
+{
+	struct search *search = visitor;
+
+	if (!search->found && addr_equal(&lease->address, &search->address))
+		search->found = lease_object(lease);
+}
+
 static void add(const struct api_call *call, struct api_static_lease *lease, bool held)
 {
 	const struct api_backend *backend = call->backend;
 	struct api_static_failure failure = {.why = ""};
+	struct search search = {.address = lease->address};
 	int r;
 
 	if (held && !api_may_hold(call, "leases"))
@@ -119,7 +133,9 @@ static void add(const struct api_call *call, struct api_static_lease *lease, boo
 		fail(call, r, &failure);
 		return;
 	}
-	http_reply_json(call->reply, 200, lease_object(lease));
+	/* As it is there: it may have been before, and be another's. */
+	backend->static_leases(backend->arg, find_lease, &search);
+	http_reply_json(call->reply, 200, search.found ? search.found : lease_object(lease));
 	call->reply->hold = held;
 }
 

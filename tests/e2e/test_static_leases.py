@@ -54,7 +54,7 @@ def statics(t):
 def test_udhcpc_gets_it(t):
     status, answer = add(t, FIXED, t.guest.mac, hostname="db")
     assert status == 200 and answer == {"address": FIXED, "mac": t.guest.mac, "hostname": "db", "owner": "host"}, answer
-    assert add(t, FIXED, t.guest.mac)[0] == 200, "the same again is no error"
+    assert add(t, FIXED, t.guest.mac) == (200, answer), "the same again is no error"
     assert t.guest.dhcp()["ip"] == FIXED
     assert t.proxy.leases() == {FIXED: t.guest.mac}
     assert t.guest.ping(GATEWAY)
@@ -99,7 +99,7 @@ def test_what_can_not_be(t):
     # What stands in the configuration stays.
     assert t.proxy.get(PATH) == [{"address": "192.168.65.60", "mac": OTHER_MAC, "hostname": "", "owner": "config"}]
     refused(remove(t, "192.168.65.60", OTHER_MAC), 403, "not_permitted", "configuration")
-    assert add(t, "192.168.65.60", OTHER_MAC)[0] == 200
+    assert add(t, "192.168.65.60", OTHER_MAC)[1]["owner"] == "config"
 
 
 @case(links=STREAM, dhcp=False, guests=2)
