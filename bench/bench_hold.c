@@ -14,7 +14,7 @@
 
 #define PATIENCE_MS 5000 /* without any answer, the other side counts as dead */
 #define PENDING_MAX 64   /* connections being made at a time */
-#define SAMPLE_MAX  1000 /* connections that are asked at a time */
+#define SAMPLE_MAX  125  /* connections that are asked at a time */
 #define EVENTS_MAX  256
 
 struct holder {

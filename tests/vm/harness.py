@@ -60,12 +60,14 @@ def _report(name, problem, start):
 
 def run_group(cls, settings, environment, directory, wanted):
     """Runs the tests of a group whose names are in `wanted`. Returns (passed, failed)."""
+    timeout = getattr(cls, "TIMEOUT", GROUP_TIMEOUT)
+
     def on_alarm(*_):
-        raise OutOfTime(f"the group took more than {GROUP_TIMEOUT} s")
+        raise OutOfTime(f"the group took more than {timeout} s")
 
     os.makedirs(directory)
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.alarm(GROUP_TIMEOUT)
+    signal.alarm(timeout)
     passed = failed = 0
     bed = None
     try:

@@ -12,14 +12,15 @@ CMDLINE = "console=ttyS0 quiet np.run=commands"
 PROGRAMS = ("/usr/bin/socat",)
 
 
-def _copy(path, to):
-    os.makedirs(to + os.path.dirname(path), exist_ok=True)
-    shutil.copy(path, to + path)
+def _copy(path, to, at=None):
+    at = at or path
+    os.makedirs(to + os.path.dirname(at), exist_ok=True)
+    shutil.copy(path, to + at)
 
 
-def _copy_program(path, to):
-    """A program with the libraries that it needs, to the same places as here."""
-    _copy(path, to)
+def copy_program(path, to, at=None):
+    """A program with the libraries that it needs, below `to`, to the same places as here; the program itself to `at`."""
+    _copy(path, to, at)
     libraries = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
     for library in re.findall(r"(?:=> |^\t)(/\S+)", libraries, re.M):
         _copy(library, to)
@@ -34,7 +35,7 @@ def build(settings, directory):
     os.makedirs(f"{add}/etc")
     shutil.copy(f"{harness.HERE}/guest/commands", f"{add}/etc")
     for program in PROGRAMS:
-        _copy_program(program, add)
+        copy_program(program, add)
     subprocess.run([f"{harness.ROOT}/launcher/image/build-image", "--bin", settings.bin, "--cache",
                     settings.guest, "--add", add, "--cmdline", CMDLINE, name], check=True,
                    stderr=subprocess.PIPE)
