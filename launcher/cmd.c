@@ -151,7 +151,8 @@ static int own_words(int argc, char *const *argv, const struct cmd_spec *spec)
 	return argc;
 }
 
-int cmd_parse(int argc, char *const *argv, const struct cmd_spec *spec, struct cmd *ret)
+/* Returns 0; 1 when that was all (the help), -errno when it was wrong and said so. */
+static int parse(int argc, char *const *argv, const struct cmd_spec *spec, struct cmd *ret)
 {
 	struct flag flags[FLAGS_ALL];
 	struct problem problem;
@@ -184,9 +185,23 @@ int cmd_parse(int argc, char *const *argv, const struct cmd_spec *spec, struct c
 	return r;
 }
 
-int cmd_find(const struct cmd *cmd, struct store_place *ret, struct problem *problem)
+int cmd_run(int argc, char *const *argv, const struct cmd_spec *spec,
+	    int (*run)(const struct cmd *cmd, const struct store_place *place))
 {
-	return store_find(cmd->words[0], cmd->dir, ret, problem);
+	struct store_place place;
+	struct problem problem;
+	struct cmd cmd;
+	int r = parse(argc, argv, spec, &cmd);
+
+	if (r != 0)
+		return r < 0;
+	if (spec->no_machine && cmd.dir)
+		r = problem_set(&problem, -EINVAL, "-dir: that is about no machine");
+	else if (!spec->no_machine)
+		r = store_find(cmd.words[0], cmd.dir, &place, &problem);
+	if (r < 0)
+		return cmd_refuse(&problem);
+	return run(&cmd, spec->no_machine ? NULL : &place);
 }
 
 int cmd_refuse(const struct problem *problem)
@@ -333,27 +348,11 @@ int cmd_settings(const struct store_place *place, struct settings *settings,
 
 int cmd_run_sub(int argc, char *const *argv, const struct cmd_sub *subs, size_t count)
 {
-	struct store_place place;
-	struct problem problem;
-	struct cmd cmd;
 	bool help = argc > 1 && strstr(argv[1], "help") != NULL;
-	int r;
 
 	for (size_t i = 0; argc > 1 && i < count; i++) {
-		if (strcmp(argv[1], subs[i].name) != 0)
-			continue;
-		r = cmd_parse(argc - 1, argv + 1, &subs[i].spec, &cmd);
-		if (r != 0)
-			return r < 0;
-		if (subs[i].spec.no_machine && cmd.dir) {
-			problem_set(&problem, -EINVAL, "-dir: that is about no machine");
-			return cmd_refuse(&problem);
-		}
-		if (subs[i].spec.no_machine)
-			return subs[i].run(&cmd, NULL);
-		if (cmd_find(&cmd, &place, &problem) < 0)
-			return cmd_refuse(&problem);
-		return subs[i].run(&cmd, &place);
+		if (strcmp(argv[1], subs[i].name) == 0)
+			return cmd_run(argc - 1, argv + 1, &subs[i].spec, subs[i].run);
 	}
 	fprintf(help ? stdout : stderr, "usage:\n");
 	for (size_t i = 0; i < count; i++)
@@ -363,20 +362,27 @@ int cmd_run_sub(int argc, char *const *argv, const struct cmd_sub *subs, size_t 
 	return !help;
 }
 
-bool cmd_allowed(const struct store_place *place, enum machine_action action,
-		 enum machine_state *ret_state)
+int cmd_check(const struct store_place *place, enum machine_action action,
+	      enum machine_state *ret_state, struct problem *problem)
 {
-	struct problem problem;
 	struct cmd_view view;
 	const char *why;
 
 	cmd_look(place, &view);
 	cmd_view_clear(&view);
-	*ret_state = view.state;
+	if (ret_state)
+		*ret_state = view.state;
 	why = machine_rule(view.state, action);
-	if (why) {
-		problem_set(&problem, -EBUSY, "%s: %s", place->name, why);
-		cmd_refuse(&problem);
-	}
-	return why == NULL;
+	return why ? problem_set(problem, -EBUSY, "%s: %s", place->name, why) : 0;
+}
+
+bool cmd_allowed(const struct store_place *place, enum machine_action action,
+		 enum machine_state *ret_state)
+{
+	struct problem problem;
+
+	if (cmd_check(place, action, ret_state, &problem) == 0)
+		return true;
+	cmd_refuse(&problem);
+	return false;
 }

@@ -47,10 +47,10 @@ struct cmd {
 	const char *wait_for, *user, *restore, *which;
 };
 
-/* Returns 0; 1 when that was all (the help), -errno when it was wrong and said so. */
-int cmd_parse(int argc, char *const *argv, const struct cmd_spec *spec, struct cmd *ret);
-/* The machine that it is about, which must be there. */
-int cmd_find(const struct cmd *cmd, struct store_place *ret, struct problem *problem);
+/* Reads the command line, finds the machine that it is about, and has run() do the rest; `place` is
+ * NULL for a command about no machine. Returns an exit status, which run() does, too. */
+int cmd_run(int argc, char *const *argv, const struct cmd_spec *spec,
+	    int (*run)(const struct cmd *cmd, const struct store_place *place));
 /* Prints the problem and returns 1, an exit status. */
 int cmd_refuse(const struct problem *problem);
 
@@ -58,7 +58,6 @@ int cmd_refuse(const struct problem *problem);
 struct cmd_sub {
 	const char *name;
 	struct cmd_spec spec;
-	/* `place` is NULL for one about no machine. Returns an exit status. */
 	int (*run)(const struct cmd *cmd, const struct store_place *place);
 };
 
@@ -82,7 +81,11 @@ struct json_object *cmd_view_json(const struct store_place *place, const struct 
 int cmd_call(const struct store_place *place, const char *method, const char *path,
 	     const char *body, unsigned timeout_ms, struct json_object **ret_value,
 	     struct problem *problem);
-/* Whether the machine's state, which is put into *ret_state, allows it; else says why not. */
+/* Whether the machine's state, which is put into *ret_state (unless NULL), allows it: 0, or -EBUSY
+ * with the problem set. */
+int cmd_check(const struct store_place *place, enum machine_action action,
+	      enum machine_state *ret_state, struct problem *problem);
+/* The same; says itself why not. */
 bool cmd_allowed(const struct store_place *place, enum machine_action action,
 		 enum machine_state *ret_state);
 /* Prints JSON for people who write scripts; takes the object. */

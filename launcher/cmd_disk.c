@@ -246,6 +246,30 @@ static int picture_path(const char *file, char to[static PATH_MAX], struct probl
 	return n < PATH_MAX ? 0 : problem_set(problem, -ENAMETOOLONG, "the path is too long");
 }
 
+static int take_picture(const struct cmd *cmd, const struct store_place *place)
+{
+	struct problem problem;
+	struct json_object *body;
+	enum machine_state state;
+	char path[PATH_MAX];
+	int r;
+
+	if (picture_path(cmd->words[1], path, &problem) < 0)
+		return cmd_refuse(&problem);
+	if (!cmd_allowed(place, ACTION_CONSOLE, &state))
+		return 1;
+	body = plug_object("path", path, NULL);
+	r = cmd_call(place, "POST", "/machine/screenshot", json_object_to_json_string(body),
+		     CMD_CALL_MS, NULL, &problem);
+	json_object_put(body);
+	if (r == 0 && rename(path, cmd->words[1]) < 0)
+		r = problem_set(&problem, -errno, "%s can't be written: %s", cmd->words[1],
+				strerror(errno));
+	if (r < 0)
+		unlink(path);
+	return r < 0 ? cmd_refuse(&problem) : 0;
+}
+
 int command_screenshot(int argc, char *const *argv)
 {
 	static const struct cmd_spec spec = {
@@ -255,28 +279,6 @@ int command_screenshot(int argc, char *const *argv)
 		.words_min = 2,
 		.words_max = 2,
 	};
-	struct store_place place;
-	struct problem problem;
-	struct json_object *body;
-	enum machine_state state;
-	char path[PATH_MAX];
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0 || picture_path(cmd.words[1], path, &problem) < 0)
-		return cmd_refuse(&problem);
-	if (!cmd_allowed(&place, ACTION_CONSOLE, &state))
-		return 1;
-	body = plug_object("path", path, NULL);
-	r = cmd_call(&place, "POST", "/machine/screenshot", json_object_to_json_string(body),
-		     CMD_CALL_MS, NULL, &problem);
-	json_object_put(body);
-	if (r == 0 && rename(path, cmd.words[1]) < 0)
-		r = problem_set(&problem, -errno, "%s can't be written: %s", cmd.words[1],
-				strerror(errno));
-	if (r < 0)
-		unlink(path);
-	return r < 0 ? cmd_refuse(&problem) : 0;
+	return cmd_run(argc, argv, &spec, take_picture);
 }

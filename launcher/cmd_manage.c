@@ -229,35 +229,21 @@ int command_set(int argc, char *const *argv)
 	return 0;
 }
 
-int command_rm(int argc, char *const *argv)
+static int rm_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "rm [-force] NAME",
-		.help = "Removes a machine with its directory: what it has there, snapshots too. Disks\n"
-			"elsewhere stay. -force kills one that runs.",
-		.flags = CMD_FORCE,
-		.words_min = 1,
-		.words_max = 1,
-	};
-	struct store_place place;
 	struct problem problem;
 	struct state_dir lock;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
+	int r;
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	if (cmd.force && cmd_stop(&place, true, 0) != 0)
+	if (cmd->force && cmd_stop(place, true, 0) != 0)
 		return 1;
-	if (state_dir_open(&lock, place.dir, &problem) < 0) {
-		problem_set(&problem, -EBUSY, "%s: %s", place.name,
+	if (state_dir_open(&lock, place->dir, &problem) < 0) {
+		problem_set(&problem, -EBUSY, "%s: %s", place->name,
 			    machine_rule(MACHINE_RUNNING, ACTION_REMOVE));
 		return cmd_refuse(&problem);
 	}
-	store_clean(place.dir, 5000);
-	r = store_remove(place.dir, &problem);
+	store_clean(place->dir, 5000);
+	r = store_remove(place->dir, &problem);
 	state_dir_close(&lock);
 	return r < 0 ? cmd_refuse(&problem) : 0;
 }
@@ -300,6 +286,19 @@ static int list_one(void *arg, const struct store_place *place)
 	return 0;
 }
 
+static int list_machines(const struct cmd *cmd, const struct store_place *place)
+{
+	struct listing listing = {.json = cmd->json, .array = json_object_new_array()};
+	struct problem problem;
+	int r = store_each(list_one, &listing, &problem);
+
+	(void)place;
+	if (r == 0 && cmd->json)
+		cmd_print_json(json_object_get(listing.array));
+	json_object_put(listing.array);
+	return r < 0 ? cmd_refuse(&problem) : 0;
+}
+
 int command_list(int argc, char *const *argv)
 {
 	static const struct cmd_spec spec = {
@@ -307,45 +306,19 @@ int command_list(int argc, char *const *argv)
 		.help = "Lists the machines in $XDG_STATE_HOME/netproxy-vm or "
 			"~/.local/state/netproxy-vm.",
 		.flags = CMD_FORMAT,
+		.no_machine = true,
 	};
-	struct listing listing;
-	struct problem problem;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	listing = (struct listing){.json = cmd.json, .array = json_object_new_array()};
-	r = store_each(list_one, &listing, &problem);
-	if (r == 0 && cmd.json)
-		cmd_print_json(json_object_get(listing.array));
-	json_object_put(listing.array);
-	return r < 0 ? cmd_refuse(&problem) : 0;
+	return cmd_run(argc, argv, &spec, list_machines);
 }
 
-int command_status(int argc, char *const *argv)
+static int status_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "status [-format json] NAME",
-		.help = "Says what a machine is doing. The exit status is 0 when it runs (and is ready,\n"
-			"or paused), 3 when it doesn't, 4 when it is on its way.",
-		.flags = CMD_FORMAT,
-		.words_min = 1,
-		.words_max = 1,
-	};
-	struct store_place place;
-	struct problem problem;
 	struct cmd_view view;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	cmd_look(&place, &view);
-	if (cmd.json)
-		cmd_print_json(cmd_view_json(&place, &view));
+	cmd_look(place, &view);
+	if (cmd->json)
+		cmd_print_json(cmd_view_json(place, &view));
 	else
 		printf("%s%s%s\n", machine_state_name(view.state), view.why[0] ? ": " : "",
 		       view.why);
@@ -356,15 +329,8 @@ int command_status(int argc, char *const *argv)
 	return view.state == MACHINE_STOPPED || view.state == MACHINE_CRASHED ? 3 : 4;
 }
 
-int command_inspect(int argc, char *const *argv)
+static int inspect_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "inspect NAME",
-		.help = "Prints all about a machine as JSON: its description, its state, its sockets.",
-		.flags = CMD_FORMAT,
-		.words_min = 1,
-		.words_max = 1,
-	};
 	static const struct {
 		const char *key, *file;
 	} files[] = {{"rest", STORE_REST},
@@ -375,55 +341,39 @@ int command_inspect(int argc, char *const *argv)
 		     {"vsock", PROXY_VSOCK_SOCKET},
 		     {"qmp", QEMU_MONITOR_SOCKET}};
 	struct json_object *object, *description, *paths = json_object_new_object();
-	struct store_place place;
 	struct problem problem;
 	struct cmd_view view;
 	char path[PATH_MAX];
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0 ||
-	    description_load(&place, &description, &problem) < 0)
+	(void)cmd;
+	if (description_load(place, &description, &problem) < 0)
 		return cmd_refuse(&problem);
-	cmd_look(&place, &view);
-	object = cmd_view_json(&place, &view);
+	cmd_look(place, &view);
+	object = cmd_view_json(place, &view);
 	cmd_view_clear(&view);
 	json_object_object_add(object, "description", description);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (store_path(place.dir, files[i].file, path) == 0)
+		if (store_path(place->dir, files[i].file, path) == 0)
 			json_object_object_add(paths, files[i].key, json_object_new_string(path));
 	json_object_object_add(object, "paths", paths);
-	json_object_object_add(object, "snapshots", snapshot_list_json(place.dir));
+	json_object_object_add(object, "snapshots", snapshot_list_json(place->dir));
 	cmd_print_json(object);
 	return 0;
 }
 
-int command_validate(int argc, char *const *argv)
+static int validate_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "validate NAME",
-		.help = "Checks a machine's description and what it names on this host, as start does.",
-		.words_min = 1,
-		.words_max = 1,
-	};
 	struct settings settings;
-	struct store_place place;
 	struct problem problem;
 	struct cmd_view view;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
+	int r;
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	cmd_look(&place, &view);
+	(void)cmd;
+	cmd_look(place, &view);
 	cmd_view_clear(&view);
-	r = cmd_settings(&place, &settings, &problem);
-	if (r == 0 && chdir(place.dir) < 0)
-		r = problem_set(&problem, -errno, "%s: %s", place.dir, strerror(errno));
+	r = cmd_settings(place, &settings, &problem);
+	if (r == 0 && chdir(place->dir) < 0)
+		r = problem_set(&problem, -errno, "%s: %s", place->dir, strerror(errno));
 	/* One that runs has its ports and disks in use. */
 	if (r == 0 && view.pid == 0)
 		r = run_options_complete(&settings.run, &problem);
@@ -431,36 +381,24 @@ int command_validate(int argc, char *const *argv)
 	return r < 0 ? cmd_refuse(&problem) : 0;
 }
 
-int command_cmdline(int argc, char *const *argv)
+static int cmdline_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "cmdline NAME",
-		.help = "Prints the QEMU command line that start would use, for a shell. (The numbers of\n"
-			"inherited sockets are missing from it, and what is made at the start.)",
-		.words_min = 1,
-		.words_max = 1,
-	};
 	struct args args = {.count = 0}, extra = {.count = 0};
 	char net[PATH_MAX], vsock[PATH_MAX];
 	struct settings settings;
-	struct store_place place;
 	struct problem problem;
-	struct cmd cmd;
 	char *line = NULL;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
+	int r;
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	r = cmd_settings(&place, &settings, &problem);
-	if (r == 0 && store_path(place.dir, PROXY_NET_SOCKET, net) == 0 &&
-	    store_path(place.dir, PROXY_VSOCK_SOCKET, vsock) == 0) {
+	(void)cmd;
+	r = cmd_settings(place, &settings, &problem);
+	if (r == 0 && store_path(place->dir, PROXY_NET_SOCKET, net) == 0 &&
+	    store_path(place->dir, PROXY_VSOCK_SOCKET, vsock) == 0) {
 		const struct machine *m = &settings.run.machine;
 		struct qemu_wiring wiring = {
 			.qemu = settings.run.qemu ? settings.run.qemu : "qemu-system-x86_64",
 			.accel = settings.run.accel == ACCEL_WISH_KVM ? ACCEL_KVM : ACCEL_TCG,
-			.dir = place.dir,
+			.dir = place->dir,
 			.hotplug = true,
 			.net_socket = m->network == MACHINE_NETWORK_USERSPACE_SHARED
 					      ? m->network_socket
@@ -474,7 +412,7 @@ int command_cmdline(int argc, char *const *argv)
 			.extra = &extra,
 		};
 
-		machine_args_add(&extra, place.dir, &settings.ready, false);
+		machine_args_add(&extra, place->dir, &settings.ready, false);
 		if (qemu_args_build(m, &wiring, &args) == 0)
 			line = args_shell_line(&args);
 		if (line)
@@ -485,4 +423,70 @@ int command_cmdline(int argc, char *const *argv)
 	args_clear(&extra);
 	run_options_clear(&settings.run);
 	return r < 0 ? cmd_refuse(&problem) : 0;
+}
+
+int command_rm(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "rm [-force] NAME",
+		.help = "Removes a machine with its directory: what it has there, snapshots too. Disks\n"
+			"elsewhere stay. -force kills one that runs.",
+		.flags = CMD_FORCE,
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, rm_machine);
+}
+
+int command_status(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "status [-format json] NAME",
+		.help = "Says what a machine is doing. The exit status is 0 when it runs (and is ready,\n"
+			"or paused), 3 when it doesn't, 4 when it is on its way.",
+		.flags = CMD_FORMAT,
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, status_machine);
+}
+
+int command_inspect(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "inspect NAME",
+		.help = "Prints all about a machine as JSON: its description, its state, its sockets.",
+		.flags = CMD_FORMAT,
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, inspect_machine);
+}
+
+int command_validate(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "validate NAME",
+		.help = "Checks a machine's description and what it names on this host, as start does.",
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, validate_machine);
+}
+
+int command_cmdline(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "cmdline NAME",
+		.help = "Prints the QEMU command line that start would use, for a shell. (The numbers of\n"
+			"inherited sockets are missing from it, and what is made at the start.)",
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, cmdline_machine);
 }

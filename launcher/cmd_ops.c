@@ -378,6 +378,23 @@ static int print_file(const struct store_place *place, const char *name, bool fo
 	return 0;
 }
 
+static int print_events(const struct cmd *cmd, const struct store_place *place)
+{
+
+	return print_file(place, STORE_EVENTS, cmd->follow);
+}
+
+static int print_log(const struct cmd *cmd, const struct store_place *place)
+{
+	const char *name = STORE_LOG;
+
+	if (cmd->which && strcmp(cmd->which, "console") == 0)
+		name = STORE_CONSOLE_LOG;
+	else if (cmd->which && strcmp(cmd->which, "netproxy") == 0)
+		name = PROXY_LOG;
+	return print_file(place, name, cmd->follow);
+}
+
 int command_events(int argc, char *const *argv)
 {
 	static const struct cmd_spec spec = {
@@ -387,16 +404,8 @@ int command_events(int argc, char *const *argv)
 		.words_min = 1,
 		.words_max = 1,
 	};
-	struct store_place place;
-	struct problem problem;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	return print_file(&place, STORE_EVENTS, cmd.follow);
+	return cmd_run(argc, argv, &spec, print_events);
 }
 
 int command_logs(int argc, char *const *argv)
@@ -409,19 +418,6 @@ int command_logs(int argc, char *const *argv)
 		.words_min = 1,
 		.words_max = 1,
 	};
-	struct store_place place;
-	struct problem problem;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
-	const char *name = STORE_LOG;
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	if (cmd.which && strcmp(cmd.which, "console") == 0)
-		name = STORE_CONSOLE_LOG;
-	else if (cmd.which && strcmp(cmd.which, "netproxy") == 0)
-		name = PROXY_LOG;
-	return print_file(&place, name, cmd.follow);
+	return cmd_run(argc, argv, &spec, print_log);
 }

@@ -110,23 +110,22 @@ int cmd_start(const struct store_place *place, const char *restore)
 {
 	struct daemon daemon;
 	struct problem problem;
-	struct cmd_view view;
-	const char *why;
 	int status, r;
 
-	cmd_look(place, &view);
-	why = machine_rule(view.state, restore ? ACTION_SNAPSHOT_RESTORE : ACTION_START);
-	cmd_view_clear(&view);
-	if (why) {
-		problem_set(&problem, -EBUSY, "%s: %s", place->name, why);
+	if (cmd_check(place, restore ? ACTION_SNAPSHOT_RESTORE : ACTION_START, NULL, &problem) < 0)
 		return cmd_refuse(&problem);
-	}
 	r = daemon_fork(&daemon, &status, &problem);
 	if (r < 0)
 		return cmd_refuse(&problem);
 	if (r > 0)
 		return status;
 	_exit(supervise(place, restore, &daemon));
+}
+
+static int start_machine(const struct cmd *cmd, const struct store_place *place)
+{
+
+	return cmd_start(place, cmd->restore);
 }
 
 int command_start(int argc, char *const *argv)
@@ -139,14 +138,6 @@ int command_start(int argc, char *const *argv)
 		.words_min = 1,
 		.words_max = 1,
 	};
-	struct store_place place;
-	struct problem problem;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	return cmd_start(&place, cmd.restore);
+	return cmd_run(argc, argv, &spec, start_machine);
 }

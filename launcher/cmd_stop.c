@@ -105,16 +105,9 @@ int cmd_stop(const struct store_place *place, bool force, unsigned timeout_s)
 	return cmd_refuse(&problem);
 }
 
-/* The usual beginning of a command about one machine: 0, or 1 + the exit status. */
-static int begin(int argc, char *const *argv, const struct cmd_spec *spec, struct cmd *cmd,
-		 struct store_place *place)
+static int stop_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	struct problem problem;
-	int r = cmd_parse(argc, argv, spec, cmd);
-
-	if (r != 0)
-		return 1 + (r < 0);
-	return cmd_find(cmd, place, &problem) < 0 ? 1 + cmd_refuse(&problem) : 0;
+	return cmd_stop(place, cmd->force, cmd->timeout_s);
 }
 
 int command_stop(int argc, char *const *argv)
@@ -125,22 +118,29 @@ int command_stop(int argc, char *const *argv)
 		"doesn't in its time (-stop-timeout of the description, or -timeout) is killed,\n"
 		"with -force at once. One that doesn't run is fine.",
 		CMD_FORCE | CMD_TIMEOUT);
-	struct store_place place;
-	struct cmd cmd;
-	int r = begin(argc, argv, &spec, &cmd, &place);
 
-	return r ? r - 1 : cmd_stop(&place, cmd.force, cmd.timeout_s);
+	return cmd_run(argc, argv, &spec, stop_machine);
+}
+
+static int kill_machine(const struct cmd *cmd, const struct store_place *place)
+{
+	(void)cmd;
+	return cmd_stop(place, true, 0);
 }
 
 int command_kill(int argc, char *const *argv)
 {
 	const struct cmd_spec spec = spec_of(
 		"kill NAME", "Ends the machine without asking the guest, as a power cut does.", 0);
-	struct store_place place;
-	struct cmd cmd;
-	int r = begin(argc, argv, &spec, &cmd, &place);
 
-	return r ? r - 1 : cmd_stop(&place, true, 0);
+	return cmd_run(argc, argv, &spec, kill_machine);
+}
+
+static int restart_machine(const struct cmd *cmd, const struct store_place *place)
+{
+	int status = cmd_stop(place, cmd->force, cmd->timeout_s);
+
+	return status ? status : cmd_start(place, NULL);
 }
 
 int command_restart(int argc, char *const *argv)
@@ -148,36 +148,25 @@ int command_restart(int argc, char *const *argv)
 	const struct cmd_spec spec = spec_of("restart [-force] [-timeout SECONDS] NAME",
 					     "Stops the machine, if it runs, and starts it.",
 					     CMD_FORCE | CMD_TIMEOUT);
-	struct store_place place;
-	struct cmd cmd;
-	int r = begin(argc, argv, &spec, &cmd, &place);
 
-	if (r)
-		return r - 1;
-	r = cmd_stop(&place, cmd.force, cmd.timeout_s);
-	return r ? r : cmd_start(&place, NULL);
+	return cmd_run(argc, argv, &spec, restart_machine);
 }
 
-static int change_state(int argc, char *const *argv, const struct cmd_spec *spec, const char *state,
+static int change_state(const struct store_place *place, const char *state,
 			enum machine_action action)
 {
-	struct store_place place;
 	struct problem problem;
-	struct cmd_view view;
-	struct cmd cmd;
-	const char *why;
-	int r = begin(argc, argv, spec, &cmd, &place);
+	int r = cmd_check(place, action, NULL, &problem);
 
-	if (r)
-		return r - 1;
-	cmd_look(&place, &view);
-	why = machine_rule(view.state, action);
-	cmd_view_clear(&view);
-	if (why)
-		r = problem_set(&problem, -EBUSY, "%s: %s", place.name, why);
-	else
-		r = post_state(&place, state, &problem);
+	if (r == 0)
+		r = post_state(place, state, &problem);
 	return r < 0 ? cmd_refuse(&problem) : 0;
+}
+
+static int pause_machine(const struct cmd *cmd, const struct store_place *place)
+{
+	(void)cmd;
+	return change_state(place, "Pause", ACTION_PAUSE);
 }
 
 int command_pause(int argc, char *const *argv)
@@ -185,7 +174,13 @@ int command_pause(int argc, char *const *argv)
 	const struct cmd_spec spec = spec_of("pause NAME",
 					     "Stops the guest's time until it is resumed.", 0);
 
-	return change_state(argc, argv, &spec, "Pause", ACTION_PAUSE);
+	return cmd_run(argc, argv, &spec, pause_machine);
+}
+
+static int resume_machine(const struct cmd *cmd, const struct store_place *place)
+{
+	(void)cmd;
+	return change_state(place, "Resume", ACTION_RESUME);
 }
 
 int command_resume(int argc, char *const *argv)
@@ -195,7 +190,36 @@ int command_resume(int argc, char *const *argv)
 		"Lets a paused guest go on. Its clock is set if the QEMU guest agent runs in it.",
 		0);
 
-	return change_state(argc, argv, &spec, "Resume", ACTION_RESUME);
+	return cmd_run(argc, argv, &spec, resume_machine);
+}
+
+static int wait_machine(const struct cmd *cmd, const struct store_place *place)
+{
+	struct problem problem;
+	struct cmd_view view;
+
+	bool for_stopped = cmd->wait_for && strcmp(cmd->wait_for, "stopped") == 0;
+	uint64_t deadline_ms = clock_ms() + 1000ull * (cmd->timeout_s ? cmd->timeout_s : 300);
+
+	for (;;) {
+		bool runs;
+
+		cmd_look(place, &view);
+		cmd_view_clear(&view);
+		runs = view.state != MACHINE_STOPPED && view.state != MACHINE_CRASHED;
+		if (for_stopped ? !runs : view.state == MACHINE_RUNNING)
+			return 0;
+		if (!for_stopped && !runs)
+			problem_set(&problem, 0, "%s is %s%s%s", place->name,
+				    machine_state_name(view.state), view.why[0] ? ": " : "",
+				    view.why);
+		else
+			problem_set(&problem, 0, "%s is still %s", place->name,
+				    machine_state_name(view.state));
+		if ((!for_stopped && !runs) || clock_ms() > deadline_ms)
+			return cmd_refuse(&problem);
+		usleep(LOOK_EVERY_US);
+	}
 }
 
 int command_wait(int argc, char *const *argv)
@@ -205,34 +229,6 @@ int command_wait(int argc, char *const *argv)
 		"Waits until the machine is ready, or has stopped. The exit status is 1 when it\n"
 		"isn't after -timeout (300), or when one that was to be ready has stopped.",
 		CMD_FOR | CMD_TIMEOUT);
-	struct store_place place;
-	struct problem problem;
-	struct cmd_view view;
-	struct cmd cmd;
-	int r = begin(argc, argv, &spec, &cmd, &place);
 
-	if (r)
-		return r - 1;
-	bool for_stopped = cmd.wait_for && strcmp(cmd.wait_for, "stopped") == 0;
-	uint64_t deadline_ms = clock_ms() + 1000ull * (cmd.timeout_s ? cmd.timeout_s : 300);
-
-	for (;;) {
-		bool runs;
-
-		cmd_look(&place, &view);
-		cmd_view_clear(&view);
-		runs = view.state != MACHINE_STOPPED && view.state != MACHINE_CRASHED;
-		if (for_stopped ? !runs : view.state == MACHINE_RUNNING)
-			return 0;
-		if (!for_stopped && !runs)
-			problem_set(&problem, 0, "%s is %s%s%s", place.name,
-				    machine_state_name(view.state), view.why[0] ? ": " : "",
-				    view.why);
-		else
-			problem_set(&problem, 0, "%s is still %s", place.name,
-				    machine_state_name(view.state));
-		if ((!for_stopped && !runs) || clock_ms() > deadline_ms)
-			return cmd_refuse(&problem);
-		usleep(LOOK_EVERY_US);
-	}
+	return cmd_run(argc, argv, &spec, wait_machine);
 }

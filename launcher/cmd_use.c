@@ -97,16 +97,11 @@ static void relay(int fd, bool terminal, bool linger)
 static int connect_in(const struct store_place *place, const char *name, int *ret_fd,
 		      struct problem *problem)
 {
-	struct cmd_view view;
 	char path[PATH_MAX];
-	const char *why;
-	int r;
+	int r = cmd_check(place, ACTION_CONSOLE, NULL, problem);
 
-	cmd_look(place, &view);
-	cmd_view_clear(&view);
-	why = machine_rule(view.state, ACTION_CONSOLE);
-	if (why)
-		return problem_set(problem, -EBUSY, "%s: %s", place->name, why);
+	if (r < 0)
+		return r;
 	r = store_path(place->dir, name, path);
 	if (r == 0)
 		r = sock_connect_unix(path, SOCK_STREAM, ret_fd);
@@ -116,32 +111,21 @@ static int connect_in(const struct store_place *place, const char *name, int *re
 	return 0;
 }
 
-int command_console(int argc, char *const *argv)
+static int attach_console(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "console NAME",
-		.help = "Attaches to the guest's serial console, with others if there are. On a terminal\n"
-			"Ctrl-A d detaches. What was before is in \"logs -of console\".",
-		.words_min = 1,
-		.words_max = 1,
-	};
-	struct store_place place;
 	struct problem problem;
 	struct termios before, raw;
-	struct cmd cmd;
-	int r = cmd_parse(argc, argv, &spec, &cmd), fd;
+	int fd;
 	bool terminal = isatty(STDIN_FILENO);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0 ||
-	    connect_in(&place, STORE_CONSOLE, &fd, &problem) < 0)
+	(void)cmd;
+	if (connect_in(place, STORE_CONSOLE, &fd, &problem) < 0)
 		return cmd_refuse(&problem);
 	if (terminal && tcgetattr(STDIN_FILENO, &before) == 0) {
 		raw = before;
 		cfmakeraw(&raw);
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-		fprintf(stderr, "(attached to %s: Ctrl-A d detaches)\r\n", place.name);
+		fprintf(stderr, "(attached to %s: Ctrl-A d detaches)\r\n", place->name);
 	}
 	relay(fd, terminal, false);
 	if (terminal)
@@ -184,43 +168,38 @@ static int connect_vsock(const struct store_place *place, unsigned long port, in
 	return 0;
 }
 
-int command_vsock(int argc, char *const *argv)
+static int connect_port(const struct cmd *cmd, const struct store_place *place)
 {
-	static const struct cmd_spec spec = {
-		.usage = "vsock connect NAME PORT",
-		.help = "Connects standard input and output to a vsock port of the guest.",
-		.words_min = 2,
-		.words_max = 2,
-	};
-	struct store_place place;
 	struct problem problem;
-	struct cmd cmd;
 	unsigned long port;
 	char *end;
-	int r, fd;
+	int fd;
 
-	if (argc < 2 || (strcmp(argv[1], "connect") != 0 && !strstr(argv[1], "help"))) {
-		problem_set(&problem, -EINVAL, "usage: netproxy-vm %s", spec.usage);
-		return cmd_refuse(&problem);
-	}
-	if (strcmp(argv[1], "connect") == 0) {
-		argc--;
-		argv++;
-	}
-	r = cmd_parse(argc, argv, &spec, &cmd);
-	if (r != 0)
-		return r < 0;
-	port = strtoul(cmd.words[1], &end, 10);
+	port = strtoul(cmd->words[1], &end, 10);
 	if (*end || port < 1 || port >= UINT32_MAX) {
 		problem_set(&problem, -EINVAL, "\"%.40s\" is no vsock port: 1 to 4294967294",
-			    cmd.words[1]);
+			    cmd->words[1]);
 		return cmd_refuse(&problem);
 	}
-	if (cmd_find(&cmd, &place, &problem) < 0 || connect_vsock(&place, port, &fd, &problem) < 0)
+	if (connect_vsock(place, port, &fd, &problem) < 0)
 		return cmd_refuse(&problem);
 	relay(fd, false, true);
 	close(fd);
 	return 0;
+}
+
+int command_vsock(int argc, char *const *argv)
+{
+	static const struct cmd_sub subs[] = {
+		{"connect",
+		 {.usage = "vsock connect NAME PORT",
+		  .help = "Connects standard input and output to a vsock port of the guest.",
+		  .words_min = 2,
+		  .words_max = 2},
+		 connect_port},
+	};
+
+	return cmd_run_sub(argc, argv, subs, sizeof(subs) / sizeof(subs[0]));
 }
 
 /* The host's side of the guest's published SSH port. */
@@ -304,28 +283,20 @@ static int become(const char *program, const struct cmd *cmd, const struct store
 	return 1;
 }
 
-static int ssh_or_cp(int argc, char *const *argv, const struct cmd_spec *spec, const char *program)
+static int ssh_or_cp(const struct cmd *cmd, const struct store_place *place, const char *program)
 {
-	struct store_place place;
 	struct problem problem;
 	struct endpoint at;
-	struct cmd_view view;
-	struct cmd cmd;
-	const char *why;
-	int r = cmd_parse(argc, argv, spec, &cmd);
+	int r = cmd_check(place, ACTION_CONSOLE, NULL, &problem);
 
-	if (r != 0)
-		return r < 0;
-	if (cmd_find(&cmd, &place, &problem) < 0)
-		return cmd_refuse(&problem);
-	cmd_look(&place, &view);
-	cmd_view_clear(&view);
-	why = machine_rule(view.state, ACTION_CONSOLE);
-	if (why)
-		r = problem_set(&problem, -EBUSY, "%s: %s", place.name, why);
-	else
-		r = find_ssh(&place, &at, &problem);
-	return r < 0 ? cmd_refuse(&problem) : become(program, &cmd, &place, &at);
+	if (r == 0)
+		r = find_ssh(place, &at, &problem);
+	return r < 0 ? cmd_refuse(&problem) : become(program, cmd, place, &at);
+}
+
+static int run_ssh(const struct cmd *cmd, const struct store_place *place)
+{
+	return ssh_or_cp(cmd, place, "ssh");
 }
 
 int command_ssh(int argc, char *const *argv)
@@ -339,7 +310,12 @@ int command_ssh(int argc, char *const *argv)
 		.rest = true,
 	};
 
-	return ssh_or_cp(argc, argv, &spec, "ssh");
+	return cmd_run(argc, argv, &spec, run_ssh);
+}
+
+static int copy_files(const struct cmd *cmd, const struct store_place *place)
+{
+	return ssh_or_cp(cmd, place, "scp");
 }
 
 int command_cp(int argc, char *const *argv)
@@ -353,5 +329,18 @@ int command_cp(int argc, char *const *argv)
 		.rest = true,
 	};
 
-	return ssh_or_cp(argc, argv, &spec, "scp");
+	return cmd_run(argc, argv, &spec, copy_files);
+}
+
+int command_console(int argc, char *const *argv)
+{
+	static const struct cmd_spec spec = {
+		.usage = "console NAME",
+		.help = "Attaches to the guest's serial console, with others if there are. On a terminal\n"
+			"Ctrl-A d detaches. What was before is in \"logs -of console\".",
+		.words_min = 1,
+		.words_max = 1,
+	};
+
+	return cmd_run(argc, argv, &spec, attach_console);
 }
