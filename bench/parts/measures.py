@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How it is measured. Each measure takes a running subject and yields (metric, value) as it goes."""
 
+import contextlib
 import json
+import os
+import statistics
 import subprocess
 
 from bed import process, wait
@@ -11,6 +14,7 @@ from . import subjects, tree
 PORT, IPERF_PORT = subjects.TCP_PORTS
 IDLE_CONNECTIONS = 10000
 CONCURRENT = 16
+TURNS = 5
 PACED = 20000  # datagrams a second, which everybody should manage
 UDP_SIZES = (64, 1400)
 
@@ -95,11 +99,7 @@ def many(subject, settings):
             yield "many_bytes_each", (now - half) * 1024 / max(results[1]["held"], 1)
         if held < IDLE_CONNECTIONS:
             raise Failed(f"only {held} of {IDLE_CONNECTIONS} connections could be made")
-        yield from _iperf(subject, settings, "many_tcp_up", "up", 1)
-        yield from _iperf(subject, settings, "many_tcp_down", "down", 1)
-        loaded = _tool(subject, settings, "rr", settings.seconds)
-        yield "many_rr_p50_us", loaded["p50_us"]
-        yield "many_rr_p99_us", loaded["p99_us"]
+        yield from _busy_one(subject, settings)
     finally:
         for holder in holders:
             holder.kill()
@@ -108,6 +108,43 @@ def many(subject, settings):
         # Some give memory back a while later.
         left = wait.until_still(lambda: tree.rss_kib(subject.pid()), 7, 30)
         yield "many_rss_left_mib", (left - rss) / 1024
+
+
+def _busy_one(subject, settings):
+    """A busy connection beside the idle ones; where another process can run beside this one, compared with a busy one of
+    that, which has none, in turns: what happens to the machine meanwhile happens to both."""
+    twin = subject.twin()
+    measured = (("tcp_up_gbps", lambda one: _gbps(one, settings, "up")),
+                ("tcp_down_gbps", lambda one: _gbps(one, settings, "down")),
+                ("rr_p50_us", lambda one: _tool(one, settings, "rr", settings.seconds)["p50_us"]))
+    try:
+        if twin:
+            twin.begin(settings, subject.environment, f"{subject.directory}/twin")
+        for name, measure in measured:
+            beside, without = _in_turns(measure, subject, twin)
+            yield f"many_{name}", statistics.median(beside)
+            if twin:
+                ratios = [one / other for one, other in zip(beside, without)]
+                yield f"many_{name}_ratio", statistics.median(ratios)
+                yield f"many_{name}_ratio_low", min(ratios)
+                yield f"many_{name}_ratio_high", max(ratios)
+    finally:
+        if twin:
+            twin.stop()
+
+
+def _in_turns(measure, subject, twin):
+    """The values of both, round by round, each first in every other one."""
+    values = {subject: [], twin: []}
+    for number in range(TURNS if twin else 1):
+        for one in (subject, twin) if number % 2 else (twin, subject):
+            if one:
+                values[one].append(measure(one))
+    return values[subject], values[twin]
+
+
+def _gbps(subject, settings, way):
+    return dict(_iperf(subject, settings, "busy", way, 1))["busy_gbps"]
 
 
 def _hold(subject, settings, holders):
@@ -153,8 +190,10 @@ def _run(subject, argv, timeout):
 
 
 def _iperf(subject, settings, metric, way, streams, target=None):
-    server = process.Process(["iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush"],
-                             f"{subject.directory}/{metric}.log", subject.host)
+    log = f"{subject.directory}/{metric}.log"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)  # an earlier server says there that it listens
+    server = process.Process(["iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush"], log, subject.host)
     try:
         server.wait_output("Server listening")
         pid = subject.pid()

@@ -41,6 +41,10 @@ TABLES = [
         ("many_tcp_up_gbps", "up", 2, True), ("many_tcp_down_gbps", "down", 2, True),
         ("many_rr_p50_us", "p50", 1, False), ("many_fds_left", "fds left", 0, None),
         ("many_rss_left_mib", "memory left", 1, None)]),
+    ("The busy one beside 10,000 idle ones / one of another process without, in turns (median, lowest, highest)", [
+        (f"many_{metric}_ratio{part}", f"{name}{heading}", 2, None)
+        for metric, name in (("tcp_up_gbps", "up"), ("tcp_down_gbps", "down"), ("rr_p50_us", "p50"))
+        for part, heading in (("", ""), ("_low", " low"), ("_high", " high"))]),
 ]
 
 

@@ -36,8 +36,13 @@ class Subject:
         self.link = link or self.link
         self.mtu = mtu
         self.name = "-".join(str(part) for part in (family, link, mtu) if part)
+        self.number = 0  # of its guest, when several run
         self.guest = None
         self.process = None
+
+    def twin(self):
+        """Another one like this to run beside it, not started; None where that isn't possible."""
+        return None
 
     def missing(self, settings):
         """Why it can't be measured here, and what helps; None when it can."""
@@ -47,8 +52,20 @@ class Subject:
         self.guest = None
         self.process = None
         self.began = None  # when the process was started
+        self.environment = environment
         self.host = environment.host
         self.directory = directory
+
+    def begin(self, settings, environment, directory):
+        """Starts it and has its client ready; returns how long the process took to be, in seconds; None without one."""
+        os.makedirs(directory)
+        self.start(settings, environment, directory)
+        took = time.monotonic() - self.began if self.process else None
+        if self.process:
+            self.attach()
+        if self.client is not environment.host:
+            self.client.sysctl(ipv4__ip_local_port_range="1024 65535")
+        return took
 
     def stop(self):
         if self.process:
@@ -72,7 +89,7 @@ class Subject:
 
     def make_guest(self, settings):
         kind = "stream-offload" if self.link == "stream" else self.link
-        self.guest = guest.Guest(0, kind, self.directory, settings.bin, self.host)
+        self.guest = guest.Guest(self.number, kind, self.directory, settings.bin, self.host)
         # Nobody routes it yet, and what a kernel says about it by itself isn't an idle network.
         self.guest.ns.sysctl(ipv6__conf__default__disable_ipv6=1)
 
@@ -146,8 +163,12 @@ class Netproxy(Subject):
     target = proxy.ALIAS
     target6 = proxy.ALIAS6
 
-    def __init__(self, link, mtu):
+    def __init__(self, link, mtu, number=0):
         super().__init__("netproxy", link, mtu)
+        self.number = number
+
+    def twin(self):
+        return Netproxy(self.link, self.mtu, self.number + 1)
 
     def missing(self, settings):
         bridge = {"stream": "tapbridge", "vhost": "vhostbridge"}.get(self.link)
