@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +28,12 @@ static int wait_for_report(int fd, pid_t pid)
 		return status;
 	while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
-	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+	if (WIFEXITED(wait_status))
+		return WEXITSTATUS(wait_status);
+	/* Nobody else can say it. */
+	fprintf(stderr, "netproxy-vm: the machine's supervisor was killed by signal %d (%s)\n",
+		WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+	return 128 + WTERMSIG(wait_status);
 }
 
 int daemon_fork(struct daemon *daemon, int *ret_status, struct problem *problem)

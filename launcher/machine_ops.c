@@ -13,7 +13,10 @@ LOG_MODULE("netproxy-vm");
 
 #define DEVICE_TIMEOUT_MS     10000
 #define DEVICE_TIMEOUT_TCG_MS 30000
-#define HEAL_AGAIN_MS         2000
+/* A guest that boots doesn't notice that it is to let go of a device. QEMU asks it again when 5 s
+ * have passed. */
+#define HEAL_TIMEOUT_MS 6000
+#define HEAL_AGAIN_MS   500
 
 unsigned control_device_timeout_ms(const struct control *c)
 {
@@ -196,7 +199,7 @@ void control_heal(struct control *c)
 	supervisor_wiring(c->supervisor, &wiring);
 	plug_out(c->script, c->machine, &wiring, PLUG_PROXY);
 	plug_in(c->script, c->machine, &wiring, PLUG_PROXY);
-	script_run(c->script, c->vm, control_device_timeout_ms(c), on_healed, c);
+	script_run(c->script, c->vm, HEAL_TIMEOUT_MS, on_healed, c);
 }
 
 static void on_replugged(void *arg, int status, struct json_object *value, const char *error)

@@ -99,8 +99,13 @@ class Boot(Launched):
 
     def test_disk_uefi_with_display(self):
         vnc = f"{self.directory}/vnc"
-        self.boot("-uefi", "-disk", f"{self.directory}/np.img", "-display", "1280x720",
-                  "-vnc", f"unix:{vnc}", inspect=lambda: self.check_screen(vnc, (1280, 720)))
+
+        def inspect():
+            self.check_screen(vnc, (1280, 720))
+            size = self.machine.console.check("cat /sys/class/graphics/fb0/virtual_size")
+            assert size.strip() == "1280,720", f"the guest's framebuffer is {size}"
+        self.boot("-uefi", "-disk", f"{self.directory}/np.img", "-display", "720p",
+                  "-vnc", f"unix:{vnc}", inspect=inspect)
 
     def test_iso_bios(self):
         self.boot("-iso", f"{self.directory}/np.iso")
