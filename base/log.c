@@ -33,6 +33,7 @@ struct levels {
 
 static struct levels levels = {.base = LOG_LEVEL_INFO, .highest = LOG_LEVEL_INFO};
 static int output_fd = STDERR_FILENO;
+static int copy_fd = -1;
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -108,7 +109,8 @@ static size_t escape(const char *text, char *to, size_t to_size)
 }
 
 /* "10:21:07.123 warn dhcp: "; with the date in files, which outlive the day. */
-static size_t format_head(char *to, size_t to_size, enum log_level level, const char *module)
+static size_t format_head(char *to, size_t to_size, int fd, enum log_level level,
+			  const char *module)
 {
 	struct timespec now;
 	struct tm tm;
@@ -117,25 +119,31 @@ static size_t format_head(char *to, size_t to_size, enum log_level level, const 
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
-	size = strftime(to, to_size, output_fd == STDERR_FILENO ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S",
-			&tm);
+	size = strftime(to, to_size, fd == STDERR_FILENO ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
 	more = snprintf(to + size, to_size - size, ".%03d %s %.*s: ", (int)(now.tv_nsec / 1000000),
 			level_names[level], MODULE_NAME_MAX, module);
 	return size + (size_t)more;
 }
 
-static void write_line(enum log_level level, const char *module, const char *text)
+static void write_line_to(int fd, enum log_level level, const char *module, const char *text)
 {
 	char line[LINE_SIZE_MAX];
-	size_t size = format_head(line, sizeof(line), level, module);
+	size_t size = format_head(line, sizeof(line), fd, level, module);
 	ssize_t r;
 
 	size += escape(text, line + size, sizeof(line) - 1 - size);
 	line[size++] = '\n';
 	/* A line that can't be written is lost: there is nobody to tell. */
 	do {
-		r = write(output_fd, line, size);
+		r = write(fd, line, size);
 	} while (r < 0 && errno == EINTR);
+}
+
+static void write_line(enum log_level level, const char *module, const char *text)
+{
+	write_line_to(output_fd, level, module, text);
+	if (copy_fd >= 0)
+		write_line_to(copy_fd, level, module, text);
 }
 
 void log_write(enum log_level level, const char *module, const char *format, ...)
@@ -261,4 +269,9 @@ int log_set_file(const char *path)
 		close(output_fd);
 	output_fd = fd;
 	return 0;
+}
+
+void log_set_copy(int fd)
+{
+	copy_fd = fd;
 }

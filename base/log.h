@@ -54,6 +54,8 @@ int log_set_levels(const char *text);
  * same path (log rotation). NULL goes back to standard error. Returns 0 or -errno with the old
  * output kept. */
 int log_set_file(const char *path);
+/* Appends each line to `fd` as well, borrowed, until the next call; -1: nowhere. */
+void log_set_copy(int fd);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, log_module, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, log_module, __VA_ARGS__)

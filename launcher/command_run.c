@@ -137,7 +137,6 @@ struct run {
 	struct state_dir dir;
 	struct prepared prepared;
 	struct daemon daemon;
-	char log_path[PATH_MAX];
 	const struct managed_run *managed; /* or NULL: in the foreground, or -detached */
 };
 
@@ -148,7 +147,7 @@ static void on_running(void *arg)
 	if (run->daemon.report_fd >= 0)
 		printf("%d\n", getpid());
 	fflush(stdout);
-	daemon_report(&run->daemon, 0, run->log_path);
+	daemon_report(&run->daemon, 0);
 }
 
 /* With the machine's directory locked: makes what is missing, and runs. */
@@ -197,8 +196,9 @@ static int run_in(const struct run_options *options, struct run *run)
 
 static int run(const struct run_options *options)
 {
-	struct run run = {.daemon = {.report_fd = -1}};
+	struct run run = {.daemon = {.report_fd = -1, .log_fd = -1}};
 	struct problem problem;
+	char log_path[PATH_MAX];
 	int status;
 
 	if (options->detached) {
@@ -209,8 +209,9 @@ static int run(const struct run_options *options)
 	}
 	if (state_dir_open(&run.dir, options->state_dir, &problem) < 0)
 		return refuse(&problem);
-	snprintf(run.log_path, sizeof(run.log_path), "%.*s/" DAEMON_LOG, PATH_MAX / 2,
-		 run.dir.path);
+	snprintf(log_path, sizeof(log_path), "%.*s/" DAEMON_LOG, PATH_MAX / 2, run.dir.path);
+	if (options->detached)
+		daemon_log(&run.daemon, log_path);
 	status = run_in(options, &run);
 	state_dir_close(&run.dir);
 	return status;
@@ -219,7 +220,7 @@ static int run(const struct run_options *options)
 int run_managed(const struct run_options *options, const char *dir,
 		const struct managed_run *managed)
 {
-	struct run run = {.daemon = {.report_fd = -1}, .managed = managed};
+	struct run run = {.daemon = {.report_fd = -1, .log_fd = -1}, .managed = managed};
 
 	snprintf(run.dir.path, sizeof(run.dir.path), "%s", dir);
 	return run_in(options, &run);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,7 +62,7 @@ int daemon_fork(struct daemon *daemon, int *ret_status, struct problem *problem)
 	}
 	close(fds[0]);
 	setsid();
-	daemon->report_fd = fds[1];
+	*daemon = (struct daemon){.report_fd = fds[1], .log_fd = -1};
 	return 0;
 }
 
@@ -75,15 +76,39 @@ static void replace(int standard, const char *path, int flags)
 	fd_close(&fd);
 }
 
-void daemon_report(struct daemon *daemon, int status, const char *log_path)
+void daemon_log(struct daemon *daemon, const char *path)
+{
+	char before[PATH_MAX + 3];
+	struct stat st;
+
+	snprintf(daemon->log_path, sizeof(daemon->log_path), "%s", path);
+	snprintf(before, sizeof(before), "%s.1", daemon->log_path);
+	if (stat(daemon->log_path, &st) == 0 && st.st_size > DAEMON_LOG_MAX &&
+	    rename(daemon->log_path, before) < 0)
+		log_debug("can't keep %s: %s", before, strerror(errno));
+	daemon->log_fd = open(daemon->log_path,
+			      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (daemon->log_fd < 0)
+		log_warn("%s can't be written: %s", daemon->log_path, strerror(errno));
+	log_set_copy(daemon->log_fd);
+}
+
+void daemon_report(struct daemon *daemon, int status)
 {
 	unsigned char byte = (unsigned char)status;
+	int r;
 
 	if (daemon->report_fd < 0)
 		return;
 	replace(STDIN_FILENO, "/dev/null", O_RDONLY);
 	replace(STDOUT_FILENO, "/dev/null", O_WRONLY);
-	replace(STDERR_FILENO, log_path, O_WRONLY | O_CREAT | O_APPEND);
+	replace(STDERR_FILENO, daemon->log_path, O_WRONLY | O_CREAT | O_APPEND);
+	log_set_copy(-1);
+	fd_close(&daemon->log_fd);
+	/* With the date, as in a file. */
+	r = log_set_file(daemon->log_path);
+	if (r < 0)
+		log_warn("%s can't be written: %s", daemon->log_path, strerror(-r));
 	if (write(daemon->report_fd, &byte, 1) != 1)
 		log_debug("nobody waits for the report");
 	fd_close(&daemon->report_fd);

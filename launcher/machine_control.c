@@ -59,15 +59,6 @@ void control_event(struct control *c, const char *event, const char *detail)
 	json_object_put(object);
 }
 
-/* Says to who started it how that went, once. */
-static void report(struct control *c, int status)
-{
-	char path[PATH_MAX];
-
-	if (store_path(c->conf.place->dir, STORE_LOG, path) == 0)
-		daemon_report(c->conf.daemon, status, path);
-}
-
 void control_became_ready(struct control *c)
 {
 	if (c->is_ready)
@@ -77,7 +68,7 @@ void control_became_ready(struct control *c)
 	log_info("%s is ready, after %.1f s", c->conf.place->name,
 		 (double)(clock_ms() - c->start_ms) / 1000);
 	control_event(c, "ready", NULL);
-	report(c, 0);
+	daemon_report(c->conf.daemon, 0);
 	control_delete_forgotten(c);
 }
 
@@ -102,7 +93,7 @@ static void on_ready_timer(void *arg)
 		c->conf.place->name);
 	supervisor_show_console(c->supervisor);
 	control_event(c, "not-ready", text);
-	report(c, RUN_QEMU_FAILED);
+	daemon_report(c->conf.daemon, RUN_QEMU_FAILED);
 }
 
 static void on_console(void *arg, const char *data, size_t size)
