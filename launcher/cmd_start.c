@@ -44,6 +44,19 @@ static int take_lock(const struct store_place *place, struct state_dir *dir,
 	return r;
 }
 
+/* A guest that keeps nothing makes new SSH host keys at each start. */
+static void forget_host_keys(const struct store_place *place, const struct machine *m)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < m->disk_count; i++)
+		if (!m->disks[i].read_only)
+			return;
+	if (store_path(place->dir, STORE_KNOWN_HOSTS, path) == 0 && unlink(path) < 0 &&
+	    errno != ENOENT)
+		log_debug("%s: %s", path, strerror(errno));
+}
+
 /* With the lock: cleans up what a killed one left, checks everything, and runs. */
 static int run_locked(const struct store_place *place, const char *restore, struct daemon *daemon,
 		      struct settings *settings)
@@ -63,6 +76,7 @@ static int run_locked(const struct store_place *place, const char *restore, stru
 	    run_options_complete(&settings->run, &problem) < 0 ||
 	    snapshot_prepare(place->dir, &problem) < 0)
 		return cmd_refuse(&problem);
+	forget_host_keys(place, &settings->run.machine);
 	machine_args_add(&extra, place->dir, &settings->ready, restore != NULL);
 	if (!args_ok(&extra) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		args_clear(&extra);
@@ -86,6 +100,7 @@ static int supervise(const struct store_place *place, const char *restore, struc
 	struct settings settings;
 	struct problem problem;
 	struct state_dir dir;
+	char log_path[PATH_MAX];
 	int status;
 
 	log_set_levels("info");
@@ -95,6 +110,8 @@ static int supervise(const struct store_place *place, const char *restore, struc
 	}
 	if (take_lock(place, &dir, &problem) < 0)
 		return cmd_refuse(&problem);
+	if (store_path(place->dir, STORE_LOG, log_path) == 0)
+		daemon_log(daemon, log_path);
 	if (cmd_settings(place, &settings, &problem) < 0)
 		status = cmd_refuse(&problem);
 	else

@@ -54,8 +54,10 @@ static bool pass_input(int fd, bool terminal, bool *escaped, bool *ended)
 	}
 	for (ssize_t i = 0; i < n; i++) {
 		/* Ctrl-A d detaches; Ctrl-A Ctrl-A is one. */
-		if (terminal && *escaped && data[i] == 'd')
+		if (terminal && *escaped && data[i] == 'd') {
+			write_all(fd, data, (size_t)kept);
 			return false;
+		}
 		if (terminal && !*escaped && data[i] == CONSOLE_ESCAPE) {
 			*escaped = true;
 			continue;
@@ -94,11 +96,11 @@ static void relay(int fd, bool terminal, bool linger)
 	}
 }
 
-static int connect_in(const struct store_place *place, const char *name, int *ret_fd,
-		      struct problem *problem)
+static int connect_in(const struct store_place *place, enum machine_action action, const char *name,
+		      int *ret_fd, struct problem *problem)
 {
 	char path[PATH_MAX];
-	int r = cmd_check(place, ACTION_CONSOLE, NULL, problem);
+	int r = cmd_check(place, action, NULL, problem);
 
 	if (r < 0)
 		return r;
@@ -119,7 +121,7 @@ static int attach_console(const struct cmd *cmd, const struct store_place *place
 	bool terminal = isatty(STDIN_FILENO);
 
 	(void)cmd;
-	if (connect_in(place, STORE_CONSOLE, &fd, &problem) < 0)
+	if (connect_in(place, ACTION_CONSOLE, STORE_CONSOLE, &fd, &problem) < 0)
 		return cmd_refuse(&problem);
 	if (terminal && tcgetattr(STDIN_FILENO, &before) == 0) {
 		raw = before;
@@ -140,7 +142,7 @@ static int connect_vsock(const struct store_place *place, unsigned long port, in
 {
 	char text[ANSWER_MAX];
 	size_t size = 0;
-	int r = connect_in(place, PROXY_VSOCK_SOCKET "_connect", ret_fd, problem);
+	int r = connect_in(place, ACTION_REACH, PROXY_VSOCK_SOCKET "_connect", ret_fd, problem);
 
 	if (r < 0)
 		return r;
@@ -202,8 +204,27 @@ int command_vsock(int argc, char *const *argv)
 	return cmd_run_sub(argc, argv, subs, sizeof(subs) / sizeof(subs[0]));
 }
 
-/* The host's side of the guest's published SSH port. */
-static int find_ssh(const struct store_place *place, struct endpoint *ret, struct problem *problem)
+/* How the guest's SSH server is reached. */
+struct ssh_way {
+	struct endpoint at;      /* the host's side of the published port */
+	char identity[PATH_MAX]; /* the private key of the file in -ssh-key; empty: ssh's own */
+};
+
+/* "KEY.pub" is let in, and KEY beside it opens. */
+static void find_identity(const char *ssh_key, char to[static PATH_MAX])
+{
+	size_t length = ssh_key ? strlen(ssh_key) : 0;
+
+	to[0] = '\0';
+	if (length < 5 || length >= PATH_MAX || strcmp(ssh_key + length - 4, ".pub") != 0)
+		return;
+	memcpy(to, ssh_key, length - 4);
+	to[length - 4] = '\0';
+	if (access(to, R_OK) < 0)
+		to[0] = '\0';
+}
+
+static int find_ssh(const struct store_place *place, struct ssh_way *ret, struct problem *problem)
 {
 	struct settings settings;
 	int r = cmd_settings(place, &settings, problem);
@@ -215,45 +236,59 @@ static int find_ssh(const struct store_place *place, struct endpoint *ret, struc
 
 		found = !p->udp && p->guest_port == SSH_PORT && p->guest.family == AF_UNSPEC;
 		if (found)
-			*ret = p->host;
+			ret->at = p->host;
 	}
+	if (r == 0)
+		find_identity(m->ssh_key, ret->identity);
 	run_options_clear(&settings.run);
 	if (r == 0 && !found)
 		r = problem_set(problem, -ENOENT,
 				"%s's SSH port isn't published: \"netproxy-vm set %s -publish "
 				"127.0.0.1:2222:22\", and restart it",
 				place->name, place->name);
-	if (r == 0 && ret->addr.family == AF_UNSPEC)
-		addr_parse("127.0.0.1", &ret->addr);
+	if (r == 0 && ret->at.addr.family == AF_UNSPEC)
+		addr_parse("127.0.0.1", &ret->at.addr);
 	return r;
+}
+
+/* The option for the file of the machine's host keys; ssh expands percent signs. */
+static void known_hosts_option(const char *dir, char *to, size_t size)
+{
+	size_t length = (size_t)snprintf(to, size, "UserKnownHostsFile=\"");
+
+	for (; *dir && length + 2 < size; dir++) {
+		to[length++] = *dir;
+		if (*dir == '%')
+			to[length++] = '%';
+	}
+	snprintf(to + length, size - length, "/" STORE_KNOWN_HOSTS "\"");
 }
 
 /* Becomes ssh or scp. The host's key is the machine's, whatever address it is at: it is kept under
  * its name. */
 static int become(const char *program, const struct cmd *cmd, const struct store_place *place,
-		  const struct endpoint *at)
+		  const struct ssh_way *way)
 {
-	char port[16], address[ADDR_TEXT_MAX], alias[MACHINE_NAME_MAX + 40], known[PATH_MAX + 64];
-	char words[CMD_WORDS_MAX][PATH_MAX], host[ADDR_TEXT_MAX + 84], user[80];
-	const char *argv[SSH_ARGS_MAX + 1];
+	char port[16], address[ADDR_TEXT_MAX], alias[MACHINE_NAME_MAX + 40];
+	char known[2 * PATH_MAX + 64], words[CMD_WORDS_MAX][PATH_MAX];
+	char host[ADDR_TEXT_MAX + 84], user[80];
+	const char *argv[SSH_ARGS_MAX + 1] = {
+		program, "-o", alias, "-o", known, "-o", "StrictHostKeyChecking=accept-new"};
 	const char *name = cmd->user ? cmd->user : "root";
 	bool copy = strcmp(program, "scp") == 0;
-	size_t count = 0;
+	size_t count = 7;
 
-	addr_format(&at->addr, address);
-	snprintf(port, sizeof(port), "%u", at->port);
+	addr_format(&way->at.addr, address);
+	snprintf(port, sizeof(port), "%u", way->at.port);
 	snprintf(alias, sizeof(alias), "HostKeyAlias=%s", place->name);
-	snprintf(known, sizeof(known), "UserKnownHostsFile=\"%s/known_hosts\"", place->dir);
+	known_hosts_option(place->dir, known, sizeof(known));
 	snprintf(user, sizeof(user), "%.64s", name);
-	argv[count++] = program;
-	argv[count++] = "-o";
-	argv[count++] = alias;
-	argv[count++] = "-o";
-	argv[count++] = known;
-	argv[count++] = "-o";
-	argv[count++] = "StrictHostKeyChecking=accept-new";
 	argv[count++] = copy ? "-P" : "-p";
 	argv[count++] = port;
+	if (way->identity[0]) {
+		argv[count++] = "-i";
+		argv[count++] = way->identity;
+	}
 	if (copy)
 		argv[count++] = "-r";
 	if (!copy) {
@@ -266,7 +301,8 @@ static int become(const char *program, const struct cmd *cmd, const struct store
 		argv[count++] = word;
 		/* ":PATH" is in the guest. */
 		if (copy && word[0] == ':') {
-			const char *format = at->addr.family == AF_INET6 ? "%s@[%s]%s" : "%s@%s%s";
+			const char *format = way->at.addr.family == AF_INET6 ? "%s@[%s]%s"
+									     : "%s@%s%s";
 
 			if (snprintf(words[i], sizeof(words[i]), format, user, address, word) >=
 			    (int)sizeof(words[i])) {
@@ -286,12 +322,12 @@ static int become(const char *program, const struct cmd *cmd, const struct store
 static int ssh_or_cp(const struct cmd *cmd, const struct store_place *place, const char *program)
 {
 	struct problem problem;
-	struct endpoint at;
-	int r = cmd_check(place, ACTION_CONSOLE, NULL, &problem);
+	struct ssh_way way;
+	int r = cmd_check(place, ACTION_REACH, NULL, &problem);
 
 	if (r == 0)
-		r = find_ssh(place, &at, &problem);
-	return r < 0 ? cmd_refuse(&problem) : become(program, cmd, place, &at);
+		r = find_ssh(place, &way, &problem);
+	return r < 0 ? cmd_refuse(&problem) : become(program, cmd, place, &way);
 }
 
 static int run_ssh(const struct cmd *cmd, const struct store_place *place)

@@ -23,8 +23,10 @@ LOG_MODULE("ready");
 #define ASK_MS         200 /* for netproxy's answer, which this waits for */
 #define PATH_FLOWS     "/v1/flows"
 #define SSH_PORT       22
-#define SSH_GREETING   "SSH-"
-#define NOTIFY_TEXT    "READY=1"
+/* Both begin a line; LINE_BEGUN of their bytes were matched where a stream begins. */
+#define SSH_GREETING "\nSSH-"
+#define NOTIFY_TEXT  "\nREADY=1"
+#define LINE_BEGUN   1
 
 struct ready_client {
 	struct ready *ready;
@@ -139,7 +141,7 @@ const char *ready_describe(const struct ready_spec *spec, char *to, size_t size)
 		snprintf(to, size, "a line from /dev/virtio-ports/org.netproxy.ready");
 		break;
 	case READY_VSOCK:
-		snprintf(to, size, NOTIFY_TEXT " at vsock CID 2, port %u", spec->port);
+		snprintf(to, size, "READY=1 at vsock CID 2, port %u", spec->port);
 		break;
 	case READY_CONSOLE:
 		snprintf(to, size, "\"%s\" on the console", spec->text);
@@ -247,7 +249,7 @@ static int add_client(struct ready *ready, int fd)
 		if (loop_fd_new(ready->loop, fd, LOOP_READ, on_client, client, &client->watch) < 0)
 			break;
 		client->fd = fd;
-		client->matched = 0;
+		client->matched = LINE_BEGUN;
 		return 0;
 	}
 	fd_close(&fd);

@@ -5,8 +5,8 @@
  *
  *	none          as soon as QEMU runs
  *	serial        a line written to /dev/virtio-ports/org.netproxy.ready
- *	vsock[:PORT]  READY=1 sent to CID 2, port PORT (9999): systemd does by itself, being told in
- *	              the SMBIOS tables (io.systemd.credential:vmm.notify_socket)
+ *	vsock[:PORT]  a line READY=1 sent to CID 2, port PORT (9999): systemd does by itself, being
+ *	              told in the SMBIOS tables (io.systemd.credential:vmm.notify_socket)
  *	console:TEXT  TEXT on the serial console
  *	tcp:PORT      a service that accepts on that published port of the guest and doesn't hang up
  *	ssh           an SSH server's greeting at the guest's published port 22

@@ -21,6 +21,7 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_SNAPSHOT_SAVE] = NOT_RUNNING,
 			[ACTION_BALLOON] = NOT_RUNNING,
 			[ACTION_CONSOLE] = NOT_RUNNING,
+			[ACTION_REACH] = NOT_RUNNING,
 		},
 	[MACHINE_CRASHED] =
 		{
@@ -31,6 +32,7 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_SNAPSHOT_SAVE] = NOT_RUNNING,
 			[ACTION_BALLOON] = NOT_RUNNING,
 			[ACTION_CONSOLE] = NOT_RUNNING,
+			[ACTION_REACH] = NOT_RUNNING,
 		},
 	[MACHINE_STARTING] =
 		{
@@ -60,6 +62,7 @@ static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
 			[ACTION_SNAPSHOT_RESTORE] = STOP_FIRST,
 			[ACTION_BALLOON] = "it is paused, and its guest can't give memory back: "
 					   "resume it first",
+			[ACTION_REACH] = "it is paused, and nothing in it answers: resume it first",
 			[ACTION_REMOVE] = STOP_FIRST,
 		},
 	[MACHINE_SAVING] =

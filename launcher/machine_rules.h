@@ -27,9 +27,10 @@ enum machine_action {
 	ACTION_SNAPSHOT_RESTORE,
 	ACTION_SNAPSHOT_DELETE,
 	ACTION_BALLOON,
-	ACTION_CONSOLE, /* and vsock, ports, SSH */
+	ACTION_CONSOLE, /* and ports */
 	ACTION_REMOVE,
 	ACTION_RESIZE, /* a disk */
+	ACTION_REACH,  /* SSH and vsock: something in the guest is to answer */
 	ACTION_COUNT,
 };
 

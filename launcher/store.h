@@ -26,7 +26,8 @@
 #define STORE_CONSOLE_LOG "console.log"
 #define STORE_LOG         "supervisor.log"
 #define STORE_EVENTS      "events.log"
-#define STORE_END         "end.json" /* how the last run ended */
+#define STORE_KNOWN_HOSTS "known_hosts" /* the guest's SSH host keys */
+#define STORE_END         "end.json"    /* how the last run ended */
 #define STORE_QEMU_PID    "qemu.pid"
 #define STORE_VMSTATE     "snapshots.qcow2"
 #define STORE_SNAPSHOTS   "snapshots"

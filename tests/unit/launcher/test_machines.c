@@ -320,14 +320,14 @@ START_TEST(test_states)
 END_TEST
 
 /* What may be done in each state, in the order of the enum: start stop kill pause resume save
- * restore delete balloon console remove resize. */
+ * restore delete balloon console remove resize reach. */
 START_TEST(test_rules)
 {
 	static const char *const may[MACHINE_STATE_COUNT] = {
-		[MACHINE_STOPPED] = "y.....yy..yy",  [MACHINE_CRASHED] = "y.....yy..yy",
-		[MACHINE_STARTING] = ".yy......y..", [MACHINE_RUNNING] = ".yyy.y.yyy.y",
-		[MACHINE_PAUSED] = "..y.yy.y.y.y",   [MACHINE_SAVING] = "..y......y..",
-		[MACHINE_STOPPING] = ".yy......y..",
+		[MACHINE_STOPPED] = "y.....yy..yy.",  [MACHINE_CRASHED] = "y.....yy..yy.",
+		[MACHINE_STARTING] = ".yy......y..y", [MACHINE_RUNNING] = ".yyy.y.yyy.yy",
+		[MACHINE_PAUSED] = "..y.yy.y.y.y.",   [MACHINE_SAVING] = "..y......y..y",
+		[MACHINE_STOPPING] = ".yy......y..y",
 	};
 
 	for (int state = 0; state < MACHINE_STATE_COUNT; state++) {
