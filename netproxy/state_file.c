@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sock.h"
+#include "netproxy/disk_sync.h"
 
 LOG_MODULE("state");
 
@@ -32,8 +33,10 @@ struct state_file {
 	struct json_object *kept; /* owned: the file's sections, as last read or written */
 	struct state_section sections[STATE_FILE_SECTIONS_MAX];
 	unsigned section_count;
-	bool changed;
-	bool set_aside; /* what was found can't all be used, and a copy of it was made */
+	struct disk_sync *sync; /* NULL: not offered here */
+	int new_fd;             /* what is to take the file's place, on its way to the disk; -1 */
+	bool changed;           /* since `kept` was last gathered for a write */
+	bool set_aside;         /* what was found can't all be used, and a copy of it was made */
 };
 
 /* ---- Writing ---- */
@@ -64,7 +67,7 @@ static int write_all(int fd, const char *text, size_t size)
 		text += n;
 		size -= (size_t)n;
 	}
-	return fsync(fd) < 0 ? -errno : 0;
+	return 0;
 }
 
 /* The name of the file beside ours; `to` has room for PATH_MAX. */
@@ -97,12 +100,19 @@ static int lock(int fd)
 	return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
 }
 
-/* Puts a new file, locked from its beginning, in the place of the old one. */
-static int replace_file(struct state_file *state, const char *text, size_t size)
+/* Writes what the sections keep now into a new file beside the old one, locked from its beginning.
+ */
+static int write_new(struct state_file *state, int *ret_fd)
 {
 	char temporary[PATH_MAX];
+	const char *text;
 	int fd, r;
 
+	gather(state);
+	text = json_object_to_json_string_ext(state->kept, JSON_C_TO_STRING_PRETTY |
+								   JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text)
+		return -ENOMEM;
 	path_beside(state, ".new", temporary);
 	/* What a killed run left, or whatever else has that name: not to be written through. */
 	if (unlink(temporary) < 0 && errno != ENOENT)
@@ -112,33 +122,56 @@ static int replace_file(struct state_file *state, const char *text, size_t size)
 		return -errno;
 	r = lock(fd);
 	if (r == 0)
-		r = write_all(fd, text, size);
-	if (r == 0 && rename(temporary, state->path) < 0)
-		r = -errno;
+		r = write_all(fd, text, strlen(text));
 	if (r < 0) {
 		close(fd);
 		unlink(temporary);
 		return r;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Puts a new file, which is on the disk unless `r` says otherwise, in the place of the old one. */
+static int put_in_place(struct state_file *state, int fd, int r)
+{
+	char temporary[PATH_MAX];
+
+	path_beside(state, ".new", temporary);
+	if (r == 0 && rename(temporary, state->path) < 0)
+		r = -errno;
+	if (r < 0) {
+		close(fd);
+		unlink(temporary);
+		state->changed = true;
+		return r;
+	}
 	fd_close(&state->lock_fd);
 	state->lock_fd = fd;
-	sync_directory(state);
 	return 0;
 }
 
 int state_file_flush(struct state_file *state)
 {
-	const char *text;
-	int r;
+	int fd, r;
 
-	if (!state || !state->changed || !state->path)
+	if (!state || !state->path)
 		return 0;
-	gather(state);
-	text = json_object_to_json_string_ext(state->kept, JSON_C_TO_STRING_PRETTY |
-								   JSON_C_TO_STRING_NOSLASHESCAPE);
-	r = text ? replace_file(state, text, strlen(text)) : -ENOMEM;
+	if (state->new_fd >= 0) {
+		/* It would be there only later: once more, and waiting for it. */
+		disk_sync_forget(state->sync);
+		fd_close(&state->new_fd);
+		state->changed = true;
+	}
+	if (!state->changed)
+		return 0;
+	r = write_new(state, &fd);
+	if (r < 0)
+		return r;
+	state->changed = false;
+	r = put_in_place(state, fd, fsync(fd) < 0 ? -errno : 0);
 	if (r == 0)
-		state->changed = false;
+		sync_directory(state);
 	return r;
 }
 
@@ -148,16 +181,44 @@ static void start_timer(struct state_file *state, uint64_t delay_ms)
 	loop_timer_set(state->timer, delay_ms);
 }
 
-static void on_timer(void *arg)
+static void complain(struct state_file *state, int r)
 {
-	struct state_file *state = arg;
-	int r = state_file_flush(state);
-
-	if (r == 0)
-		return;
 	log_limited(LOG_LEVEL_ERROR, "the state can't be written to %s: %s", state->path,
 		    strerror(-r));
 	start_timer(state, STATE_FILE_RETRY_MS);
+}
+
+/* The directory isn't flushed: until its turn comes, its name stands for the old file, whole. */
+static void on_synced(void *arg, int result)
+{
+	struct state_file *state = arg;
+	int fd = state->new_fd, r;
+
+	state->new_fd = -1;
+	r = put_in_place(state, fd, result);
+	if (r < 0)
+		complain(state, r);
+}
+
+static void on_timer(void *arg)
+{
+	struct state_file *state = arg;
+	int r;
+
+	if (!state->changed)
+		return;
+	if (state->new_fd >= 0) {
+		start_timer(state, STATE_FILE_DELAY_MS);
+		return;
+	}
+	r = write_new(state, &state->new_fd);
+	if (r < 0) {
+		complain(state, r);
+		return;
+	}
+	state->changed = false;
+	if (disk_sync_start(state->sync, state->new_fd) < 0)
+		on_synced(state, fsync(state->new_fd) < 0 ? -errno : 0);
 }
 
 void state_file_changed_within(struct state_file *state, uint64_t delay_ms)
@@ -373,13 +434,15 @@ int state_file_new(struct loop *loop, const char *path, struct state_file **ret_
 	if (!state)
 		return -ENOMEM;
 	state->loop = loop;
-	state->lock_fd = -1;
+	state->lock_fd = state->new_fd = -1;
 	state->kept = json_object_new_object();
 	state->path = path ? strdup(path) : NULL;
 	if (!state->kept || (path && !state->path))
 		r = -ENOMEM;
 	if (r == 0)
 		r = loop_timer_new(loop, on_timer, state, &state->timer);
+	if (r == 0 && path && disk_sync_new(loop, on_synced, state, &state->sync) < 0)
+		log_debug("%s: no asynchronous fsync here", path);
 	if (r == 0 && path)
 		r = check_directory(state);
 	if (r == 0 && path)
@@ -402,6 +465,7 @@ void state_file_free(struct state_file *state)
 	if (r < 0)
 		log_error("the state can't be written to %s: %s", state->path, strerror(-r));
 	loop_timer_free(state->timer);
+	disk_sync_free(state->sync);
 	json_object_put(state->kept);
 	fd_close(&state->lock_fd);
 	free(state->path);

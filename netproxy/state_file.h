@@ -3,11 +3,11 @@
  * The state that outlives a run (--state FILE): one JSON object with a section for each module that
  * has something to keep, such as {"version":1,"forwards":[...],"leases":[...]}.
  *
- * The file is always whole: it is written beside itself, flushed to the disk, and renamed. Changes
- * are gathered for STATE_FILE_DELAY_MS before they are written. It can only be read by its owner,
- * and is locked: two processes with one file would undo each other's work. A
- * file that can't be made sense of is set aside as FILE.broken and reported, never fatal; sections
- * that nobody registered are kept as they are.
+ * The file is always whole: it is written beside itself, flushed to the disk, and renamed, without
+ * that the loop waits for the disk (disk_sync.h). Changes are gathered for STATE_FILE_DELAY_MS
+ * before they are written. It can only be read by its owner, and is locked: two processes with one
+ * file would undo each other's work. A file that can't be made sense of is set aside as FILE.broken
+ * and reported, never fatal; sections that nobody registered are kept as they are.
  */
 #ifndef NETPROXY_STATE_FILE_H
 #define NETPROXY_STATE_FILE_H
@@ -60,7 +60,8 @@ void state_file_changed(struct state_file *state);
 /* The same for what does little harm when it is lost: it is written within that time, or with
  * something else. */
 void state_file_changed_within(struct state_file *state, uint64_t delay_ms);
-/* Writes now what has changed. Returns 0, or -errno; the change is then still due. */
+/* Writes now what has changed, and waits for the disk. Returns 0, or -errno; the change is then
+ * still due. */
 int state_file_flush(struct state_file *state);
 
 #endif

@@ -93,6 +93,13 @@ static const char *file_text(const char *suffix)
 	return text;
 }
 
+/* Turns the loop until the file, which may be on its way to the disk, says so. */
+static void expect_written(const char *text)
+{
+	while (!strstr(file_text(""), text))
+		ck_assert_int_ge(loop_run_once(loop, true), 0);
+}
+
 static void setup(void)
 {
 	strcpy(directory, "/tmp/np-state-XXXXXX");
@@ -164,7 +171,7 @@ START_TEST(gathers_changes)
 	ck_assert_str_eq(file_text(""), "");
 	state_file_changed(state);
 	loop_advance(loop, 1);
-	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":1"));
+	expect_written("\"value\":1");
 	/* Nothing changed: nothing is written. */
 	one.value = 3;
 	ck_assert_int_eq(state_file_flush(state), 0);
@@ -227,7 +234,7 @@ START_TEST(broken_is_kept_aside)
 	one.value = 9;
 	state_file_changed(state);
 	loop_advance(loop, STATE_FILE_DELAY_MS);
-	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":9"));
+	expect_written("\"value\":9");
 	ck_assert_str_eq(file_text(".broken"), broken[_i]);
 }
 END_TEST
@@ -243,7 +250,7 @@ START_TEST(too_large_is_kept_aside)
 	ck_assert_int_eq(one.loads, 0);
 	state_file_changed(state);
 	loop_advance(loop, STATE_FILE_DELAY_MS);
-	ck_assert_ptr_nonnull(strstr(file_text(""), "version"));
+	expect_written("version");
 }
 END_TEST
 
@@ -273,12 +280,61 @@ START_TEST(may_wait_for_others)
 	loop_advance(loop, 9999);
 	ck_assert_str_eq(file_text(""), "");
 	loop_advance(loop, 1);
-	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":1"));
+	expect_written("\"value\":1");
 	one.value = 2;
 	state_file_changed_within(state, 10000);
 	state_file_changed(state);
 	state_file_changed_within(state, 10000);
 	loop_advance(loop, STATE_FILE_DELAY_MS);
+	expect_written("\"value\":2");
+}
+END_TEST
+
+/* What is on its way to the disk is overtaken by who can't wait, and by the end. */
+START_TEST(flush_overtakes)
+{
+	open_state();
+	register_part("one", &one);
+	for (one.value = 1; one.value <= 20; one.value++) {
+		char expected[32];
+
+		snprintf(expected, sizeof(expected), "\"value\":%d", (int)one.value);
+		state_file_changed(state);
+		loop_advance(loop, STATE_FILE_DELAY_MS);
+		if (one.value % 2) {
+			ck_assert_int_eq(state_file_flush(state), 0);
+			ck_assert_ptr_nonnull(strstr(file_text(""), expected));
+			ck_assert_str_eq(file_text(".new"), "");
+		}
+	}
+	one.value = 21;
+	state_file_changed(state);
+	loop_advance(loop, STATE_FILE_DELAY_MS);
+	state_file_free(state);
+	state = NULL;
+	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":21"));
+	ck_assert_str_eq(file_text(".new"), "");
+}
+END_TEST
+
+/* What changes while the file is on its way is written after it. */
+START_TEST(changes_meanwhile)
+{
+	open_state();
+	register_part("one", &one);
+	one.value = 1;
+	state_file_changed(state);
+	loop_advance(loop, STATE_FILE_DELAY_MS);
+	one.value = 2;
+	state_file_changed(state);
+	expect_written("\"value\":1");
+	/* Again until nothing is on its way. */
+	for (int i = 0; i < 100 && !strstr(file_text(""), "\"value\":2"); i++) {
+		loop_advance(loop, STATE_FILE_DELAY_MS);
+		expect_written("\"value\"");
+		loop_run_once(loop, false);
+		usleep(1000);
+	}
 	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":2"));
 }
 END_TEST
@@ -312,7 +368,7 @@ START_TEST(failure_is_repeated)
 	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":1"));
 	ck_assert_int_eq(rmdir(blocker), 0);
 	loop_advance(loop, STATE_FILE_RETRY_MS);
-	ck_assert_ptr_nonnull(strstr(file_text(""), "\"value\":2"));
+	expect_written("\"value\":2");
 }
 END_TEST
 
@@ -330,6 +386,8 @@ int main(void)
 	tcase_add_test(tc, too_large_is_kept_aside);
 	tcase_add_test(tc, is_locked);
 	tcase_add_test(tc, may_wait_for_others);
+	tcase_add_test(tc, flush_overtakes);
+	tcase_add_test(tc, changes_meanwhile);
 	tcase_add_test(tc, unusable_paths);
 	tcase_add_test(tc, failure_is_repeated);
 	return unit_run(suite);
