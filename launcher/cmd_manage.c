@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "launcher/cmd.h"
 #include "launcher/commands.h"
+#include "launcher/disk_image.h"
 #include "launcher/machine_args.h"
 #include "launcher/snapshot.h"
 #include "launcher/proxy.h"
@@ -412,6 +413,8 @@ static int cmdline_machine(const struct cmd *cmd, const struct store_place *plac
 			.extra = &extra,
 		};
 
+		for (size_t i = 0; i < m->disk_count; i++)
+			disk_complete(&settings.run.machine.disks[i]);
 		machine_args_add(&extra, place->dir, &settings.ready, false);
 		if (qemu_args_build(m, &wiring, &args) == 0)
 			line = args_shell_line(&args);

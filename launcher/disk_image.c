@@ -54,7 +54,15 @@ static int check_new(const struct machine_disk *disk, struct problem *problem)
 	return 0;
 }
 
-static int check_there(const struct machine_disk *disk, const struct stat *st, bool named_qcow2,
+/* Whether the file's name says that it is a qcow2 image. */
+static bool named_qcow2(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".qcow2") == 0;
+}
+
+static int check_there(const struct machine_disk *disk, const struct stat *st,
 		       struct problem *problem)
 {
 	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
@@ -67,7 +75,7 @@ static int check_there(const struct machine_disk *disk, const struct stat *st, b
 				   disk->read_only ? "" : "; add ,ro if the guest needn't either");
 	/* Never by content alone: a guest could write itself a qcow2 header that names the host's
 	 * files. */
-	if (!disk->format && !named_qcow2 && disk_is_qcow2(disk->path))
+	if (!disk->format && !named_qcow2(disk->path) && disk_is_qcow2(disk->path))
 		return problem_set(
 			problem, -EINVAL,
 			"-disk %s: it starts like a qcow2 image, and isn't named so: add "
@@ -76,10 +84,17 @@ static int check_there(const struct machine_disk *disk, const struct stat *st, b
 	return 0;
 }
 
+void disk_complete(struct machine_disk *disk)
+{
+	struct stat st;
+
+	if (!disk->format)
+		disk->format = named_qcow2(disk->path) ? "qcow2" : "raw";
+	disk->device = stat(disk->path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 int disk_check(struct machine_disk *disk, struct problem *problem)
 {
-	const char *dot = strrchr(disk->path, '.');
-	bool named_qcow2 = dot && strcmp(dot, ".qcow2") == 0;
 	bool there;
 	struct stat st;
 	int r;
@@ -91,12 +106,10 @@ int disk_check(struct machine_disk *disk, struct problem *problem)
 		r = problem_set(problem, -errno, "-disk %s: %s%s", disk->path, strerror(errno),
 				errno == ENOENT ? "; add size=10G to have it made" : "");
 	else
-		r = check_there(disk, &st, named_qcow2, problem);
+		r = check_there(disk, &st, problem);
 	if (r < 0)
 		return r;
-	if (!disk->format)
-		disk->format = named_qcow2 ? "qcow2" : "raw";
-	disk->device = there && S_ISBLK(st.st_mode);
+	disk_complete(disk);
 	if (there && strcmp(disk->format, "qcow2") == 0 && !disk_is_qcow2(disk->path))
 		return problem_set(problem, -EINVAL, "-disk %s: that is not a qcow2 image",
 				   disk->path);

@@ -16,7 +16,10 @@
 
 /* Whether the file begins as a qcow2 image does. */
 bool disk_is_qcow2(const char *path);
-/* Checks a disk, and chooses its format where none was said. One that isn't there and has a size is
+/* Chooses the format where none was said, by the file's name, and finds out whether it is a device.
+ */
+void disk_complete(struct machine_disk *disk);
+/* Checks a disk and completes it. One that isn't there and has a size is
  * fine if it can be made. Returns 0, or -errno with the problem set. */
 int disk_check(struct machine_disk *disk, struct problem *problem);
 /* Makes a new image at `path`; a file that is there is never touched (-EEXIST). `format` is "raw"

@@ -68,19 +68,16 @@ struct json_object *disk_list_json(const struct machine *machine)
 		struct machine_disk disk = machine->disks[i];
 		struct json_object *one = json_object_new_object();
 		char name[DISK_NAME_MAX];
-		struct problem ignored;
 		uint64_t bytes;
 		struct stat st;
 
-		/* Chooses the format, where the disk is there to be looked at. */
-		disk_check(&disk, &ignored);
+		disk_complete(&disk);
 		disk_guest_name(machine, i, name);
 		json_object_object_add(one, "name", json_object_new_string(name));
 		json_object_object_add(one, "path", json_object_new_string(disk.path));
 		json_object_object_add(one, "read_only", json_object_new_boolean(disk.read_only));
-		if (disk.format)
-			json_object_object_add(one, "format", json_object_new_string(disk.format));
-		if (disk.format && disk_size(&disk, &bytes) == 0)
+		json_object_object_add(one, "format", json_object_new_string(disk.format));
+		if (disk_size(&disk, &bytes) == 0)
 			json_object_object_add(one, "size", json_object_new_int64((int64_t)bytes));
 		if (stat(disk.path, &st) == 0)
 			json_object_object_add(

@@ -48,6 +48,8 @@ class Disks(Managed):
 
     def test_resize_stopped(self):
         self.init("-disk", self.raw, "-disk", self.qcow2)
+        cmdline = self.vm("cmdline", NAME)[1]
+        assert "driver=raw,node-name=disk0," in cmdline and "driver=qcow2,node-name=disk1," in cmdline, cmdline
         self.vm("disk", "resize", NAME, "vda", "96M")
         self.vm("disk", "resize", NAME, "second.qcow2", "+1G")
         assert self.sizes() == {"vda": 96, "vdb": 2048}

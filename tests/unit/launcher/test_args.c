@@ -137,8 +137,13 @@ START_TEST(test_disks)
 	machine.disks[0] = (struct machine_disk){.path = strdup("/d/a,b.raw"), .format = "raw"};
 	machine.disks[1] = (struct machine_disk){
 		.path = strdup("c.qcow2"), .format = "qcow2", .read_only = true};
-	machine.disk_count = 2;
+	machine.disks[2] = (struct machine_disk){
+		.path = strdup("/dev/sdx"), .format = "raw", .device = true};
+	machine.disk_count = 3;
 	build(NULL, NULL, ACCEL_TCG);
+	/* QEMU's driver for files refuses devices. */
+	ck_assert(has("-blockdev", "driver=host_device,node-name=disk2-file,read-only=off,"
+				   "discard=unmap,filename=/dev/sdx"));
 	ck_assert(has("-blockdev", "driver=file,node-name=disk0-file,read-only=off,discard=unmap,"
 				   "filename=/d/a,,b.raw"));
 	ck_assert(has("-blockdev",
