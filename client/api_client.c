@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <linux/vm_sockets.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #define HTTP_PORT     80
 #define HTTP_OK       200
@@ -22,16 +22,6 @@
 #define RECEIVE_CHUNK 16384
 /* A unix socket's backlog can be full for a moment; poll() has no event for that. */
 #define BACKLOG_RETRY_MS 10
-
-static int __attribute__((format(printf, 3, 4))) fail(char *error, int r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, API_ERROR_MAX, format, args);
-	va_end(args);
-	return r;
-}
 
 static int parse_http_url(const char *text, struct endpoint *ret)
 {
@@ -291,9 +281,9 @@ int api_connect(const struct api_target *target, uint64_t deadline_ms, int *ret_
 
 	if (r == 0)
 		return 0;
-	return fail(error, r, "can't connect to %s: %s; %s",
-		    api_target_describe(target, where, sizeof(where)), strerror(-r),
-		    connect_hint(target, r));
+	return text_fail(error, API_ERROR_MAX, r, "can't connect to %s: %s; %s",
+			 api_target_describe(target, where, sizeof(where)), strerror(-r),
+			 connect_hint(target, r));
 }
 
 /* Sends the request; `held`: the connection shall stay. */
@@ -304,8 +294,9 @@ static int send_request(int fd, const struct api_target *target, const char *met
 	char request[REQUEST_MAX];
 
 	if (format_request(target, method, path, json, held, request, sizeof(request)) < 0)
-		return fail(error, -EMSGSIZE, "the request %s %s is longer than %d bytes", method,
-			    path, REQUEST_MAX);
+		return text_fail(error, API_ERROR_MAX, -EMSGSIZE,
+				 "the request %s %s is longer than %d bytes", method, path,
+				 REQUEST_MAX);
 	return send_all(fd, request, strlen(request), deadline_ms);
 }
 
@@ -317,8 +308,8 @@ int api_send(int fd, const struct api_target *target, const char *method, const 
 
 	if (r == 0 || r == -EMSGSIZE)
 		return r;
-	return fail(error, r, "can't send %s %s to %s: %s", method, path,
-		    api_target_describe(target, where, sizeof(where)), strerror(-r));
+	return text_fail(error, API_ERROR_MAX, r, "can't send %s %s to %s: %s", method, path,
+			 api_target_describe(target, where, sizeof(where)), strerror(-r));
 }
 
 static int exchange(int fd, const struct api_target *target, const char *method, const char *path,
@@ -338,8 +329,10 @@ static int exchange(int fd, const struct api_target *target, const char *method,
 		return 0;
 	api_target_describe(target, where, sizeof(where));
 	if (r == -EBADMSG && why)
-		return fail(error, r, "the answer of %s can't be understood: %s", where, why);
-	return fail(error, r, "no answer of %s to %s %s: %s", where, method, path, strerror(-r));
+		return text_fail(error, API_ERROR_MAX, r,
+				 "the answer of %s can't be understood: %s", where, why);
+	return text_fail(error, API_ERROR_MAX, r, "no answer of %s to %s %s: %s", where, method,
+			 path, strerror(-r));
 }
 
 int api_request_on(int fd, const struct api_target *target, const char *method, const char *path,

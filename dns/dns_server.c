@@ -4,13 +4,13 @@
 #include "dns/dns_server.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "dns/dns_file.h"
 #include "dns/dns_stream.h"
 
@@ -50,19 +50,6 @@ struct dns_server {
 	uint8_t scratch[DNS_MESSAGE_MAX]; /* replies on their way out */
 };
 
-static int fail(char *error, size_t error_size, int code, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t error_size, int code, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return code;
-}
-
 static int add_route(struct dns_server *server, const struct dns_route_conf *conf, char *error,
 		     size_t error_size)
 {
@@ -70,16 +57,16 @@ static int add_route(struct dns_server *server, const struct dns_route_conf *con
 	size_t i = server->route_count;
 
 	if (i == DNS_ROUTES_MAX)
-		return fail(error, error_size, -EINVAL, "there may be at most %d DNS routes",
-			    DNS_ROUTES_MAX);
+		return text_fail(error, error_size, -EINVAL, "there may be at most %d DNS routes",
+				 DNS_ROUTES_MAX);
 	if (!conf->suffix || dns_name_parse(conf->suffix, &route.suffix) < 0)
-		return fail(error, error_size, -EINVAL,
-			    "\"%.64s\" is not a domain that DNS can be routed by",
-			    conf->suffix ? conf->suffix : "");
+		return text_fail(error, error_size, -EINVAL,
+				 "\"%.64s\" is not a domain that DNS can be routed by",
+				 conf->suffix ? conf->suffix : "");
 	if (conf->resolver_count < 1 || conf->resolver_count > DNS_RESOLVERS_MAX)
-		return fail(error, error_size, -EINVAL,
-			    "the DNS route for \"%.64s\" needs 1 to %d resolvers", conf->suffix,
-			    DNS_RESOLVERS_MAX);
+		return text_fail(error, error_size, -EINVAL,
+				 "the DNS route for \"%.64s\" needs 1 to %d resolvers",
+				 conf->suffix, DNS_RESOLVERS_MAX);
 	memcpy(route.resolvers, conf->resolvers, conf->resolver_count * sizeof(*conf->resolvers));
 	for (; i > 0 && server->routes[i - 1].suffix.size < route.suffix.size; i--)
 		server->routes[i] = server->routes[i - 1];
@@ -104,12 +91,12 @@ static int set_local(struct dns_server *server, const struct dns_conf *conf, cha
 	local->subnet6 = conf->subnet6;
 	local->guests = conf->guests;
 	if (conf->guest_domain && dns_name_parse(conf->guest_domain, &local->guest_domain) < 0)
-		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid guest domain",
-			    conf->guest_domain);
+		return text_fail(error, error_size, -EINVAL,
+				 "\"%.64s\" is not a valid guest domain", conf->guest_domain);
 	dns_name_lower(&local->guest_domain);
 	r = dns_local_add_built_ins(local);
 	if (r < 0)
-		return fail(error, error_size, r, "%s", strerror(-r));
+		return text_fail(error, error_size, r, "%s", strerror(-r));
 	for (size_t i = 0; i < conf->zone_count && r == 0; i++)
 		r = dns_zones_add(&local->zones, &conf->zones[i], error, error_size);
 	return r;
@@ -121,8 +108,8 @@ static int set_upstream(struct dns_server *server, const struct dns_conf *conf, 
 	int r = 0;
 
 	if (conf->resolver_count > DNS_RESOLVERS_MAX)
-		return fail(error, error_size, -EINVAL, "there may be at most %d DNS resolvers",
-			    DNS_RESOLVERS_MAX);
+		return text_fail(error, error_size, -EINVAL,
+				 "there may be at most %d DNS resolvers", DNS_RESOLVERS_MAX);
 	server->resolver_count = conf->resolver_count;
 	if (conf->resolver_count)
 		memcpy(server->resolvers, conf->resolvers,
@@ -153,7 +140,7 @@ int dns_server_new(struct loop *loop, const struct dns_conf *conf, char *error, 
 	int r;
 
 	if (!server)
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return text_fail(error, error_size, -ENOMEM, "out of memory");
 	server->loop = loop;
 	list_init(&server->requests);
 	dns_local_init(&server->local);
@@ -167,7 +154,7 @@ int dns_server_new(struct loop *loop, const struct dns_conf *conf, char *error, 
 	if (r == 0)
 		r = dns_upstream_new(loop, conf->try_ms, conf->deadline_ms, &server->upstream);
 	if (r < 0) {
-		fail(error, error_size, r, "%s", strerror(-r));
+		text_fail(error, error_size, r, "%s", strerror(-r));
 		goto failed;
 	}
 	*ret_server = server;

@@ -3,23 +3,11 @@
 #include "dns/dns_zone.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int fail(char *error, size_t error_size, int code, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t error_size, int code, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return code;
-}
+#include "base/text.h"
 
 void dns_zones_init(struct dns_zones *zones)
 {
@@ -60,8 +48,8 @@ static int record_compile(struct dns_zone_record *record, char *error, size_t er
 	int r = dns_pattern_new(record->conf.regexp, &record->pattern, &complaint);
 
 	if (r == -EINVAL)
-		fail(error, error_size, r, "the regular expression \"%.64s\" %s",
-		     record->conf.regexp, complaint);
+		text_fail(error, error_size, r, "the regular expression \"%.64s\" %s",
+			  record->conf.regexp, complaint);
 	return r;
 }
 
@@ -76,11 +64,11 @@ static int record_name(struct dns_zone_record *record, const struct dns_name *zo
 	if (!record->has_name)
 		return 0;
 	if (dns_name_parse(text, &relative) < 0)
-		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid record name",
-			    text);
+		return text_fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid record name",
+				 text);
 	if (dns_name_join(&relative, zone, &record->name) < 0)
-		return fail(error, error_size, -EINVAL,
-			    "the record name \"%.64s\" is too long in its zone", text);
+		return text_fail(error, error_size, -EINVAL,
+				 "the record name \"%.64s\" is too long in its zone", text);
 	dns_name_lower(&record->name);
 	return 0;
 }
@@ -100,8 +88,8 @@ static int record_new(const struct dns_record_conf *conf, const struct dns_name 
 	if (!record->conf.name || (has_regexp && !record->conf.regexp))
 		goto out;
 	if (conf->ip.family == AF_UNSPEC) {
-		r = fail(error, error_size, -EINVAL, "the record \"%.64s\" has no IP",
-			 has_regexp ? conf->regexp : record->conf.name);
+		r = text_fail(error, error_size, -EINVAL, "the record \"%.64s\" has no IP",
+			      has_regexp ? conf->regexp : record->conf.name);
 		goto out;
 	}
 	r = has_regexp ? record_compile(record, error, error_size) : 0;
@@ -113,7 +101,7 @@ static int record_new(const struct dns_record_conf *conf, const struct dns_name 
 	}
 out:
 	if (r == -ENOMEM)
-		fail(error, error_size, r, "out of memory");
+		text_fail(error, error_size, r, "out of memory");
 	record_free(record);
 	return r;
 }
@@ -244,12 +232,12 @@ static int check_room(const struct dns_zones *zones, const struct dns_zone *zone
 			 count_regexps(merge->records, merge->count);
 
 	if (zones->record_count - zone->record_count + merge->count > DNS_RECORDS_MAX)
-		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
-			    DNS_RECORDS_MAX);
+		return text_fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
+				 DNS_RECORDS_MAX);
 	if (regexps > DNS_REGEXPS_MAX)
-		return fail(error, error_size, -ENOSPC,
-			    "there may be at most %d regular expressions in DNS zones",
-			    DNS_REGEXPS_MAX);
+		return text_fail(error, error_size, -ENOSPC,
+				 "there may be at most %d regular expressions in DNS zones",
+				 DNS_REGEXPS_MAX);
 	return 0;
 }
 
@@ -262,12 +250,12 @@ static int merge_records(const struct dns_zones *zones, const struct dns_zone *z
 	size_t kept_count = 0;
 
 	if (conf->record_count > DNS_RECORDS_MAX)
-		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
-			    DNS_RECORDS_MAX);
+		return text_fail(error, error_size, -ENOSPC, "there may be at most %d DNS records",
+				 DNS_RECORDS_MAX);
 	merge.records = calloc(conf->record_count + zone->record_count + 1,
 			       sizeof(struct dns_zone_record *));
 	if (!merge.records)
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return text_fail(error, error_size, -ENOMEM, "out of memory");
 	/* Behind the room for as many new ones as there may be. */
 	kept = merge.records + conf->record_count;
 	for (size_t i = 0; i < zone->record_count; i++) {
@@ -318,15 +306,15 @@ static int add_zone(struct dns_zones *zones, const struct dns_zone_conf *conf, e
 	struct merge merge = {0};
 
 	if (!conf->name || dns_name_parse(conf->name, &name) < 0)
-		return fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid zone name",
-			    conf->name ? conf->name : "");
+		return text_fail(error, error_size, -EINVAL, "\"%.64s\" is not a valid zone name",
+				 conf->name ? conf->name : "");
 	struct dns_zone *zone = find_zone(zones, &name);
 	bool is_new = !zone;
 	if (is_new && zones->count == DNS_ZONES_MAX)
-		return fail(error, error_size, -ENOSPC, "there may be at most %d DNS zones",
-			    DNS_ZONES_MAX);
+		return text_fail(error, error_size, -ENOSPC, "there may be at most %d DNS zones",
+				 DNS_ZONES_MAX);
 	if (is_new && !(zone = zone_new(&name)))
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return text_fail(error, error_size, -ENOMEM, "out of memory");
 
 	int r = merge_records(zones, zone, conf, keep, error, error_size, &merge);
 	if (r < 0) {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 #define SEPARATORS ", \t\r\n"
 
 /* ---- Text ---- */
@@ -39,17 +41,6 @@ bool egress_clean_name(const char *bytes, size_t size, char to[static EGRESS_NAM
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Decodes %XX (RFC 3986, 2.1) in `size` characters. Returns the size, or -EINVAL. */
 static int percent_decode(const char *text, size_t size, char *to, size_t room)
 {
@@ -66,8 +57,8 @@ static int percent_decode(const char *text, size_t size, char *to, size_t room)
 		}
 		if (size - i < 3)
 			return -EINVAL;
-		high = hex_digit(text[i + 1]);
-		low = hex_digit(text[i + 2]);
+		high = text_hex_digit(text[i + 1]);
+		low = text_hex_digit(text[i + 2]);
 		if (high < 0 || low < 0)
 			return -EINVAL;
 		to[n++] = (char)(high << 4 | low);

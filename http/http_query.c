@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* One "key=value" of a query. */
 struct pair {
 	const char *key;
@@ -38,14 +40,6 @@ static bool has_key(const struct pair *pair, const char *key)
 	return pair->key_size == strlen(key) && strncmp(pair->key, key, pair->key_size) == 0;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int decode_value(const struct pair *pair, char *to, size_t size)
 {
 	size_t length = 0;
@@ -60,8 +54,8 @@ static int decode_value(const struct pair *pair, char *to, size_t size)
 
 			if (pair->value_size - i < 3)
 				return -EINVAL;
-			high = hex_digit(pair->value[i + 1]);
-			low = hex_digit(pair->value[i + 2]);
+			high = text_hex_digit(pair->value[i + 1]);
+			low = text_hex_digit(pair->value[i + 2]);
 			if (high < 0 || low < 0)
 				return -EINVAL;
 			c = (unsigned char)(high << 4 | low);

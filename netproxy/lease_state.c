@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 
 LOG_MODULE("dhcp");
 
@@ -123,15 +124,6 @@ struct loading {
 	unsigned restored, unfit;
 };
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Returns the size, or -1 when the text isn't one of bytes that fit. */
 static int get_hex(const char *text, uint8_t *to, size_t to_size)
 {
@@ -140,7 +132,7 @@ static int get_hex(const char *text, uint8_t *to, size_t to_size)
 	if (strlen(text) % 2 || size > to_size)
 		return -1;
 	for (size_t i = 0; i < size; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+		int high = text_hex_digit(text[2 * i]), low = text_hex_digit(text[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return -1;

@@ -3,24 +3,15 @@
 #include "plugin/docker_args.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 struct raw_args {
 	const char *proto, *host_ip, *host_port, *container_ip, *container_port, *use_listen_fd;
 };
-
-static int __attribute__((format(printf, 2, 3))) fail(char *error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, DOCKER_ARGS_ERROR_MAX, format, args);
-	va_end(args);
-	return -EINVAL;
-}
 
 /* Where the value of a flag of that name goes; NULL for one that there isn't. */
 static const char **slot_of(struct raw_args *raw, const char *name, size_t size)
@@ -50,15 +41,17 @@ static int split(int argc, char *const *argv, struct raw_args *raw, char *error)
 		const char *name = argv[i];
 
 		if (name[0] != '-')
-			return fail(error, "unexpected argument \"%.64s\"", name);
+			return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+					 "unexpected argument \"%.64s\"", name);
 		name += name[1] == '-' ? 2 : 1;
 		size_t size = strcspn(name, "=");
 		const char **slot = slot_of(raw, name, size);
 		if (!slot)
-			return fail(error,
-				    "unknown flag \"%.64s\"; dockerd gives -proto, -host-ip, "
-				    "-host-port, -container-ip, -container-port and -use-listen-fd",
-				    argv[i]);
+			return text_fail(
+				error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+				"unknown flag \"%.64s\"; dockerd gives -proto, -host-ip, "
+				"-host-port, -container-ip, -container-port and -use-listen-fd",
+				argv[i]);
 		if (name[size] == '=')
 			*slot = name + size + 1;
 		else if (slot == &raw->use_listen_fd)
@@ -66,7 +59,8 @@ static int split(int argc, char *const *argv, struct raw_args *raw, char *error)
 		else if (i + 1 < argc)
 			*slot = argv[++i];
 		else
-			return fail(error, "-%.*s needs a value", (int)size, name);
+			return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+					 "-%.*s needs a value", (int)size, name);
 	}
 	return 0;
 }
@@ -79,8 +73,9 @@ static int decode_port(const char *name, const char *text, uint16_t *ret, char *
 	if (text && text[0] >= '0' && text[0] <= '9')
 		port = strtoul(text, &end, 10);
 	if (!end || *end || port < 1 || port > UINT16_MAX)
-		return fail(error, "-%s must be a port from 1 to 65535, not \"%.32s\"", name,
-			    text ? text : "");
+		return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+				 "-%s must be a port from 1 to 65535, not \"%.32s\"", name,
+				 text ? text : "");
 	*ret = (uint16_t)port;
 	return 0;
 }
@@ -88,11 +83,13 @@ static int decode_port(const char *name, const char *text, uint16_t *ret, char *
 static int decode_addresses(const struct raw_args *raw, struct docker_args *ret, char *error)
 {
 	if (raw->host_ip && raw->host_ip[0] && addr_parse(raw->host_ip, &ret->host_ip) < 0)
-		return fail(error, "-host-ip must be an IPv4 or IPv6 address, not \"%.64s\"",
-			    raw->host_ip);
+		return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+				 "-host-ip must be an IPv4 or IPv6 address, not \"%.64s\"",
+				 raw->host_ip);
 	if (!raw->container_ip || addr_parse(raw->container_ip, &ret->container_ip) < 0)
-		return fail(error, "-container-ip must be an IPv4 or IPv6 address, not \"%.64s\"",
-			    raw->container_ip ? raw->container_ip : "");
+		return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+				 "-container-ip must be an IPv4 or IPv6 address, not \"%.64s\"",
+				 raw->container_ip ? raw->container_ip : "");
 	return 0;
 }
 
@@ -103,7 +100,8 @@ static int decode_bool(const char *text, bool *ret, char *error)
 	else if (!strcmp(text, "true") || !strcmp(text, "1"))
 		*ret = true;
 	else
-		return fail(error, "-use-listen-fd must be true or false, not \"%.32s\"", text);
+		return text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+				 "-use-listen-fd must be true or false, not \"%.32s\"", text);
 	return 0;
 }
 
@@ -115,9 +113,9 @@ int docker_args_decode(int argc, char *const *argv, struct docker_args *ret,
 	int r = split(argc, argv, &raw, error);
 
 	if (r == 0 && strcmp(raw.proto, "tcp") != 0 && strcmp(raw.proto, "udp") != 0)
-		r = fail(error,
-			 "only tcp and udp ports can be published on the host, not \"%.32s\"",
-			 raw.proto);
+		r = text_fail(error, DOCKER_ARGS_ERROR_MAX, -EINVAL,
+			      "only tcp and udp ports can be published on the host, not \"%.32s\"",
+			      raw.proto);
 	if (r == 0)
 		r = decode_port("host-port", raw.host_port, &args.host_port, error);
 	if (r == 0)

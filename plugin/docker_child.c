@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/sock.h"
+#include "base/text.h"
 
 #define REPORT_FD 3
 #define LISTEN_FD 4
@@ -26,16 +26,6 @@ static const char *const places[] = {
 	"/usr/local/bin/docker-proxy",
 	"/usr/lib/docker/docker-proxy",
 };
-
-static int __attribute__((format(printf, 3, 4))) fail(char *error, int r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, DOCKER_CHILD_ERROR_MAX, format, args);
-	va_end(args);
-	return r;
-}
 
 const char *docker_child_find(const char *configured)
 {
@@ -86,7 +76,8 @@ static int read_report(int fd, uint64_t deadline_ms, char *error)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return fail(error, -ETIMEDOUT, "it doesn't say whether it listens");
+			return text_fail(error, DOCKER_CHILD_ERROR_MAX, -ETIMEDOUT,
+					 "it doesn't say whether it listens");
 		ssize_t got = read(fd, text + size, sizeof(text) - 1 - size);
 		if (got > 0)
 			size += (size_t)got;
@@ -101,8 +92,8 @@ static int read_report(int fd, uint64_t deadline_ms, char *error)
 			*c = ' ';
 	}
 	if (memcmp(text, "1\n", 2) == 0)
-		return fail(error, -EADDRINUSE, "%s", text + 2);
-	return fail(error, -EIO, "it ended without a report");
+		return text_fail(error, DOCKER_CHILD_ERROR_MAX, -EADDRINUSE, "%s", text + 2);
+	return text_fail(error, DOCKER_CHILD_ERROR_MAX, -EIO, "it ended without a report");
 }
 
 int docker_child_start(const char *program, const struct docker_args *args,
@@ -132,12 +123,14 @@ int docker_child_start(const char *program, const struct docker_args *args,
 	snprintf(host_port, sizeof(host_port), "%u", args->host_port);
 	snprintf(container_port, sizeof(container_port), "%u", args->container_port);
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return fail(error, -errno, "can't make a pipe: %s", strerror(errno));
+		return text_fail(error, DOCKER_CHILD_ERROR_MAX, -errno, "can't make a pipe: %s",
+				 strerror(errno));
 	pid_t pid = fork();
 	if (pid == 0)
 		become(program, argv, fds[1], with_listen_fd, self);
 	fd_close(&fds[1]);
-	int r = pid < 0 ? fail(why, -errno, "can't fork: %s", strerror(errno))
+	int r = pid < 0 ? text_fail(why, DOCKER_CHILD_ERROR_MAX, -errno, "can't fork: %s",
+				    strerror(errno))
 			: read_report(fds[0], deadline_ms, why);
 	fd_close(&fds[0]);
 	if (r == 0) {
@@ -148,6 +141,6 @@ int docker_child_start(const char *program, const struct docker_args *args,
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
-	return fail(error, r, "%s on %s port %u of this VM: %s", program, host, args->host_port,
-		    why);
+	return text_fail(error, DOCKER_CHILD_ERROR_MAX, r, "%s on %s port %u of this VM: %s",
+			 program, host, args->host_port, why);
 }

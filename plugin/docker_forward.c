@@ -3,26 +3,16 @@
 #include "plugin/docker_forward.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 #define PATH_FORWARDS "/v1/forwards"
 #define HTTP_OK       200
 #define HTTP_CONFLICT 409
 #define OWNER_MAX     80
-
-static int __attribute__((format(printf, 3, 4))) fail(char *error, int r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, DOCKER_FORWARD_ERROR_MAX, format, args);
-	va_end(args);
-	return r;
-}
 
 /* For whom the forward is. dockerd gives a port to one container only, so this names it. */
 static const char *owner_text(const struct docker_args *args, char to[static OWNER_MAX])
@@ -61,17 +51,18 @@ static int decode_reply(const struct http_response *response, struct endpoint *r
 	int r = json_parse(response->body, response->body_size, &list, why, sizeof(why));
 
 	if (r < 0)
-		return fail(error, -EBADMSG, "netproxy's answer is not JSON: %s", why);
+		return text_fail(error, DOCKER_FORWARD_ERROR_MAX, -EBADMSG,
+				 "netproxy's answer is not JSON: %s", why);
 	struct json_reader reader = json_reader(json_object_is_type(list, json_type_array)
 							? json_object_array_get_idx(list, 0)
 							: NULL,
 						"netproxy's answer");
 	const char *remote = json_need_string(&reader, "remote");
 	if (!json_ok(&reader))
-		r = fail(error, -EBADMSG, "%s", reader.error);
+		r = text_fail(error, DOCKER_FORWARD_ERROR_MAX, -EBADMSG, "%s", reader.error);
 	else if (endpoint_parse(remote, false, ret) < 0)
-		r = fail(error, -EBADMSG, "netproxy's answer has no address in \"remote\": %.80s",
-			 remote);
+		r = text_fail(error, DOCKER_FORWARD_ERROR_MAX, -EBADMSG,
+			      "netproxy's answer has no address in \"remote\": %.80s", remote);
 	json_object_put(list);
 	return r;
 }
@@ -84,7 +75,8 @@ static bool decode_refusal(const struct http_response *response, const struct do
 	char why[64], owner[OWNER_MAX];
 	bool is_ours = false;
 
-	fail(error, 0, "netproxy refused, with HTTP status %d", response->status);
+	text_fail(error, DOCKER_FORWARD_ERROR_MAX, 0, "netproxy refused, with HTTP status %d",
+		  response->status);
 	if (json_parse(response->body, response->body_size, &object, why, sizeof(why)) < 0)
 		return false;
 	struct json_reader top = json_reader(object, "answer");
@@ -96,7 +88,7 @@ static bool decode_refusal(const struct http_response *response, const struct do
 		const char *found = strstr(holder, owner_text(args, owner));
 
 		if (json_ok(&reader) && message[0])
-			fail(error, 0, "%s", message);
+			text_fail(error, DOCKER_FORWARD_ERROR_MAX, 0, "%s", message);
 		is_ours = response->status == HTTP_CONFLICT && found &&
 			  found[strlen(owner)] == '\0';
 	}
@@ -114,14 +106,16 @@ int docker_forward_open(struct api_reach *reach, const struct docker_args *args,
 	int r = api_reach_choose(reach, deadline_ms, why);
 
 	if (r < 0)
-		return fail(error, r, "netproxy's API can't be reached: %.900s", why);
+		return text_fail(error, DOCKER_FORWARD_ERROR_MAX, r,
+				 "netproxy's API can't be reached: %.900s", why);
 	struct json_object *body = make_body(args);
 	r = api_request_held(&reach->target, "POST", PATH_FORWARDS,
 			     json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN),
 			     deadline_ms, &response, &forward.fd, why);
 	json_object_put(body);
 	if (r < 0)
-		return fail(error, r, "netproxy's API can't be reached: %.900s", why);
+		return text_fail(error, DOCKER_FORWARD_ERROR_MAX, r,
+				 "netproxy's API can't be reached: %.900s", why);
 	if (response.status == HTTP_OK)
 		r = decode_reply(&response, &forward.guest, error);
 	else if (!decode_refusal(&response, args, error) || !addr_is_any(&args->host_ip))

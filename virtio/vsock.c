@@ -3,12 +3,12 @@
 #include "virtio/vsock.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "base/wire.h"
 #include "virtio/vsock_internal.h"
 
@@ -252,19 +252,6 @@ static const struct vhost_device_ops vsock_ops = {
 	.detached = on_detached,
 };
 
-static int conf_error(char *error, size_t error_size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int conf_error(char *error, size_t error_size, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 /* Checks `conf` and copies it, defaults filled in. */
 static int conf_take(struct vsock_device *d, const struct vsock_conf *conf, char *error,
 		     size_t error_size)
@@ -275,24 +262,24 @@ static int conf_take(struct vsock_device *d, const struct vsock_conf *conf, char
 	uint32_t buf_alloc = conf->buf_alloc ? conf->buf_alloc : VSOCK_DEFAULT_BUF_ALLOC;
 
 	if (cid <= VSOCK_CID_HOST || cid > CID_MAX)
-		return conf_error(
-			error, error_size,
+		return text_fail(
+			error, error_size, -EINVAL,
 			"vsock: a guest can't have CID %llu: 3 to 4294967294 are for guests",
 			(unsigned long long)cid);
 	if (conns_max > CONNS_MAX_MAX)
-		return conf_error(error, error_size,
-				  "vsock: %u connections are too many: at most %u", conns_max,
-				  CONNS_MAX_MAX);
+		return text_fail(error, error_size, -EINVAL,
+				 "vsock: %u connections are too many: at most %u", conns_max,
+				 CONNS_MAX_MAX);
 	if (buf_alloc < BUF_ALLOC_MIN || buf_alloc > BUF_ALLOC_MAX)
-		return conf_error(
-			error, error_size,
+		return text_fail(
+			error, error_size, -EINVAL,
 			"vsock: a buffer of %u bytes per connection: %u to %u are possible",
 			buf_alloc, BUF_ALLOC_MIN, BUF_ALLOC_MAX);
 	if (strlen(base) + sizeof("_4294967295") > SOCK_PATH_MAX)
-		return conf_error(error, error_size,
-				  "vsock: the path %s is too long: with a port behind it, it must "
-				  "have less than %u bytes",
-				  base, SOCK_PATH_MAX);
+		return text_fail(error, error_size, -EINVAL,
+				 "vsock: the path %s is too long: with a port behind it, it must "
+				 "have less than %u bytes",
+				 base, SOCK_PATH_MAX);
 	snprintf(d->base_path, sizeof(d->base_path), "%s", base);
 	snprintf(d->connect_path, sizeof(d->connect_path), "%.*s_connect", SOCK_PATH_MAX - 12,
 		 base);
