@@ -221,6 +221,30 @@ START_TEST(reopens_after_rotation)
 }
 END_TEST
 
+START_TEST(copy_has_the_same_lines)
+{
+	char copy[4096] = "";
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	start();
+	log_info("before");
+	log_set_copy(fds[1]);
+	log_info("both");
+	log_debug("of them");
+	log_set_copy(-1);
+	log_info("after");
+	ck_assert_uint_eq(count_lines(finish()), 4);
+	close(fds[1]);
+	ck_assert_int_gt(read(fds[0], copy, sizeof(copy) - 1), 0);
+	ck_assert_int_eq(read(fds[0], copy + strlen(copy), 1), 0);
+	close(fds[0]);
+	ck_assert_uint_eq(count_lines(copy), 2);
+	ck_assert_ptr_nonnull(strstr(copy, " info test: both\n"));
+	ck_assert_ptr_nonnull(strstr(copy, " debug test: of them\n"));
+}
+END_TEST
+
 int main(void)
 {
 	return unit_main("log", NULL, NULL,
@@ -236,6 +260,7 @@ int main(void)
 				 disabled_lines_do_not_count,
 				 bad_file_keeps_the_old_one,
 				 reopens_after_rotation,
+				 copy_has_the_same_lines,
 				 NULL,
 			 });
 }
