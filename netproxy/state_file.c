@@ -100,6 +100,19 @@ static int lock(int fd)
 	return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
 }
 
+/* Makes an empty file beside ours, under the name that temporary[PATH_MAX] gets. */
+static int open_new(const struct state_file *state, char *temporary)
+{
+	int fd;
+
+	path_beside(state, ".new", temporary);
+	/* What a killed run left, or whatever else has that name: not to be written through. */
+	if (unlink(temporary) < 0 && errno != ENOENT)
+		return -errno;
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Writes what the sections keep now into a new file beside the old one, locked from its beginning.
  */
 static int write_new(struct state_file *state, int *ret_fd)
@@ -113,13 +126,9 @@ static int write_new(struct state_file *state, int *ret_fd)
 								   JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
 		return -ENOMEM;
-	path_beside(state, ".new", temporary);
-	/* What a killed run left, or whatever else has that name: not to be written through. */
-	if (unlink(temporary) < 0 && errno != ENOENT)
-		return -errno;
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open_new(state, temporary);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = lock(fd);
 	if (r == 0)
 		r = write_all(fd, text, strlen(text));
@@ -367,14 +376,10 @@ static int read_file(struct state_file *state)
 static int check_directory(const struct state_file *state)
 {
 	char temporary[PATH_MAX];
-	int fd;
+	int fd = open_new(state, temporary);
 
-	path_beside(state, ".new", temporary);
-	if (unlink(temporary) < 0 && errno != ENOENT)
-		return -errno;
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	close(fd);
 	unlink(temporary);
 	return 0;

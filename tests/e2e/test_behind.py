@@ -115,31 +115,19 @@ def test_narrow(t):
         traffic.one_way(near, far, t.size(16 * MIB))
 
 
-def failed_connect(t, port):
-    """Seconds until a client heard that nobody is there."""
-    def attempt():
-        try:
-            with t.host.connect("127.0.0.1", port) as sock:
-                sock.settimeout(10 * wait.slowness)
-                assert sock.recv(1) == b"", "data from a server that doesn't exist"
-        except (ConnectionRefusedError, ConnectionResetError):
-            pass
-    return traffic.seconds(attempt)
-
-
 @case(links=MAIN, args=PUBLISH)
 def test_nobody_there(t):
     """A closed port is refused at once; of a container that has gone its router says so, as soon as it knows."""
     server = container(t)
     for port in (8080, 8086):
-        took = failed_connect(t, port)
+        took = traffic.failed_connect(t.host, port)
         assert took < 1 * wait.slowness, f"refused after {took:.1f} s"
     near, far = connect(t, server, t.host, "127.0.0.1", 8080)
     server.ip("link", "set", "eth0", "down")
     t.guest.ns.ip("neigh", "flush", "dev", "br0")
     t.guest.ns.sysctl(ipv4__neigh__br0__retrans_time_ms=200, ipv6__neigh__br0__retrans_time_ms=200)
     for port in (8080, 8086):
-        took = failed_connect(t, port)
+        took = traffic.failed_connect(t.host, port)
         assert took < 6 * wait.slowness, f"unreachable after {took:.1f} s"
     # What is open lives on, and so does netproxy.
     server.ip("link", "set", "eth0", "up")

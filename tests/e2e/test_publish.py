@@ -69,29 +69,17 @@ def test_resets(t):
         expect_reset(ends[1 - dies])
 
 
-def failed_connect(t, port=8080):
-    """Seconds until a client learned that nobody is there: refused, reset or closed."""
-    def attempt():
-        try:
-            with t.host.connect("127.0.0.1", port) as sock:
-                sock.settimeout(10 * wait.slowness)
-                assert sock.recv(1) == b"", "data from a server that doesn't exist"
-        except (ConnectionRefusedError, ConnectionResetError):
-            pass
-    return traffic.seconds(attempt)
-
-
 @case(links=MAIN, args=PUBLISH)
 def test_no_server_in_guest(t):
     """Where nothing listens in the guest the client is told at once."""
-    took = failed_connect(t)
+    took = traffic.failed_connect(t.host, 8080)
     assert took < 1 * wait.slowness, f"only after {took:.1f} s"
 
 
 @case(links=STREAM, args=PUBLISH, attach=False)
 def test_no_guest(t):
     """With no guest there the client is told within seconds, not minutes."""
-    took = failed_connect(t)
+    took = traffic.failed_connect(t.host, 8080)
     assert took < 10 * wait.slowness, f"only after {took:.1f} s"
 
 

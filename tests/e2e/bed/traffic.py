@@ -138,6 +138,18 @@ def seconds(function, *args):
     return time.monotonic() - start
 
 
+def failed_connect(host, port):
+    """Seconds until a client on `host` learned that nobody is there: refused, reset or closed."""
+    def attempt():
+        try:
+            with host.connect("127.0.0.1", port) as sock:
+                sock.settimeout(10 * wait.slowness)
+                assert sock.recv(1) == b"", "data from a server that doesn't exist"
+        except (ConnectionRefusedError, ConnectionResetError):
+            pass
+    return seconds(attempt)
+
+
 class Server(threading.Thread):
     """A background server on sockets of any namespace; stop() ends it and closes them."""
 
