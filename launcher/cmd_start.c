@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,6 +23,8 @@
 LOG_MODULE("netproxy-vm");
 
 #define CLEAN_TIMEOUT_MS 5000
+/* How long a netproxy keeps the connections of a guest that has gone, and some. */
+#define SHARED_FORGETS_MS 6000
 /* Whoever asks for the state holds the lock for a moment. */
 #define LOCK_TRIES    50
 #define LOCK_EVERY_US 10000
@@ -57,6 +61,29 @@ static void forget_host_keys(const struct store_place *place, const struct machi
 		log_debug("%s: %s", path, strerror(errno));
 }
 
+/* A netproxy that others use, too, has gone on with the guest's connections since the snapshot: as
+ * the guest knows them they would only be silent. When it has forgotten them, it resets them. */
+static void wait_until_forgotten(const struct store_place *place, bool was_killed)
+{
+	int64_t left_ms = SHARED_FORGETS_MS;
+	char path[PATH_MAX];
+	struct timespec now;
+	struct stat st;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!was_killed && store_path(place->dir, STORE_END, path) == 0 && stat(path, &st) == 0) {
+		int64_t since_ms = (now.tv_sec - st.st_mtim.tv_sec) * INT64_C(1000) +
+				   (now.tv_nsec - st.st_mtim.tv_nsec) / 1000000;
+
+		if (since_ms >= 0)
+			left_ms -= since_ms;
+	}
+	if (left_ms <= 0)
+		return;
+	log_info("waiting until the shared netproxy has forgotten the guest's connections");
+	usleep((useconds_t)left_ms * 1000);
+}
+
 /* With the lock: cleans up what a killed one left, checks everything, and runs. */
 static int run_locked(const struct store_place *place, const char *restore, struct daemon *daemon,
 		      struct settings *settings)
@@ -66,9 +93,10 @@ static int run_locked(const struct store_place *place, const char *restore, stru
 	struct managed_run managed = {.hooks = &control_hooks, .unplugged = restore != NULL};
 	struct args extra = {.count = 0};
 	struct problem problem;
+	const bool was_killed = store_stale(place->dir) != 0;
 	int pair[2], status;
 
-	if (store_stale(place->dir) != 0)
+	if (was_killed)
 		log_info("cleaning up what a run that was killed has left");
 	if (store_clean(place->dir, CLEAN_TIMEOUT_MS) < 0)
 		log_warn("processes of a run that was killed don't end; going on");
@@ -76,6 +104,8 @@ static int run_locked(const struct store_place *place, const char *restore, stru
 	    run_options_complete(&settings->run, &problem) < 0 ||
 	    snapshot_prepare(place->dir, &problem) < 0)
 		return cmd_refuse(&problem);
+	if (restore && settings->run.machine.network == MACHINE_NETWORK_USERSPACE_SHARED)
+		wait_until_forgotten(place, was_killed);
 	forget_host_keys(place, &settings->run.machine);
 	machine_args_add(&extra, place->dir, &settings->ready, restore != NULL);
 	if (!args_ok(&extra) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {

@@ -11,18 +11,37 @@ from harness import group
 from managed import NAME, Managed
 
 
-@group
-class Snapshots(Managed):
+class Connected(Managed):
+    """A machine whose guest has a connection to the host."""
+
     def __init__(self, settings, environment, directory):
         super().__init__(settings, environment, directory)
-        self.shared = f"{directory}/shared"
-        os.makedirs(self.shared)
         self.listener = self.host.listen("127.0.0.1")
         self.listener.settimeout(30)
 
     def tear_down(self):
         super().tear_down()
         self.listener.close()
+
+    def connect(self):
+        """A connection on which the guest says something all the time; its end is in /tmp/end."""
+        self.guest(f"(while echo x; do sleep 0.2; done | nc {proxy.ALIAS} {self.listener.getsockname()[1]} "
+                   "> /dev/null 2>&1; echo over > /tmp/end) > /dev/null 2>&1 &")
+        sock, _ = self.listener.accept()
+        sock.settimeout(30)
+        assert sock.recv(1) == b"x"
+        return sock
+
+    def check_connection_ends(self):
+        wait.until(lambda: self.guest("cat /tmp/end 2> /dev/null") == "over\n", "the old connection to be reset", 15)
+
+
+@group
+class Snapshots(Connected):
+    def __init__(self, settings, environment, directory):
+        super().__init__(settings, environment, directory)
+        self.shared = f"{directory}/shared"
+        os.makedirs(self.shared)
 
     def list(self):
         return json.loads(self.vm("snapshot", "list", "-format", "json", NAME)[1])
@@ -41,15 +60,6 @@ class Snapshots(Managed):
                           "CNI_COMMAND=STATUS /opt/cni/bin/netproxy-cni && echo vsock works")
         assert said == "vsock works\n", said
         self.use_network()
-
-    def connect(self):
-        """A connection on which the guest says something all the time; its end is in /tmp/end."""
-        self.guest(f"(while echo x; do sleep 0.2; done | nc {proxy.ALIAS} {self.listener.getsockname()[1]} "
-                   "> /dev/null 2>&1; echo over > /tmp/end) > /dev/null 2>&1 &")
-        sock, _ = self.listener.accept()
-        sock.settimeout(30)
-        assert sock.recv(1) == b"x"
-        return sock
 
     def test_start(self):
         with open(f"{self.shared}/from-host", "w", encoding="ascii") as file:
@@ -94,7 +104,7 @@ class Snapshots(Managed):
         assert self.guest("cat /tmp/mark; head -c 7 /dev/vda") == "before\nbefore\n"
         assert self.guest("cat /tmp/end 2> /dev/null") == "", "the connection was there when it was saved"
         self.check_devices("restored")
-        wait.until(lambda: self.guest("cat /tmp/end 2> /dev/null") == "over\n", "the old connection to be reset", 15)
+        self.check_connection_ends()
 
     def test_restore_paused(self):
         self.vm("stop", NAME)
@@ -108,3 +118,35 @@ class Snapshots(Managed):
         self.vm("stop", NAME)
         self.vm("snapshot", "delete", NAME, "alpha")
         assert [one["name"] for one in self.list()] == ["first"]
+
+
+@group
+class SharedSnapshots(Connected):
+    """On a netproxy that others run, too, which has gone on with the connections since the snapshot."""
+
+    def __init__(self, settings, environment, directory):
+        super().__init__(settings, environment, directory)
+        os.makedirs(f"{directory}/proxy")
+        self.proxy = proxy.Proxy(f"{settings.bin}/netproxy", self.host, f"{directory}/proxy", environment.resolv_conf,
+                                 False)
+
+    def diagnostics(self):
+        return super().diagnostics() + self.proxy.diagnostics()
+
+    def tear_down(self):
+        super().tear_down()
+        self.proxy.kill()
+
+    def test_restore(self):
+        self.proxy.start("--link", f"qemu:{self.directory}/net.sock")
+        self.init("-networking", f"userspace,{self.directory}/net.sock")
+        self.vm("start", NAME)
+        with self.connect() as sock:
+            self.vm("snapshot", "save", NAME, "first")
+            # It goes on, ahead of what the snapshot knows.
+            for _ in range(8):
+                assert sock.recv(1)
+            self.vm("kill", NAME)
+            self.vm("snapshot", "restore", NAME, "first")
+            self.check_connection_ends()
+        assert "192.168.65.1" in self.guest("nslookup -type=a gateway.internal")
