@@ -299,9 +299,11 @@ static void fill_header(int family, uint8_t *ip, size_t head_size, size_t size)
 
 static uint8_t *packet_room(size_t size)
 {
-	uint8_t *room = malloc(REASS_ROOM + size);
+	uint8_t *ip = malloc(REASS_ROOM + size);
 
-	return room ? room + REASS_ROOM : NULL;
+	if (ip)
+		ip += REASS_ROOM;
+	return ip;
 }
 
 /* Puts a complete packet together and frees its parts. */
