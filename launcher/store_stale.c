@@ -127,13 +127,32 @@ static bool any_process(const char *dir, int signal_number)
 	return any;
 }
 
+/* Whether a netproxy of the machine's is there still: one that was just starting has no pid file
+ * yet, and one that is ending none any more, but it has its state file locked. */
+static bool state_locked(const char *dir)
+{
+	char path[PATH_MAX];
+	bool locked;
+	int fd;
+
+	if (store_path(dir, PROXY_STATE, path) < 0)
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	locked = flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return locked;
+}
+
 int store_clean(const char *dir, unsigned timeout_ms)
 {
 	uint64_t start_ms = clock_ms(), now_ms = start_ms;
 	char path[PATH_MAX];
 	struct stat st;
 
-	while (any_process(dir, now_ms - start_ms < TERM_TIME_MS ? SIGTERM : SIGKILL)) {
+	while (any_process(dir, now_ms - start_ms < TERM_TIME_MS ? SIGTERM : SIGKILL) ||
+	       state_locked(dir)) {
 		now_ms = clock_ms();
 		if (now_ms - start_ms > timeout_ms)
 			return -ETIMEDOUT;

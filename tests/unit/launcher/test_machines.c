@@ -416,6 +416,24 @@ START_TEST(test_cmdline_of)
 END_TEST
 
 /* What a killed supervisor leaves is seen, and goes; another's process is left alone. */
+/* A netproxy without a pid file, as one is that just starts or ends, has its state file locked. */
+START_TEST(test_stale_netproxy)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	ck_assert_int_eq(store_clean(dir, 0), 0);
+	put(PROXY_STATE, "{}\n");
+	ck_assert_int_eq(store_clean(dir, 0), 0);
+	ck_assert_int_eq(store_path(dir, PROXY_STATE, path), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+	ck_assert_int_eq(store_clean(dir, 50), -ETIMEDOUT);
+	close(fd);
+	ck_assert_int_eq(store_clean(dir, 50), 0);
+}
+END_TEST
+
 START_TEST(test_stale)
 {
 	char text[32], path[PATH_MAX], script[PATH_MAX + 64];
@@ -566,6 +584,7 @@ int main(void)
 	tcase_add_test(tcase, test_ready_match);
 	tcase_add_test(tcase, test_cmdline_of);
 	tcase_add_test(tcase, test_stale);
+	tcase_add_test(tcase, test_stale_netproxy);
 	tcase_add_test(tcase, test_store_names);
 	tcase_add_test(tcase, test_snapshots);
 	tcase_add_test(tcase, test_snapshot_disks);
