@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,23 @@ static int enter_user_namespace(void)
 	return r < 0 ? r : write_text("/proc/self/gid_map", map);
 }
 
+/* virtiofsd gives up its supplementary groups and ends if it can't. In a namespace that a user made
+ * nobody can: they stay, as every program of this user has them, and the daemon is told that it
+ * was done. */
+static int pretend_setgroups(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int r;
+
+	if (!filter)
+		return -ENOMEM;
+	r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(setgroups), 0);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r;
+}
+
 /* Makes the directory read-only for this process and its children, with all that is mounted in it.
  */
 static int mount_read_only(const char *path)
@@ -132,15 +150,18 @@ static int prepare_child(void *arg)
 {
 	const struct machine_volume *conf = arg;
 	struct rlimit files;
+	bool user = geteuid() != 0;
 	int r = 0;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	if (geteuid() != 0)
+	if (user)
 		r = enter_user_namespace();
-	return r < 0 || !conf->read_only ? r : mount_read_only(conf->path);
+	if (r == 0 && conf->read_only)
+		r = mount_read_only(conf->path);
+	return r == 0 && user ? pretend_setgroups() : r;
 }
 
 int volume_check_rights(struct problem *problem)
