@@ -221,13 +221,15 @@ static void on_progress_timer(void *arg)
 			ACCEL_PROGRESS_TIMEOUT_MS / 1000);
 }
 
-static void on_volume_ended(void *arg, const struct machine_volume *volume, const char *why)
+static void on_volume_ended(void *arg, const struct machine_volume *volume, bool failed,
+			    const char *why)
 {
 	struct supervisor *s = arg;
 	size_t index = (size_t)(volume - s->conf->machine->volumes);
 
-	/* It ends with QEMU's connection, which is no news then. */
-	if (s->vm && !s->unplugged && (s->phase == PHASE_GUEST || s->phase == PHASE_PROXY))
+	/* It ends with QEMU's connection, which is no news; QEMU's own end may be known later. */
+	if (failed && s->vm && !s->unplugged &&
+	    (s->phase == PHASE_GUEST || s->phase == PHASE_PROXY))
 		log_warn("%s; the guest can't use that volume any more", why);
 	else
 		log_debug("%s", why);

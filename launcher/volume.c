@@ -28,6 +28,7 @@ struct volume {
 	void *arg;
 	struct process *process;
 	int listen_fd;
+	bool qemus; /* the daemon is QEMU's own */
 	char path[SOCK_PATH_MAX];
 };
 
@@ -188,6 +189,13 @@ int volume_check_rights(struct problem *problem)
 	return 0;
 }
 
+/* Whether it ended because QEMU closed its connection. QEMU's own has status 0 when it was killed,
+ * too, but says so only of a connection. */
+static bool was_closed(const struct volume *v, int wait_status, const char *words)
+{
+	return wait_status == 0 && (!v->qemus || strstr(words, "Unexpected poll revents"));
+}
+
 static void on_end(void *arg, int wait_status)
 {
 	struct volume *v = arg;
@@ -197,7 +205,7 @@ static void on_end(void *arg, int wait_status)
 
 	snprintf(why, sizeof(why), "virtiofsd of %.200s %s%s%.256s", v->conf->path,
 		 process_end_text(wait_status, text), line[0] ? "; its last words: " : "", line);
-	v->ended(v->arg, v->conf, why);
+	v->ended(v->arg, v->conf, !was_closed(v, wait_status, words), why);
 }
 
 static int spawn(struct loop *loop, struct volume *v, const char *program, struct problem *problem)
@@ -236,7 +244,11 @@ int volume_start(struct loop *loop, const char *program, const struct machine_vo
 
 	if (!v)
 		return problem_set(problem, -ENOMEM, "out of memory");
-	*v = (struct volume){.conf = volume, .ended = ended, .arg = arg, .listen_fd = -1};
+	*v = (struct volume){.conf = volume,
+			     .ended = ended,
+			     .arg = arg,
+			     .listen_fd = -1,
+			     .qemus = is_qemus(program)};
 	/* Listened on from here: QEMU can come at any time. */
 	r = sock_listen_unix(path, SOCK_STREAM, &v->listen_fd);
 	if (r < 0) {

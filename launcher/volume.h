@@ -29,9 +29,10 @@ int volume_check_rights(struct problem *problem);
 int volume_args_build(const char *program, const struct machine_volume *volume, int socket_fd,
 		      struct args *ret_args);
 
-/* It ended before it was freed, `why` in one line with its last words. It may be freed from here.
- */
-typedef void volume_ended_fn(void *arg, const struct machine_volume *volume, const char *why);
+/* It ended before it was freed, `why` in one line with its last words; not `failed`: because QEMU
+ * closed its connection. It may be freed from here. */
+typedef void volume_ended_fn(void *arg, const struct machine_volume *volume, bool failed,
+			     const char *why);
 
 /* Starts the daemon at a new socket `path`. Borrows the description. Returns 0, or -errno with the
  * problem set. */
