@@ -143,7 +143,7 @@ static struct end *end_new(int fd)
 	int one = 1;
 
 	if (!end)
-		die("calloc");
+		abort();
 	end->fd = fd;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, without_pacing, sizeof(without_pacing) - 1);
