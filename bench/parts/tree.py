@@ -25,7 +25,9 @@ def cpu_seconds(root):
 
 
 def rss_kib(root):
-    return sum(_status(f"/proc/{pid}/status", "VmRSS") for pid in pids(root))
+    """Resident memory without what is shared: a vhost-user back-end has the guest's memory mapped."""
+    return sum(_status(f"/proc/{pid}/status", "VmRSS") - _status(f"/proc/{pid}/status", "RssShmem")
+               for pid in pids(root))
 
 
 def wakeups(root):

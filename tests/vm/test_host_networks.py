@@ -51,9 +51,9 @@ class HostNetworks:
             with open(f"{self.directory}/bridge.conf", "w", encoding="ascii") as file:
                 file.write(allow)
             # There may be no such directory on this host.
-            script = (f"mkdir -p {self.directory}/etc {self.directory}/work && mount -t tmpfs none {self.directory}/work && "
-                      f"mkdir {self.directory}/work/u {self.directory}/work/w && mount -t overlay none /etc "
-                      f"-o lowerdir=/etc,upperdir={self.directory}/work/u,workdir={self.directory}/work/w && "
+            script = (f"mkdir -p {self.directory}/etc {self.directory}/overlay && mount -t tmpfs none {self.directory}/overlay && "
+                      f"mkdir {self.directory}/overlay/u {self.directory}/overlay/w && mount -t overlay none /etc "
+                      f"-o lowerdir=/etc,upperdir={self.directory}/overlay/u,workdir={self.directory}/overlay/w && "
                       f"mkdir -p /etc/qemu && cp {self.directory}/bridge.conf {BRIDGE_CONF} && " + script)
         argv = ["ip", "netns", "exec", self.net.name, "unshare", "--mount", "sh", "-c", script, "sh",
                 f"{self.settings.bin}/netproxy-vm", "run",
