@@ -11,29 +11,18 @@
 #define SAVES       "a snapshot is being made or deleted: wait until that is done"
 #define STOP_FIRST  "it is running: stop it first"
 
+/* A machine that has crashed may do what a stopped one may. */
+#define NOT_RUNNING_RULES                                                               \
+	{                                                                               \
+		[ACTION_STOP] = "it isn't running", [ACTION_KILL] = "it isn't running", \
+		[ACTION_PAUSE] = NOT_RUNNING, [ACTION_RESUME] = NOT_RUNNING,            \
+		[ACTION_SNAPSHOT_SAVE] = NOT_RUNNING, [ACTION_BALLOON] = NOT_RUNNING,   \
+		[ACTION_CONSOLE] = NOT_RUNNING, [ACTION_REACH] = NOT_RUNNING,           \
+	}
+
 static const char *const rules[MACHINE_STATE_COUNT][ACTION_COUNT] = {
-	[MACHINE_STOPPED] =
-		{
-			[ACTION_STOP] = "it isn't running",
-			[ACTION_KILL] = "it isn't running",
-			[ACTION_PAUSE] = NOT_RUNNING,
-			[ACTION_RESUME] = NOT_RUNNING,
-			[ACTION_SNAPSHOT_SAVE] = NOT_RUNNING,
-			[ACTION_BALLOON] = NOT_RUNNING,
-			[ACTION_CONSOLE] = NOT_RUNNING,
-			[ACTION_REACH] = NOT_RUNNING,
-		},
-	[MACHINE_CRASHED] =
-		{
-			[ACTION_STOP] = "it isn't running",
-			[ACTION_KILL] = "it isn't running",
-			[ACTION_PAUSE] = NOT_RUNNING,
-			[ACTION_RESUME] = NOT_RUNNING,
-			[ACTION_SNAPSHOT_SAVE] = NOT_RUNNING,
-			[ACTION_BALLOON] = NOT_RUNNING,
-			[ACTION_CONSOLE] = NOT_RUNNING,
-			[ACTION_REACH] = NOT_RUNNING,
-		},
+	[MACHINE_STOPPED] = NOT_RUNNING_RULES,
+	[MACHINE_CRASHED] = NOT_RUNNING_RULES,
 	[MACHINE_STARTING] =
 		{
 			[ACTION_START] = "it is starting already",

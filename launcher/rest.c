@@ -264,6 +264,15 @@ static void get_balloon(struct call *call)
 			     &problem);
 }
 
+static uint64_t need_bytes(struct json_reader *reader)
+{
+	int64_t bytes = json_get_int(reader, "bytes", 1, INT64_MAX, 0);
+
+	if (json_ok(reader) && bytes == 0)
+		json_fail(reader, "\"bytes\" is missing");
+	return (uint64_t)bytes;
+}
+
 static void post_balloon(struct call *call)
 {
 	struct json_object *object;
@@ -273,10 +282,8 @@ static void post_balloon(struct call *call)
 	if (!read_body(call, &object))
 		return;
 	struct json_reader reader = json_reader(object, "request body");
-	int64_t bytes = json_get_int(&reader, "bytes", 1, INT64_MAX, 0);
+	uint64_t bytes = need_bytes(&reader);
 
-	if (json_ok(&reader) && bytes == 0)
-		json_fail(&reader, "\"bytes\" is missing");
 	json_object_put(object);
 	if (!json_ok(&reader)) {
 		fail(call, 400, reader.error);
@@ -284,10 +291,9 @@ static void post_balloon(struct call *call)
 	}
 	later = later_new(call);
 	if (later)
-		finish_later(
-			call, later,
-			control_balloon_set(call->rest->control, (uint64_t)bytes, later, &problem),
-			&problem);
+		finish_later(call, later,
+			     control_balloon_set(call->rest->control, bytes, later, &problem),
+			     &problem);
 }
 
 static void get_snapshots(struct call *call)
@@ -340,17 +346,14 @@ static void post_disk(struct call *call)
 		return;
 	struct json_reader reader = json_reader(object, "request body");
 	const char *disk = json_need_string(&reader, "disk");
-	int64_t bytes = json_get_int(&reader, "bytes", 1, INT64_MAX, 0);
+	uint64_t bytes = need_bytes(&reader);
 
-	if (json_ok(&reader) && bytes == 0)
-		json_fail(&reader, "\"bytes\" is missing");
 	if (!json_ok(&reader))
 		fail(call, 400, reader.error);
 	else if ((later = later_new(call)))
-		finish_later(
-			call, later,
-			control_resize(call->rest->control, disk, (uint64_t)bytes, later, &problem),
-			&problem);
+		finish_later(call, later,
+			     control_resize(call->rest->control, disk, bytes, later, &problem),
+			     &problem);
 	json_object_put(object);
 }
 
