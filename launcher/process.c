@@ -119,13 +119,15 @@ static void child(const struct process_conf *conf, pid_t parent, int stderr_fd, 
 	sigset_t none;
 
 	setpgid(0, 0);
-	/* Should we have died before the prctl(), the signal would never come. */
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
-		_exit(127);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* First: our own handlers would take the signal of the parent's death for themselves. */
 	for (int n = 1; n < NSIG; n++)
 		signal(n, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Should we have died before the prctl(), the signal would never come. */
+	if (prctl(PR_SET_PDEATHSIG, conf->kill_with_us ? SIGKILL : SIGTERM) < 0 ||
+	    getppid() != parent)
+		_exit(127);
 	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
 	    dup2(stderr_fd, STDERR_FILENO) >= 0) {
 		bool kept = true;

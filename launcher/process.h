@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A child process that can't outlive us: it gets SIGTERM when we die (PR_SET_PDEATHSIG), runs in a
- * process group of its own (so that a terminal's Ctrl-C reaches only us, and we decide), with
- * /dev/null as standard input and output. What it writes to standard error is logged and its end
- * kept, for the moment when somebody asks what went wrong.
+ * A child process that can't outlive us: it gets SIGTERM when we die (PR_SET_PDEATHSIG), or SIGKILL
+ * where it might miss that, runs in a process group of its own (so that a terminal's Ctrl-C reaches
+ * only us, and we decide), with /dev/null as standard input and output. What it writes to standard
+ * error is logged and its end kept, for the moment when somebody asks what went wrong.
  */
 #ifndef LAUNCHER_PROCESS_H
 #define LAUNCHER_PROCESS_H
@@ -25,6 +25,8 @@ struct process_conf {
 	const struct args *args; /* args->items[0] is the program, a path; borrowed for the call */
 	const int *fds; /* to be inherited, under the same numbers; borrowed for the call */
 	size_t fd_count;
+	/* SIGKILL when we die: for what may wait where SIGTERM doesn't wake it. */
+	bool kill_with_us;
 	bool quiet; /* what it writes to standard error is for the debug log, and last words, only
 		     */
 	/* Called in the child before it executes the program, or NULL: makes its namespaces and

@@ -211,14 +211,18 @@ static void on_end(void *arg, int wait_status)
 static int spawn(struct loop *loop, struct volume *v, const char *program, struct problem *problem)
 {
 	struct args args = {.count = 0};
-	struct process_conf process = {.name = "virtiofsd",
-				       .args = &args,
-				       .fds = &v->listen_fd,
-				       .fd_count = 1,
-				       /* It complains whenever QEMU ends. */
-				       .quiet = true,
-				       .prepare = prepare_child,
-				       .prepare_arg = (void *)v->conf};
+	struct process_conf process = {
+		.name = "virtiofsd",
+		.args = &args,
+		.fds = &v->listen_fd,
+		.fd_count = 1,
+		/* SIGTERM shortly before its accept() is lost on QEMU's own.
+		 * Once it serves, in a child, that gets SIGTERM by itself. */
+		.kill_with_us = true,
+		/* It complains whenever QEMU ends. */
+		.quiet = true,
+		.prepare = prepare_child,
+		.prepare_arg = (void *)v->conf};
 	char *line;
 	int r = volume_args_build(program, v->conf, v->listen_fd, &args);
 

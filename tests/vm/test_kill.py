@@ -60,6 +60,12 @@ class Kill(Managed):
         except ProcessLookupError:
             pass
 
+    def wait_processes_end(self):
+        try:
+            wait.until(lambda: not self.processes(), "all its processes to end", 10)
+        except wait.Late as late:
+            raise wait.Late(f"{late}; there are still {self.processes()}") from None
+
     def kill(self, who):
         self.end(wait.until(lambda: self.target(who), f"{who} to be there", 30))
 
@@ -123,7 +129,7 @@ class Kill(Managed):
     def test_supervisor_before_netproxy(self):
         status, said = self.while_starting("supervisor", lambda: self.target("supervisor"), "the supervisor")
         assert status != 0 and "killed" in said, (status, said)
-        wait.until(lambda: not self.processes(), "all its processes to end", 10)
+        self.wait_processes_end()
 
     def test_netproxy_before_qemu(self):
         self.check_netproxy_killed(lambda: self.pids_of("netproxy"), "netproxy")
@@ -131,7 +137,7 @@ class Kill(Managed):
     def test_supervisor_with_qemu(self):
         status, said = self.while_starting("supervisor", lambda: self.pids_of("qemu"), "QEMU")
         assert status != 0 and "killed" in said, (status, said)
-        wait.until(lambda: not self.processes(), "all its processes to end", 10)
+        self.wait_processes_end()
         assert self.state() == "crashed"
 
     def test_qemu_at_once(self):
@@ -149,7 +155,7 @@ class Kill(Managed):
         for who in ("supervisor", "qemu"):
             self.kill(who)
             wait.until(lambda: self.state() == "crashed", f"it has crashed without {who}", 30)
-            wait.until(lambda: not self.processes(), "all its processes to end", 10)
+            self.wait_processes_end()
             self.check_starts()
 
     def while_saving(self, who):
@@ -200,5 +206,5 @@ class Kill(Managed):
             status, said = finish()
             assert status == 0, said
             wait.until(lambda: self.state() in ("stopped", "crashed"), "it has stopped", 30)
-            wait.until(lambda: not self.processes(), "all its processes to end", 10)
+            self.wait_processes_end()
             self.check_starts()
