@@ -449,9 +449,10 @@ int state_file_new(struct loop *loop, const char *path, struct state_file **ret_
 	if (r == 0 && path && disk_sync_new(loop, on_synced, state, &state->sync) < 0)
 		log_debug("%s: no asynchronous fsync here", path);
 	if (r == 0 && path)
-		r = check_directory(state);
-	if (r == 0 && path)
 		r = read_file(state);
+	/* With the lock: without it, the file beside is another's, on its way. */
+	if (r == 0 && path)
+		r = check_directory(state);
 	if (r < 0) {
 		state_file_free(state);
 		return r;

@@ -271,6 +271,24 @@ START_TEST(is_locked)
 }
 END_TEST
 
+/* Who comes too late leaves alone what the other is writing. */
+START_TEST(is_locked_while_written)
+{
+	struct state_file *other = NULL;
+	char beside[160];
+	int fd;
+
+	open_state();
+	snprintf(beside, sizeof(beside), "%s.new", path);
+	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "{}", 2), 2);
+	close(fd);
+	ck_assert_int_eq(state_file_new(loop, path, &other), -EWOULDBLOCK);
+	ck_assert_str_eq(file_text(".new"), "{}");
+}
+END_TEST
+
 START_TEST(may_wait_for_others)
 {
 	open_state();
@@ -385,6 +403,7 @@ int main(void)
 	tcase_add_loop_test(tc, broken_is_kept_aside, 0, sizeof(broken) / sizeof(broken[0]));
 	tcase_add_test(tc, too_large_is_kept_aside);
 	tcase_add_test(tc, is_locked);
+	tcase_add_test(tc, is_locked_while_written);
 	tcase_add_test(tc, may_wait_for_others);
 	tcase_add_test(tc, flush_overtakes);
 	tcase_add_test(tc, changes_meanwhile);
