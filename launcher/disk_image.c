@@ -208,24 +208,52 @@ static int write_qcow2(int fd, uint64_t bytes, int from)
 	put32(header + 56, 1);                         /* clusters that it has */
 	put32(header + 96, REFCOUNT_ORDER);
 	put32(header + 100, QCOW2_HEADER_SIZE);
-	/* Last, so that half an image isn't taken for one. */
 	return r < 0 ? r : write_at(fd, header, sizeof(header), 0);
 }
 
+/* Gives a finished file its name, unless that is taken: -EEXIST. */
+static int put_in_place(const char *temporary, const char *path)
+{
+	if (link(temporary, path) == 0) {
+		unlink(temporary);
+		return 0;
+	}
+	if (errno == EEXIST)
+		return -EEXIST;
+	/* Some file systems know no second names. */
+	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EINVAL && access(path, F_OK) < 0 && rename(temporary, path) == 0)
+		return 0;
+	return -errno;
+}
+
+/* The image has its name only once it is whole: whoever is killed meanwhile leaves none that the
+ * next start would take for the machine's. */
 static int create(const char *path, bool qcow2, uint64_t bytes, int from)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int r;
+	char temporary[PATH_MAX];
+	int r, fd;
 
+	if (snprintf(temporary, sizeof(temporary), "%s.%d.new", path, getpid()) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (access(path, F_OK) == 0)
+		return -EEXIST;
+	unlink(temporary);
+	fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (qcow2)
 		r = write_qcow2(fd, bytes, from);
 	else
 		r = ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0;
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
 	fd_close(&fd);
+	if (r == 0)
+		r = put_in_place(temporary, path);
 	if (r < 0)
-		unlink(path);
+		unlink(temporary);
 	return r;
 }
 

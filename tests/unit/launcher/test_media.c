@@ -4,9 +4,12 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -119,6 +122,28 @@ START_TEST(test_qcow2_copy)
 	ck_assert_int_eq(disk_create_copy("copy.qcow2", "from"), -EEXIST);
 	ck_assert_int_eq(disk_create_copy("other.qcow2", "no-such"), -ENOENT);
 	ck_assert_int_lt(access("other.qcow2", F_OK), 0);
+}
+END_TEST
+
+/* Killed in the middle of it: what isn't whole has no name that a start would go by. */
+START_TEST(test_killed)
+{
+	const struct rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		/* Its signal kills at the first byte behind that. */
+		setrlimit(RLIMIT_FSIZE, &limit);
+		signal(SIGXFSZ, SIG_DFL);
+		disk_create("killed.qcow2", "qcow2", 1 << 20);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_lt(access("killed.qcow2", F_OK), 0);
+	ck_assert_int_eq(disk_create("killed.qcow2", "qcow2", 1 << 20), 0);
+	ck_assert(disk_is_qcow2("killed.qcow2"));
 }
 END_TEST
 
@@ -262,6 +287,7 @@ int main(void)
 	tcase_add_test(tcase, test_raw);
 	tcase_add_test(tcase, test_qcow2);
 	tcase_add_test(tcase, test_qcow2_copy);
+	tcase_add_test(tcase, test_killed);
 	tcase_add_test(tcase, test_config_cd);
 	tcase_add_test(tcase, test_nocloud_cd);
 	tcase_add_test(tcase, test_instance_id);
