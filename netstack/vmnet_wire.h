@@ -4,11 +4,12 @@
  * guest, before frames follow behind 16-bit little-endian lengths. All integers are little-endian.
  * Pure functions; link_vpnkit.h does the talking.
  *
- *	client: 49 bytes  "VMN3T", u32 version, 40 characters of a commit
- *	server: 49 bytes  the same of its own
- *	client: 41 bytes  u8 1, a UUID of 36 characters, padding; or u8 8, the UUID, u32 IPv4
- *address server: 258 bytes u8 1, u16 MTU, u16 largest packet, MAC, padding; or u8 2, u8 length,
- *text
+ *	client, 49 bytes	"VMN3T", u32 version, 40 characters of a commit
+ *	server, 49 bytes	the same of its own
+ *	client, 41 bytes	u8 1, a UUID of 36 characters, padding;
+ *				or u8 8, the UUID, u32 IPv4 address
+ *	server, 258 bytes	u8 1, u16 MTU, u16 largest packet, MAC, padding;
+ *				or u8 2, u8 length, text
  */
 #ifndef NETSTACK_VMNET_WIRE_H
 #define NETSTACK_VMNET_WIRE_H

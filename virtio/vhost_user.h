@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The back-end of vhost-user devices: listens on a unix socket, serves one front-end (a VMM, such
- *as QEMU) at a time, and again after that one has gone, for as long as the device lives.
+ * as QEMU) at a time, and again after that one has gone, for as long as the device lives.
  *
  * vhost_user moves the messages, vhost_session (internal) holds what one front-end has set up, and
- *the device says by its vtable what it offers and what happens in its queues.
+ * the device says by its vtable what it offers and what happens in its queues:
  *
- *	 SET_FEATURES ... SET_MEM_TABLE ... SET_VRING_*, ENABLE         queue_started, queue_kicked
- *	 the driver's kicks                                             queue_kicked
- *	 GET_VRING_BASE, ENABLE 0, a change of the memory, a reset,
- *	 the front-end's death                                          queue_stopped
+ *	SET_FEATURES, SET_MEM_TABLE, SET_VRING_*, ENABLE	queue_started, queue_kicked
+ *	the driver's kicks					queue_kicked
+ *	GET_VRING_BASE, ENABLE 0, a change of the memory,
+ *	a reset, the front-end's death				queue_stopped
  *
  * A guest goes through that several times: the firmware's driver, the kernel's, a reloaded one.
  */

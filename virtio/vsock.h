@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A vsock device for one guest, over vhost-user: its AF_VSOCK sockets reach unix sockets of the
- *host, and back, without vhost_vsock in the host's kernel.
+ * host, and back, without vhost_vsock in the host's kernel.
  *
- *	guest -> CID 2, port P   connects to the unix stream socket BASE_P; nobody listening there:
- *reset host -> guest, port P    connect to the unix stream socket BASE_connect, send "CONNECT P\n",
- *read "OK <host port>\n"; from then on raw bytes. Closed without OK: refused
+ *	guest -> CID 2, port P	connects to the unix stream socket BASE_P; where nobody
+ *				listens, the guest's connection is reset
+ *	host -> guest, port P	connect to the unix stream socket BASE_connect, send
+ *				"CONNECT P\n", read "OK <host port>\n"; from then on raw
+ *				bytes. Closed without OK: refused
  *
  * That is the convention which Firecracker set (there the second socket is BASE itself, which is
- *the VMM's here). Half-close works both ways. The connections survive a pause of the VM, and end
- *with its reset.
+ * the VMM's here). Half-close works both ways. The connections survive a pause of the VM, and end
+ * with its reset.
  *
  * Per connection at most buf_alloc bytes are held, from the guest to the host; the other way
- *nothing is: the host's socket is read straight into the guest's buffers, as its credit allows.
+ * nothing is: the host's socket is read straight into the guest's buffers, as its credit allows.
  */
 #ifndef VIRTIO_VSOCK_H
 #define VIRTIO_VSOCK_H

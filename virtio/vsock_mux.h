@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The connections of one vsock device: what each packet from the guest means, which packets are due
- *to it, and the credit of both sides. No I/O and no clock: packets and events in, actions and
- *packets out. vsock.c moves the packets and owns the host's sockets.
+ * to it, and the credit of both sides. No I/O and no clock: packets and events in, actions and
+ * packets out. vsock.c moves the packets, vsock_host.c owns the host's sockets.
  *
  * Life of a connection, and who it belongs to ("held": the user has it, as conn->user; it may call
  * vsock_conn_*() on it; "let go": the mux finishes it alone and frees it):
  *
- *	guest's REQUEST -> CONNECTING  held until vsock_conn_accept() or vsock_conn_reset()
- *	vsock_mux_connect() -> REQUESTED  held; the guest's RESPONSE or RST, or the deadline,
- *decides OPEN       held: data both ways, each half closes by itself CLOSING    let go: SHUTDOWN of
- *both halves is sent, the guest's RST is awaited, until a deadline RESETTING  let go: our RST waits
- *for room in the guest's queue
+ *	CONNECTING	the guest's REQUEST; held until vsock_conn_accept() or _reset()
+ *	REQUESTED	vsock_mux_connect(); held; the guest's RESPONSE or RST, or the
+ *			deadline, decides
+ *	OPEN		held: data both ways, each half closes by itself
+ *	CLOSING		let go: SHUTDOWN of both halves is sent, the guest's RST is
+ *			awaited, until a deadline
+ *	RESETTING	let go: our RST waits for room in the guest's queue
  *
  * Packets to the guest wait as bits of their connection, so that a guest which gives no buffers
- *costs no memory; the RSTs to what isn't a connection wait in a small ring, and are dropped when
- *that is full.
+ * costs no memory; the RSTs to what isn't a connection wait in a small ring, and are dropped when
+ * that is full.
  *
- * Credit (5.10.6.3): we may have buf_alloc - (sent - fwd_cnt) bytes under way to the guest, all mod
- *2^32, by its numbers; it is held to ours, and reset when it sends more.
+ * Credit (virtio 1.2, 5.10.6.3): we may have buf_alloc - (sent - fwd_cnt) bytes under way to the
+ * guest, all mod 2^32, by its numbers; it is held to ours, and reset when it sends more.
  */
 #ifndef VIRTIO_VSOCK_MUX_H
 #define VIRTIO_VSOCK_MUX_H
