@@ -6,83 +6,73 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define FLAGS_MAX        64
-#define FLAG_NAME_MAX    32
-#define NEAR_EDITS_MAX   2
+#include "base/nearest.h"
+
+#define FLAG_SHOWN_MAX   32
 #define HELP_COLUMNS     80
 #define HELP_INDENT      8
 #define HELP_FLAG_INDENT 2
 
-/* Levenshtein's distance, of words shorter than FLAG_NAME_MAX. */
-static size_t edit_distance(const char *a, const char *b)
+/* What QEMU, gvproxy, docker, podman and others call the same. */
+static const struct {
+	const char *name, *aka;
+} elsewhere[] = {
+	{"mem", "m ram"},
+	{"cpus", "smp c vcpus"},
+	{"cmdline", "append kernel-cmdline"},
+	{"disk", "hda hdb drive d device"},
+	{"iso", "cdrom"},
+	{"fw", "bios firmware"},
+	{"publish", "p port ports portForwards"},
+	{"volume", "v mount virtiofs virtfs share"},
+	{"networking", "nic netdev"},
+	{"console", "serial"},
+	{"detached", "daemonize background b"},
+	{"data", "user-data userdata cloud-init"},
+	{"ssh-key", "key identity"},
+	{"ignition", "ignition-path"},
+	{"headless", "nographic"},
+	{"log-level", "debug verbose quiet q"},
+	{"format", "json o output f"},
+	{"force", "f y yes"},
+	{"follow", "f"},
+};
+
+static const char *called_elsewhere(const char *name)
 {
-	size_t row[FLAG_NAME_MAX + 1];
-	size_t b_length = strlen(b);
-
-	for (size_t j = 0; j <= b_length; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1] != '\0'; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= b_length; j++) {
-			size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-			size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-
-			diagonal = row[j];
-			row[j] = best < replaced ? best : replaced;
-		}
-	}
-	return row[b_length];
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+		if (strcmp(elsewhere[i].name, name) == 0)
+			return elsewhere[i].aka;
+	return NULL;
 }
 
-const char *flags_nearest(const char *text, const char *const *names)
+const struct flag *flags_nearest(const struct flag *flags, size_t count, const char *name,
+				 size_t size)
 {
-	const char *nearest = NULL;
-	size_t nearest_edits = NEAR_EDITS_MAX + 1;
-	size_t length = strlen(text);
+	struct nearest nearest;
+	const struct flag *flag = NULL;
 
-	if (length == 0 || length >= FLAG_NAME_MAX)
-		return NULL;
-	for (size_t i = 0; names[i]; i++) {
-		size_t name_length = strlen(names[i]);
-
-		if (name_length >= FLAG_NAME_MAX)
-			continue;
-		/* "-memory" means -mem, "-net" means -networking. */
-		size_t common = length < name_length ? length : name_length;
-		bool prefix = common >= 3 && strncmp(text, names[i], common) == 0;
-		size_t edits = prefix ? 1 : edit_distance(text, names[i]);
-
-		if (edits < nearest_edits && edits < name_length) {
-			nearest = names[i];
-			nearest_edits = edits;
-		}
+	nearest_begin(&nearest, name, size);
+	for (size_t i = 0; i < count; i++) {
+		nearest_offer(&nearest, flags[i].name, called_elsewhere(flags[i].name));
+		if (nearest.name == flags[i].name)
+			flag = &flags[i];
 	}
-	return nearest;
+	return flag;
 }
 
 static int unknown_flag(const struct flag *flags, size_t count, const char *name, size_t length,
 			struct problem *problem)
 {
-	const char *names[FLAGS_MAX + 1] = {NULL};
-	char text[FLAG_NAME_MAX];
-	const char *nearest;
+	const struct flag *nearest = flags_nearest(flags, count, name, length);
+	int shown = length > FLAG_SHOWN_MAX ? FLAG_SHOWN_MAX : (int)length;
 
-	if (length >= sizeof(text))
-		return problem_set(problem, -EINVAL,
-				   "unknown flag -%.*s...: -help lists the flags that there are",
-				   (int)sizeof(text), name);
-	memcpy(text, name, length);
-	text[length] = '\0';
-	for (size_t i = 0; i < count && i < FLAGS_MAX; i++)
-		names[i] = flags[i].name;
-	nearest = flags_nearest(text, names);
 	if (nearest)
-		return problem_set(problem, -EINVAL, "unknown flag -%s: did you mean -%s?", text,
-				   nearest);
+		return problem_set(problem, -EINVAL, "unknown flag -%.*s: did you mean -%s%s%s?",
+				   shown, name, nearest->name, nearest->value_name ? " " : "",
+				   nearest->value_name ? nearest->value_name : "");
 	return problem_set(problem, -EINVAL,
-			   "unknown flag -%s: -help lists the flags that there are", text);
+			   "unknown flag -%.*s: -help lists the flags that there are", shown, name);
 }
 
 static const struct flag *find_flag(const struct flag *flags, size_t count, const char *name,

@@ -37,8 +37,8 @@ int flags_parse(const struct flag *flags, size_t count, int argc, char *const *a
 /* Prints every flag with its explanation. */
 void flags_print_help(const struct flag *flags, size_t count, FILE *to);
 
-/* The one of `names` that a mistyped `text` most likely meant, or NULL when none is near. `names`
- * ends with NULL. */
-const char *flags_nearest(const char *text, const char *const *names);
+/* The flag that a mistyped name, of `size` bytes, most likely meant; NULL when none is near. */
+const struct flag *flags_nearest(const struct flag *flags, size_t count, const char *name,
+				 size_t size);
 
 #endif

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "launcher/commands.h"
-#include "launcher/flags.h"
 
 static int command_help(int argc, char *const *argv);
 static int command_version(int argc, char *const *argv);
@@ -78,17 +78,46 @@ static void print_overview(FILE *to)
 	      to);
 }
 
+/* What podman machine, limactl, docker and others call the same. */
+static const char *called_elsewhere(const char *name)
+{
+	static const struct {
+		const char *name, *aka;
+	} words[] = {
+		{"run", "boot"},
+		{"init", "create new add"},
+		{"set", "edit configure update"},
+		{"rm", "remove delete destroy"},
+		{"list", "ls ps machines"},
+		{"inspect", "show info describe"},
+		{"start", "up"},
+		{"stop", "down shutdown poweroff halt"},
+		{"restart", "reboot reset"},
+		{"pause", "suspend"},
+		{"resume", "unpause continue"},
+		{"ssh", "shell exec login"},
+		{"console", "attach serial"},
+		{"port", "expose publish ports"},
+		{"cmdline", "cmd"},
+		{"cp", "copy scp"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i].name, name) == 0)
+			return words[i].aka;
+	return NULL;
+}
+
 static int unknown_command(const char *name)
 {
-	const char *names[COMMAND_COUNT + 1] = {NULL};
-	const char *nearest;
+	struct nearest nearest;
 
+	nearest_begin(&nearest, name, strlen(name));
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		names[i] = commands[i].name;
-	nearest = flags_nearest(name, names);
+		nearest_offer(&nearest, commands[i].name, called_elsewhere(commands[i].name));
 	fprintf(stderr, "netproxy-vm: there is no command \"%s\"", name);
-	if (nearest)
-		fprintf(stderr, ": did you mean %s?\n", nearest);
+	if (nearest.name)
+		fprintf(stderr, ": did you mean %s?\n", nearest.name);
 	else
 		fputs("; \"netproxy-vm help\" lists those there are\n", stderr);
 	return 1;
@@ -143,12 +172,20 @@ int main(int argc, char **argv)
 		print_overview(stderr);
 		return 1;
 	}
-	/* -help, --version: the commands' names, as flags. */
-	if (name[0] == '-')
+	if (name[0] == '-') {
 		name += strspn(name, "-");
-	command = find_command(strcmp(name, "h") == 0 ? "help" : name);
-	if (!command ||
-	    (argv[1][0] == '-' && command->run != command_help && command->run != command_version))
-		return unknown_command(argv[1]);
+		if (strcmp(name, "help") == 0 || strcmp(name, "h") == 0)
+			return command_help(argc - 1, argv + 1);
+		if (strcmp(name, "version") == 0 || strcmp(name, "v") == 0)
+			return command_version(argc - 1, argv + 1);
+		fprintf(stderr,
+			"netproxy-vm: %s: the command comes first, as in \"netproxy-vm run %s "
+			"...\"; \"netproxy-vm help\" lists them\n",
+			argv[1], argv[1]);
+		return 1;
+	}
+	command = find_command(name);
+	if (!command)
+		return unknown_command(name);
 	return command->run(argc - 1, argv + 1);
 }

@@ -149,18 +149,16 @@ static int check_one(struct check *check, const struct flag *flag, struct json_o
 
 static int unknown_key(struct check *check, const char *key, struct problem *problem)
 {
-	const char *names[DESCRIPTION_KEYS_MAX + 1] = {NULL}, *nearest;
 	size_t count;
 	const struct flag *flags = description_flags(&count);
+	const struct flag *nearest = flags_nearest(flags, count, key, strlen(key));
 	char text[160];
 
-	for (size_t i = 0; i < count; i++)
-		names[i] = flags[i].name;
-	nearest = flags_nearest(key, names);
 	if (one_of(key, not_described, COUNT(not_described)))
 		snprintf(text, sizeof(text), "that is chosen for a managed machine: leave it out");
 	else if (nearest)
-		snprintf(text, sizeof(text), "there is no such key: did you mean \"%s\"?", nearest);
+		snprintf(text, sizeof(text), "there is no such key: did you mean \"%s\"?",
+			 nearest->name);
 	else
 		snprintf(text, sizeof(text),
 			 "there is no such key; \"netproxy-vm init -help\" lists them");

@@ -13,9 +13,12 @@ static const struct mistake {
 	const char *said[3]; /* parts of the message: what is wrong, and what would be right */
 } mistakes[] = {
 	{"", {"nothing to boot", "-kernel FILE"}},
-	{"-kernal kernel", {"unknown flag -kernal", "did you mean -kernel?"}},
-	{"-memory 512", {"unknown flag -memory", "did you mean -mem?"}},
-	{"--net userspace", {"unknown flag -net", "did you mean -networking?"}},
+	{"-kernal kernel", {"unknown flag -kernal", "did you mean -kernel FILE?"}},
+	{"-memory 512", {"unknown flag -memory", "did you mean -mem SIZE?"}},
+	{"--net userspace", {"unknown flag -net", "did you mean -networking"}},
+	{"-m 512", {"unknown flag -m", "did you mean -mem SIZE?"}},
+	{"-p=8080:80", {"unknown flag -p:", "did you mean -publish [IP:]HOST:GUEST"}},
+	{"-append quiet", {"unknown flag -append", "did you mean -cmdline TEXT?"}},
 	{"-xyzzyx 1", {"unknown flag -xyzzyx", "-help"}},
 	{"-=3", {"unknown flag", "-help"}},
 	{"-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", {"unknown flag", "-help"}},

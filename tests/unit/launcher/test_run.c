@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "launcher/console.h"
-#include "launcher/flags.h"
 #include "launcher/process.h"
 #include "launcher/supervisor.h"
 #include "unit.h"
@@ -48,20 +47,6 @@ START_TEST(test_end)
 	ck_assert_int_eq(end, ends[_i].end);
 	ck_assert_int_eq(supervisor_status(end, false), ends[_i].status);
 	ck_assert_int_eq(supervisor_status(end, true), ends[_i].status_without_proxy);
-}
-END_TEST
-
-START_TEST(test_nearest)
-{
-	static const char *const names[] = {"kernel", "mem", "cpus", "networking", NULL};
-
-	ck_assert_str_eq(flags_nearest("kernle", names), "kernel");
-	ck_assert_str_eq(flags_nearest("memory", names), "mem");
-	ck_assert_str_eq(flags_nearest("network", names), "networking");
-	ck_assert_str_eq(flags_nearest("cpu", names), "cpus");
-	ck_assert_ptr_null(flags_nearest("", names));
-	ck_assert_ptr_null(flags_nearest("zzz", names));
-	ck_assert_ptr_null(flags_nearest("x", names));
 }
 END_TEST
 
@@ -340,7 +325,6 @@ int main(void)
 	TCase *tcase = unit_case(suite, "run", setup, teardown);
 
 	tcase_add_loop_test(tcase, test_end, 0, (int)(sizeof(ends) / sizeof(ends[0])));
-	tcase_add_test(tcase, test_nearest);
 	tcase_add_test(tcase, test_process_last_words);
 	tcase_add_test(tcase, test_process_many_words);
 	tcase_add_test(tcase, test_process_missing);
