@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * netproxy: the daemon. This file is the map: it reads the options, creates the parts, connects
- *them, and runs the loop.
+ * them, and runs the loop.
  *
  *	guest -> links -> switch -> stack (lwIP) -> forwarder -> host sockets
  *	                                              |-> services: DHCP, DNS

@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/nearest.h"
 #include "netproxy/options_private.h"
 
 #define CONFIG_SIZE_MAX (4 * 1024 * 1024)
+#define SHORT_OPTIONS   ":hv" /* --help and --version */
 
 static const struct option_def *find_def(const char *name)
 {
@@ -23,6 +25,55 @@ static const struct option_def *find_def(const char *name)
 			return &option_defs[i];
 	}
 	return NULL;
+}
+
+/* What passt, gvproxy, QEMU and others call the same. */
+static const struct {
+	const char *name, *aka;
+} elsewhere[] = {
+	{"link", "l listen-qemu listen-vfkit listen-bess listen-stdio socket s ethernet nic"},
+	{"publish", "p port ports t u tcp-ports udp-ports hostfwd ssh-port"},
+	{"api", "listen services a"},
+	{"pid-file", "P pid pidfile"},
+	{"log-level", "d debug verbose q quiet"},
+	{"log-file", "log"},
+	{"config", "c f conf"},
+	{"subnet", "n address net cidr"},
+	{"prefix6", "6 ipv6 enable-ipv6"},
+	{"dns-search", "search"},
+	{"ifname", "I ns-ifname"},
+	{"host-alias", "map-host-loopback hostIP"},
+	{"no-host-access", "no-map-gw disable-host-loopback no-host-loopback"},
+	{"gateway", "g gatewayIP"},
+	{"netns", "pid-netns"},
+	{"slirp4netns-api", "api-socket"},
+	{"seccomp", "enable-seccomp"},
+	{"sandbox", "enable-sandbox runas"},
+	{"version", "V"},
+};
+
+static const char *called_elsewhere(const char *name)
+{
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++) {
+		if (strcmp(elsewhere[i].name, name) == 0)
+			return elsewhere[i].aka;
+	}
+	return NULL;
+}
+
+/* The option that a name which there isn't most likely meant, or NULL. */
+static const struct option_def *nearest_def(const char *name, size_t size)
+{
+	const struct option_def *def = NULL;
+	struct nearest nearest;
+
+	nearest_begin(&nearest, name, size);
+	for (size_t i = 0; i < option_def_count(); i++) {
+		nearest_offer(&nearest, option_defs[i].name, called_elsewhere(option_defs[i].name));
+		if (nearest.name == option_defs[i].name)
+			def = &option_defs[i];
+	}
+	return def;
 }
 
 /* Applies one value of the configuration file; `where` is for messages. */
@@ -55,6 +106,27 @@ static int apply_json_value(struct options *options, const struct option_def *de
 	return r;
 }
 
+static int complain_about_key(const char *key, const char *where,
+			      char error[static OPTIONS_ERROR_MAX])
+{
+	const struct option_def *nearest = nearest_def(key, strlen(key));
+
+	if (find_def(key))
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "%.100s: \"%.50s\" is for the command line only: leave it out", where,
+			 key);
+	else if (nearest)
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "%.100s: there is no key \"%.50s\": did you mean \"%s\"?", where, key,
+			 nearest->name);
+	else
+		snprintf(
+			error, OPTIONS_ERROR_MAX,
+			"%.100s: there is no key \"%.50s\": the keys are the options of 'netproxy --help'",
+			where, key);
+	return -EINVAL;
+}
+
 static int apply_json(struct options *options, struct json_object *config, const char *where,
 		      char error[static OPTIONS_ERROR_MAX])
 {
@@ -69,13 +141,8 @@ static int apply_json(struct options *options, struct json_object *config, const
 		const struct option_def *def = find_def(key);
 		int r = 0;
 
-		if (!def || def->flag_only) {
-			snprintf(
-				error, OPTIONS_ERROR_MAX,
-				"%.100s: unknown key \"%.50s\": the keys are the options of 'netproxy --help'",
-				where, key);
-			return -EINVAL;
-		}
+		if (!def || def->flag_only)
+			return complain_about_key(key, where, error);
 		if (!json_object_is_type(value, json_type_array))
 			r = apply_json_value(options, def, value, where, error);
 		for (size_t i = 0; r == 0 && json_object_is_type(value, json_type_array) &&
@@ -89,28 +156,44 @@ static int apply_json(struct options *options, struct json_object *config, const
 	return 0;
 }
 
+/* Reads the whole file. Returns 0 with *ret_text owned, or -EINVAL with a message. */
+static int read_text(const char *path, char **ret_text, size_t *ret_size,
+		     char error[static OPTIONS_ERROR_MAX])
+{
+	FILE *file = fopen(path, "re");
+	char *text = file ? malloc(CONFIG_SIZE_MAX + 1) : NULL;
+	size_t size = text ? fread(text, 1, CONFIG_SIZE_MAX + 1, file) : 0;
+	const char *why = NULL;
+
+	if (!text || ferror(file))
+		why = strerror(errno);
+	else if (size > CONFIG_SIZE_MAX)
+		why = "larger than 4 MiB";
+	else if (size == 0)
+		why = "the file is empty: expected a JSON object, {} at least";
+	if (file)
+		fclose(file);
+	if (why) {
+		snprintf(error, OPTIONS_ERROR_MAX, "--config %.200s: %s", path, why);
+		free(text);
+		return -EINVAL;
+	}
+	*ret_text = text;
+	*ret_size = size;
+	return 0;
+}
+
 static int read_config(struct options *options, const char *path,
 		       char error[static OPTIONS_ERROR_MAX])
 {
-	FILE *file = fopen(path, "re");
 	struct json_object *config;
 	char why[256];
 	char *text;
 	size_t size;
-	int r;
+	int r = read_text(path, &text, &size, error);
 
-	if (!file) {
-		snprintf(error, OPTIONS_ERROR_MAX, "--config %.200s: %s", path, strerror(errno));
-		return -EINVAL;
-	}
-	text = malloc(CONFIG_SIZE_MAX + 1);
-	size = text ? fread(text, 1, CONFIG_SIZE_MAX + 1, file) : 0;
-	fclose(file);
-	if (!text || size > CONFIG_SIZE_MAX) {
-		snprintf(error, OPTIONS_ERROR_MAX, "--config %.200s: larger than 4 MiB", path);
-		free(text);
-		return -EINVAL;
-	}
+	if (r < 0)
+		return r;
 	r = json_parse(text, size, &config, why, sizeof(why));
 	free(text);
 	if (r < 0) {
@@ -199,7 +282,7 @@ static int apply_config_file(struct options *options, int argc, char **argv,
 
 	opterr = 0;
 	optind = 0;
-	while ((c = getopt_long_only(argc, argv, "", table, &index)) != -1) {
+	while ((c = getopt_long_only(argc, argv, SHORT_OPTIONS, table, &index)) != -1) {
 		if (c == 'A' && strcmp(option_defs[index].name, OPTION_CONFIG) == 0) {
 			int r = read_config(options, optarg, error);
 
@@ -210,13 +293,22 @@ static int apply_config_file(struct options *options, int argc, char **argv,
 	return 0;
 }
 
+/* What getopt stopped at, when it did with `c`. */
 static int complain_about_flag(char **argv, int c, char error[static OPTIONS_ERROR_MAX])
 {
-	const char *flag = argv[optind - 1];
+	const char *flag = argv[optind - 1], *name = flag + strspn(flag, "-");
+	size_t size = strcspn(name, "=");
+	const struct option_def *def = nearest_def(name, size);
 
 	if (c == ':')
-		snprintf(error, OPTIONS_ERROR_MAX, "%.100s needs a value: see 'netproxy --help'",
-			 flag);
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s needs a value: %s", flag,
+			 def && def->value ? def->value : "see 'netproxy --help'");
+	else if (def && !def->value && name[size] == '=')
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s: --%s takes no value", flag, def->name);
+	else if (def)
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "%.100s is not an option: did you mean --%s%s%s?", flag, def->name,
+			 def->value ? " " : "", def->value ? def->value : "");
 	else
 		snprintf(error, OPTIONS_ERROR_MAX, "%.100s is not an option: see 'netproxy --help'",
 			 flag);
@@ -233,28 +325,32 @@ static enum options_result apply_flags(struct options *options, int argc, char *
 
 	opterr = 0;
 	optind = 0;
-	while ((c = getopt_long_only(argc, argv, ":", table, &index)) != -1) {
+	while ((c = getopt_long_only(argc, argv, SHORT_OPTIONS, table, &index)) != -1) {
+		const char *name = c == 'A' ? option_defs[index].name : "";
+
+		if (c == 'h' || strcmp(name, OPTION_HELP) == 0) {
+			options_print_help();
+			return OPTIONS_DONE;
+		}
+		if (c == 'v' || strcmp(name, OPTION_VERSION) == 0) {
+			printf("netproxy %s\n", NETPROXY_VERSION);
+			return OPTIONS_DONE;
+		}
 		if (c != 'A') {
 			complain_about_flag(argv, c, error);
 			return OPTIONS_BAD;
 		}
-		if (strcmp(option_defs[index].name, OPTION_HELP) == 0) {
-			options_print_help();
-			return OPTIONS_DONE;
-		}
-		if (strcmp(option_defs[index].name, OPTION_VERSION) == 0) {
-			printf("netproxy %s\n", NETPROXY_VERSION);
-			return OPTIONS_DONE;
-		}
 		if (option_defs[index].apply(options, optarg ? optarg : "", why) < 0) {
-			snprintf(error, OPTIONS_ERROR_MAX, "--%s %.450s", option_defs[index].name,
-				 why);
+			snprintf(error, OPTIONS_ERROR_MAX, "--%s %.450s", name, why);
 			return OPTIONS_BAD;
 		}
 	}
 	if (optind < argc) {
-		snprintf(error, OPTIONS_ERROR_MAX,
-			 "\"%.100s\": expected only options: see 'netproxy --help'", argv[optind]);
+		snprintf(
+			error, OPTIONS_ERROR_MAX,
+			"\"%.100s\": expected only options, such as --link qemu:/tmp/net.sock: see "
+			"'netproxy --help'",
+			argv[optind]);
 		return OPTIONS_BAD;
 	}
 	return OPTIONS_RUN;
