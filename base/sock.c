@@ -31,6 +31,14 @@ void fd_close(int *fd)
 	*fd = -1;
 }
 
+bool fd_is_at(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+	       ours.st_dev == there.st_dev;
+}
+
 /* Closes `fd` in an error path and passes the error on. */
 static int fail_close(int fd, int error)
 {

@@ -15,6 +15,9 @@
 int fd_set_nonblocking(int fd);
 /* Closes *fd unless it is negative, and sets it to -1. */
 void fd_close(int *fd);
+/* Whether the file that `fd` is open on is still the one at `path`: what was locked may have been
+ * removed, or another put in its place, before it was. */
+bool fd_is_at(int fd, const char *path);
 
 /* Listens on a unix socket (`type` is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM, which is only
  * bound). A socket file nobody listens on is taken over; where something answers: -EADDRINUSE.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sock.h"
 #include "launcher/cmd.h"
 #include "launcher/commands.h"
 #include "launcher/disk_image.h"
@@ -19,7 +20,8 @@
 #include "launcher/qemu_args.h"
 #include "launcher/state_dir.h"
 
-#define UNSET_MAX 32
+#define UNSET_MAX        32
+#define CLEAN_TIMEOUT_MS 5000
 
 /* What the flags of init and set write to; the settings come first, as their flags want it. */
 struct edit {
@@ -234,17 +236,21 @@ static int rm_machine(const struct cmd *cmd, const struct store_place *place)
 {
 	struct problem problem;
 	struct state_dir lock;
-	int r;
+	int r, edit;
 
 	if (cmd->force && cmd_stop(place, true, 0) != 0)
 		return 1;
-	if (state_dir_open(&lock, place->dir, &problem) < 0) {
-		problem_set(&problem, -EBUSY, "%s: %s", place->name,
+	r = state_dir_open(&lock, place->dir, &problem);
+	if (r == -EBUSY)
+		problem_set(&problem, r, "%s: %s", place->name,
 			    machine_rule(MACHINE_RUNNING, ACTION_REMOVE));
+	if (r < 0)
 		return cmd_refuse(&problem);
-	}
-	store_clean(place->dir, 5000);
+	/* Else "set" could write the description anew. */
+	edit = store_lock_edit(place->dir);
+	store_clean(place->dir, CLEAN_TIMEOUT_MS);
 	r = store_remove(place->dir, &problem);
+	fd_close(&edit);
 	state_dir_close(&lock);
 	return r < 0 ? cmd_refuse(&problem) : 0;
 }

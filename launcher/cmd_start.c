@@ -25,26 +25,17 @@ LOG_MODULE("netproxy-vm");
 #define CLEAN_TIMEOUT_MS 5000
 /* How long a netproxy keeps the connections of a guest that has gone, and some. */
 #define SHARED_FORGETS_MS 6000
-/* Whoever asks for the state holds the lock for a moment. */
-#define LOCK_TRIES    50
-#define LOCK_EVERY_US 10000
 
 static int take_lock(const struct store_place *place, struct state_dir *dir,
 		     struct problem *problem)
 {
 	pid_t pid;
-	int r = -EBUSY;
+	int r = state_dir_open(dir, place->dir, problem);
 
-	for (int i = 0; i < LOCK_TRIES && r == -EBUSY; i++) {
-		if (i > 0)
-			usleep(LOCK_EVERY_US);
-		r = state_dir_open(dir, place->dir, problem);
-		if (r == -EBUSY && store_owner(place->dir, &pid) == 0)
-			return problem_set(problem, r,
-					   "%s is running already, or being started, "
-					   "by process %d",
-					   place->name, pid);
-	}
+	if (r == -EBUSY && store_owner(place->dir, &pid) == 0)
+		return problem_set(problem, r,
+				   "%s is running already, or being started, by process %d",
+				   place->name, pid);
 	return r;
 }
 

@@ -18,6 +18,8 @@
 LOG_MODULE("state");
 
 #define LOCK_NAME      "lock"
+#define LOCK_TRIES     50
+#define LOCK_EVERY_US  10000
 #define WALK_FDS_MAX   16
 #define TEMPORARY_NAME "netproxy-vm-XXXXXX"
 
@@ -74,27 +76,52 @@ static int make_named(struct state_dir *dir, const char *path, struct problem *p
 	return state_dir_check_path(dir->path, problem);
 }
 
+static int busy(const struct state_dir *dir, int fd, struct problem *problem)
+{
+	char owner[32] = "";
+	ssize_t n = read(fd, owner, sizeof(owner) - 1);
+
+	owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+	return problem_set(problem, -EBUSY,
+			   "the state directory %s is in use by a machine that runs (process %s): "
+			   "stop that, or use another directory",
+			   dir->path, owner[0] ? owner : "unknown");
+}
+
+/* Returns -EAGAIN when it is worth another try. */
+static int try_lock(struct state_dir *dir, const char *path, struct problem *problem)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r = -EAGAIN;
+
+	if (fd < 0)
+		return problem_set(problem, -errno, "can't open %s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fd_is_at(fd, path)) {
+		dir->lock_fd = fd;
+		return 0;
+	}
+	/* Who only looks (store_owner()) shares it, for a moment. */
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		r = busy(dir, fd, problem);
+	close(fd);
+	return r;
+}
+
 static int take_lock(struct state_dir *dir, struct problem *problem)
 {
-	char path[PATH_MAX + sizeof(LOCK_NAME) + 1], owner[32] = "";
+	char path[PATH_MAX + sizeof(LOCK_NAME) + 1];
+	int r = -EAGAIN;
 
 	snprintf(path, sizeof(path), "%s/" LOCK_NAME, dir->path);
-	dir->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (dir->lock_fd < 0)
-		return problem_set(problem, -errno, "can't open %s: %s", path, strerror(errno));
-	if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		ssize_t n = read(dir->lock_fd, owner, sizeof(owner) - 1);
-
-		fd_close(&dir->lock_fd);
-		if (n > 0)
-			owner[strcspn(owner, "\n")] = '\0';
-		return problem_set(
-			problem, -EBUSY,
-			"the state directory %s is in use by a machine that runs (process %s): "
-			"stop that, or use another directory",
-			dir->path, n > 0 ? owner : "unknown");
+	for (int i = 0; i < LOCK_TRIES && r == -EAGAIN; i++) {
+		if (i > 0)
+			usleep(LOCK_EVERY_US);
+		r = try_lock(dir, path, problem);
 	}
-	/* For people and messages only. */
+	if (r == -EAGAIN)
+		return problem_set(problem, -EBUSY, "the state directory %s is in use", dir->path);
+	if (r < 0)
+		return r;
+	/* For people, messages, and a signal to one who doesn't answer. */
 	if (ftruncate(dir->lock_fd, 0) < 0 || dprintf(dir->lock_fd, "%d\n", getpid()) < 0)
 		log_debug("can't write %s: %s", path, strerror(errno));
 	return 0;
@@ -128,5 +155,8 @@ void state_dir_close(struct state_dir *dir)
 	if (dir->temporary)
 		nftw(dir->path, remove_one, WALK_FDS_MAX, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	dir->temporary = false;
+	/* The number will be another's. */
+	if (dir->lock_fd >= 0 && ftruncate(dir->lock_fd, 0) < 0)
+		log_debug("can't empty the lock: %s", strerror(errno));
 	fd_close(&dir->lock_fd);
 }

@@ -214,14 +214,56 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* What says that there is a machine, and that nobody else may have it, goes last: a removal that is
+ * killed can be repeated, and nobody starts what is half gone. */
+static bool goes_last(const char *name)
+{
+	return strcmp(name, STORE_DESCRIPTION) == 0 || strcmp(name, STORE_EDIT_LOCK) == 0 ||
+	       strcmp(name, STORE_LOCK) == 0;
+}
+
+static int remove_tree(const char *path)
+{
+	int r = nftw(path, remove_one, WALK_FDS_MAX, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+
+	return r == -1 ? -errno : r;
+}
+
+static int remove_content(const char *dir)
+{
+	DIR *entries = opendir(dir);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	int r = entries ? 0 : -errno;
+
+	while (r == 0 && (entry = readdir(entries))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    goes_last(entry->d_name))
+			continue;
+		r = store_path(dir, entry->d_name, path);
+		if (r == 0)
+			r = remove_tree(path);
+	}
+	if (entries)
+		closedir(entries);
+	return r;
+}
+
 int store_remove(const char *dir, struct problem *problem)
 {
-	int r = nftw(dir, remove_one, WALK_FDS_MAX, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	static const char *const last[] = {STORE_DESCRIPTION, STORE_EDIT_LOCK, STORE_LOCK};
+	char path[PATH_MAX];
+	int r = remove_content(dir);
 
-	if (r == 0)
-		return 0;
-	r = r == -1 ? -errno : r;
-	return problem_set(problem, r, "can't remove all of %s: %s", dir, strerror(-r));
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]) && r == 0; i++) {
+		r = store_path(dir, last[i], path);
+		if (r == 0 && unlink(path) < 0 && errno != ENOENT)
+			r = -errno;
+	}
+	if (r == 0 && rmdir(dir) < 0 && errno != ENOENT)
+		r = -errno;
+	return r == 0 ? 0
+		      : problem_set(problem, r, "can't remove all of %s: %s", dir, strerror(-r));
 }
 
 int store_read(const char *path, size_t max, char **ret_text, size_t *ret_size)
@@ -291,20 +333,22 @@ int store_write(const char *path, const char *text, size_t size)
 int store_lock_edit(const char *dir)
 {
 	char path[PATH_MAX];
-	int fd;
 
 	if (store_path(dir, STORE_EDIT_LOCK, path) < 0)
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	while (flock(fd, LOCK_EX) < 0) {
-		int error = errno;
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int r = fd < 0 ? -errno : 0;
 
-		if (error == EINTR)
-			continue;
+		while (r == 0 && flock(fd, LOCK_EX) < 0)
+			r = errno == EINTR ? 0 : -errno;
+		if (r < 0) {
+			fd_close(&fd);
+			return r;
+		}
+		/* Who had it may have removed it with the machine. */
+		if (fd_is_at(fd, path))
+			return fd;
 		close(fd);
-		return -error;
 	}
-	return fd;
 }

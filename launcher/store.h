@@ -21,6 +21,7 @@
 /* Names within a machine's directory; proxy.h and state_dir.h have some more. */
 #define STORE_DESCRIPTION "machine.json"
 #define STORE_EDIT_LOCK   "edit.lock"
+#define STORE_LOCK        "lock" /* state_dir.h's */
 #define STORE_REST        "rest.sock"
 #define STORE_CONSOLE     "console.sock"
 #define STORE_CONSOLE_LOG "console.log"
@@ -54,7 +55,8 @@ int store_each(int (*fn)(void *arg, const struct store_place *place), void *arg,
 	       struct problem *problem);
 /* Makes the machine's directory and those above it. Returns 0, or -errno with the problem set. */
 int store_make(const char *dir, struct problem *problem);
-/* Removes the directory with all that is in it. Returns 0, or -errno with the problem set. */
+/* Removes the directory with all that is in it, and last what makes it a machine's, so that it can
+ * be done again where it was broken off. Returns 0, or -errno with the problem set. */
 int store_remove(const char *dir, struct problem *problem);
 
 /* "DIR/NAME", cut never: -ENAMETOOLONG. */

@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "launcher/proxy.h"
 
-#define LOCK_NAME     "lock" /* state_dir.c's */
 #define CMDLINE_MAX   65536
 #define PID_TEXT_MAX  32
 #define LOOK_EVERY_US 20000
@@ -47,7 +46,7 @@ int store_owner(const char *dir, pid_t *ret_pid)
 	char path[PATH_MAX];
 	int fd;
 
-	if (store_path(dir, LOCK_NAME, path) < 0)
+	if (store_path(dir, STORE_LOCK, path) < 0)
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)

@@ -321,16 +321,6 @@ static void parse(struct state_file *state, const char *text, size_t size)
 	json_object_put(found);
 }
 
-/* Whether the file is still the one at our path: another process may have put a new one there
- * between our open and our lock. */
-static bool is_at_path(const struct state_file *state, int fd)
-{
-	struct stat ours, there;
-
-	return fstat(fd, &ours) == 0 && stat(state->path, &there) == 0 &&
-	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
-}
-
 /* Opens the file, an empty one if there is none, and locks it. */
 static int open_locked(struct state_file *state)
 {
@@ -342,7 +332,7 @@ static int open_locked(struct state_file *state)
 		if (fd < 0)
 			return errno == EISDIR ? -EINVAL : -errno;
 		r = lock(fd);
-		if (r == 0 && is_at_path(state, fd)) {
+		if (r == 0 && fd_is_at(fd, state->path)) {
 			state->lock_fd = fd;
 			return 0;
 		}
