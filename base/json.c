@@ -216,10 +216,8 @@ const char *json_get_string(struct json_reader *r, const char *key, const char *
 /* The number's value, unless it is too large for the type. */
 static bool int_value(struct json_object *value, int64_t *ret)
 {
-	errno = 0;
 	*ret = json_object_get_int64(value);
-	/* json-c keeps what is larger as an unsigned, and what is larger than that at its limits.
-	 */
+	/* json-c gives the limits for what lies beyond them. */
 	return *ret != INT64_MAX && *ret != INT64_MIN;
 }
 

@@ -126,11 +126,6 @@ void loop_free(struct loop *loop)
 	free(loop);
 }
 
-struct event_base *loop_event_base(struct loop *loop)
-{
-	return loop->base;
-}
-
 uint64_t loop_now_ms(struct loop *loop)
 {
 	if (!loop->virtual_time && (!loop->in_round || !loop->now_valid)) {

@@ -14,8 +14,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct event_base;
-
 struct loop;
 struct loop_fd;
 struct loop_timer;
@@ -43,8 +41,6 @@ void loop_stop(struct loop *loop, int status);
 /* Runs one round; waits for events only when `may_wait`. For tests and tools with loops of their
  * own. */
 int loop_run_once(struct loop *loop, bool may_wait);
-/* Borrowed; for libraries on top of libevent (evhttp). */
-struct event_base *loop_event_base(struct loop *loop);
 /* The monotonic time, read once per round; for callbacks that need "about now" for free. */
 uint64_t loop_now_ms(struct loop *loop);
 

@@ -105,7 +105,6 @@ struct dhcp_pool {
 	uint32_t first, last; /* what is given to anybody */
 	uint32_t fresh;       /* no address below it is without a record, but for the kept */
 	uint32_t kept[2];     /* the gateway and the host alias: never leased; 0: none */
-	uint64_t lease_ms;    /* UINT64_MAX: for ever */
 	dhcp_pool_event_fn *on_event;
 	void *on_event_arg;
 };

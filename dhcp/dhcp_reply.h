@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a decision to the bytes of a reply and where they go (RFC 2131 tables 3, section 4.1).
+/* From a decision to the bytes of a reply and where they go (RFC 2131, table 3 and section 4.1).
  * Internal to dhcp/. */
 #ifndef DHCP_DHCP_REPLY_H
 #define DHCP_DHCP_REPLY_H

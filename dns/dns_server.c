@@ -168,7 +168,7 @@ failed:
 static void request_free(struct request *request)
 {
 	if (request->relay)
-		dns_upstream_cancel(request->server->upstream, request->relay);
+		dns_upstream_cancel(request->relay);
 	list_remove(&request->link);
 	free(request);
 }
@@ -463,12 +463,6 @@ int dns_server_remove_zone(struct dns_server *server, const char *name)
 const struct dns_zones *dns_server_zones(const struct dns_server *server)
 {
 	return &server->local.zones;
-}
-
-void dns_server_set_vm(struct dns_server *server, const struct addr *vm4, const struct addr *vm6)
-{
-	server->local.vm4 = *vm4;
-	server->local.vm6 = *vm6;
 }
 
 const struct dns_resolvconf *dns_server_resolvconf(struct dns_server *server)

@@ -117,8 +117,6 @@ int dns_server_remove_zone(struct dns_server *server, const char *name);
 /* For listing: of each zone its `text`, `default_ip`, and of its records `conf`. Borrowed until the
  * next change. */
 const struct dns_zones *dns_server_zones(const struct dns_server *server);
-/* What vm.internal stands for; AF_UNSPEC in a family that it hasn't. */
-void dns_server_set_vm(struct dns_server *server, const struct addr *vm4, const struct addr *vm6);
 /* The host's resolv.conf as it is now, such as for the search domains that DHCP hands out. Borrowed
  * until the next call of any function here. */
 const struct dns_resolvconf *dns_server_resolvconf(struct dns_server *server);

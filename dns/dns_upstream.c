@@ -159,9 +159,8 @@ static void relay_free(struct dns_relay *relay)
 	free(relay);
 }
 
-void dns_upstream_cancel(struct dns_upstream *upstream, struct dns_relay *relay)
+void dns_upstream_cancel(struct dns_relay *relay)
 {
-	(void)upstream;
 	relay_free(relay);
 }
 

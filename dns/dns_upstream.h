@@ -74,7 +74,7 @@ int dns_upstream_relay(struct dns_upstream *upstream, enum dns_transport transpo
 		       size_t resolver_count, const struct dns_query *query, const void *message,
 		       size_t size, dns_relay_fn *fn, void *arg, struct dns_relay **ret_relay);
 /* Gives up a query; its callback isn't called. */
-void dns_upstream_cancel(struct dns_upstream *upstream, struct dns_relay *relay);
+void dns_upstream_cancel(struct dns_relay *relay);
 
 size_t dns_upstream_pending(const struct dns_upstream *upstream);
 const struct dns_upstream_stats *dns_upstream_stats(const struct dns_upstream *upstream);

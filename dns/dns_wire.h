@@ -20,8 +20,7 @@
 #define DNS_NAME_MAX      255  /* wire form, with the root's byte */
 #define DNS_NAME_TEXT_MAX 1024 /* text form with every byte escaped, and the NUL */
 #define DNS_UDP_SIZE_MIN  512  /* what every client takes over UDP */
-#define DNS_UDP_SIZE_OURS \
-	1232 /* what we say we take: fits a packet everywhere (DNS flag day 2020) */
+#define DNS_UDP_SIZE_OURS 1232 /* what we say we take: a packet everywhere (DNS flag day 2020) */
 /* A local answer always fits a buffer of this size. */
 #define DNS_ANSWER_SIZE_MAX 2048
 
@@ -66,7 +65,6 @@ enum dns_class { DNS_CLASS_IN = 1, DNS_CLASS_CH = 3, DNS_CLASS_ANY = 255 };
 enum dns_ede {
 	DNS_EDE_NONE = -1,
 	DNS_EDE_OTHER = 0,
-	DNS_EDE_PROHIBITED = 18,
 	DNS_EDE_NO_REACHABLE = 22,
 	DNS_EDE_NETWORK = 23,
 };

@@ -102,8 +102,3 @@ struct iobuf *iobuf_pool_get(struct iobuf_pool *pool)
 	pool->used++;
 	return &buf->iobuf;
 }
-
-uint32_t iobuf_pool_used(const struct iobuf_pool *pool)
-{
-	return pool->used;
-}

@@ -25,7 +25,4 @@ void iobuf_pool_free(struct iobuf_pool *pool);
 /* A buffer with one reference, the caller's; NULL when count_max are in use or memory is short. */
 struct iobuf *iobuf_pool_get(struct iobuf_pool *pool);
 
-/* Buffers in use. */
-uint32_t iobuf_pool_used(const struct iobuf_pool *pool);
-
 #endif

@@ -483,9 +483,7 @@ int vhost_session_handle(struct vhost_session *s, struct vhost_msg *msg,
 	int r = handle(s, msg, &reply);
 
 	vhost_msg_close_fds(msg);
-	s->counters.messages++;
 	if (r < 0) {
-		s->counters.errors++;
 		log_limited(LOG_LEVEL_ERROR, "%s: %s (%u) from the front-end failed: %s%s",
 			    s->conf->name, vhost_request_name(msg->header.request),
 			    msg->header.request, strerror(-r),

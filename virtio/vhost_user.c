@@ -165,7 +165,6 @@ static void front_end_readable(void *arg, int fd, unsigned ready)
 				"%s: %s: not a vhost-user message: request %u (%s), payload of %u bytes",
 				vu->conf.name, vu->path, vu->msg.header.request,
 				vhost_request_name(vu->msg.header.request), vu->msg.header.size);
-			vu->session.counters.errors++;
 			return front_end_drop(vu, "protocol error");
 		}
 		if (r < 0)

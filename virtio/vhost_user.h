@@ -71,8 +71,6 @@ struct vhost_conf {
 struct vhost_counters {
 	uint64_t front_ends; /* connections served */
 	uint64_t refused;    /* connections refused while another front-end was there */
-	uint64_t messages;
-	uint64_t errors; /* messages answered with an error, or ended by closing the connection */
 	uint64_t queues_broken;
 };
 

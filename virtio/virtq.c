@@ -245,7 +245,6 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 		return r;
 	vq->last_avail++;
 	vq->held++;
-	vq->counters.chains++;
 	return 1;
 }
 
@@ -254,7 +253,6 @@ void virtq_unpop(struct virtq *vq, unsigned count)
 	assert(count <= vq->held);
 	vq->last_avail -= (uint16_t)count;
 	vq->held -= (uint16_t)count;
-	vq->counters.chains -= count;
 }
 
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
@@ -298,8 +296,7 @@ void virtq_notify(struct virtq *vq)
 	if (!virtq_publish(vq) || vq->call_fd < 0)
 		return;
 	/* -EAGAIN: the counter is at its top, so the driver has an interrupt to come already. */
-	if (write(vq->call_fd, &one, sizeof(one)) == sizeof(one))
-		vq->counters.calls++;
+	(void)!write(vq->call_fd, &one, sizeof(one));
 }
 
 /* Asks for a kick when the driver's index passes `index`. */

@@ -43,11 +43,6 @@ struct virtq_desc;
 struct virtq_avail;
 struct virtq_used;
 
-struct virtq_counters {
-	uint64_t chains; /* popped (and not given back) */
-	uint64_t calls;  /* interrupts sent */
-};
-
 /* Owned by whoever drives the front-end; read only for its users, but for call_fd. */
 struct virtq {
 	const struct guest_mem *mem;   /* borrowed */
@@ -66,7 +61,6 @@ struct virtq {
 	bool call_always;   /* nothing was signalled yet: there is no index to compare with */
 	const char *broken; /* why it broke, or NULL */
 	int call_fd;        /* borrowed, -1: none */
-	struct virtq_counters counters;
 };
 
 /* One request of the driver: what the device reads, then what it may write. */

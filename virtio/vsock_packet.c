@@ -37,18 +37,3 @@ void vsock_header_encode(const struct vsock_header *header, uint8_t to[static VS
 	wire_put_le32(&w, header->buf_alloc);
 	wire_put_le32(&w, header->fwd_cnt);
 }
-
-const char *vsock_op_name(uint16_t op)
-{
-	static const char *const names[] = {
-		[VSOCK_OP_REQUEST] = "REQUEST",
-		[VSOCK_OP_RESPONSE] = "RESPONSE",
-		[VSOCK_OP_RST] = "RST",
-		[VSOCK_OP_SHUTDOWN] = "SHUTDOWN",
-		[VSOCK_OP_RW] = "RW",
-		[VSOCK_OP_CREDIT_UPDATE] = "CREDIT_UPDATE",
-		[VSOCK_OP_CREDIT_REQUEST] = "CREDIT_REQUEST",
-	};
-
-	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
-}

@@ -40,7 +40,4 @@ struct vsock_header {
 struct vsock_header vsock_header_decode(const uint8_t bytes[static VSOCK_HEADER_SIZE]);
 void vsock_header_encode(const struct vsock_header *header, uint8_t to[static VSOCK_HEADER_SIZE]);
 
-/* "REQUEST" ..., or "?". */
-const char *vsock_op_name(uint16_t op);
-
 #endif
