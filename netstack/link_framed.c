@@ -252,7 +252,11 @@ static ssize_t write_iov(const struct link_framed *framed, struct iovec *iov, un
 	} while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -errno;
+	/* EFAULT: a frame lay in the memory of a guest whose VMM took that away. A copy can be made
+	 * of it, as of what the socket has no room for (virtio/guest_mem.h). */
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EFAULT
+		       ? 0
+		       : -errno;
 }
 
 static void write_out(struct link_framed *framed)

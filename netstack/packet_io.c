@@ -111,10 +111,12 @@ void packet_out_done(struct packet_out *out)
 	*out = (struct packet_out){.fd = -1};
 }
 
-/* Whether an error is of this message only: too large, or no memory for it just now. */
+/* Whether an error is of this message only: too large, or no memory for it just now, or the memory
+ * that it lies in was taken away (virtio/guest_mem.h). */
 static bool is_messages_own(int error)
 {
-	return error == EMSGSIZE || error == ENOBUFS || error == ENOMEM || error == EINVAL;
+	return error == EMSGSIZE || error == ENOBUFS || error == ENOMEM || error == EINVAL ||
+	       error == EFAULT;
 }
 
 /* Offers messages to the socket, whose vectors are set. Returns how many are done with, sent or

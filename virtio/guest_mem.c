@@ -4,10 +4,84 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- Pages that are missing ---- */
+
+/* All that have regions: a signal belongs to the process. It is raised by what touches the page, so
+ * nothing of this is being changed at that moment. */
+static struct guest_mem *all;
+static struct sigaction before_us;
+
+static struct guest_region *region_at(uintptr_t at, struct guest_mem **ret_mem)
+{
+	for (struct guest_mem *mem = all; mem; mem = mem->next) {
+		for (unsigned i = 0; i < mem->count; i++) {
+			struct guest_region *region = &mem->regions[i];
+
+			if (at - (uintptr_t)region->map < region->map_size) {
+				*ret_mem = mem;
+				return region;
+			}
+		}
+	}
+	return NULL;
+}
+
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	struct guest_mem *mem;
+	struct guest_region *region = region_at((uintptr_t)info->si_addr, &mem);
+
+	(void)context;
+	/* What isn't ours comes again, to whoever it was for. */
+	if (!region ||
+	    mmap(region->map, region->map_size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+		sigaction(number, &before_us, NULL);
+	else
+		mem->is_lost = true;
+}
+
+static int catch_sigbus(void)
+{
+	static bool done;
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+
+	if (done)
+		return 0;
+	if (sigaction(SIGBUS, &action, &before_us) < 0)
+		return -errno;
+	done = true;
+	return 0;
+}
+
+static void list_in_all(struct guest_mem *mem)
+{
+	if (mem->count > 0)
+		return;
+	mem->next = all;
+	all = mem;
+}
+
+static void unlist_from_all(struct guest_mem *mem)
+{
+	struct guest_mem **at = &all;
+
+	if (mem->count > 0)
+		return;
+	while (*at && *at != mem)
+		at = &(*at)->next;
+	if (*at)
+		*at = mem->next;
+	mem->is_lost = false;
+}
+
+/* ---- Mapping ---- */
 
 static void region_unmap(struct guest_region *region)
 {
@@ -19,6 +93,7 @@ void guest_mem_clear(struct guest_mem *mem)
 	for (unsigned i = 0; i < mem->count; i++)
 		region_unmap(&mem->regions[i]);
 	mem->count = 0;
+	unlist_from_all(mem);
 }
 
 static bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
@@ -69,6 +144,9 @@ int guest_mem_add(struct guest_mem *mem, const struct guest_region_spec *spec, i
 		return -errno;
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < spec->file_offset + spec->size)
 		return -EINVAL;
+	r = catch_sigbus();
+	if (r < 0)
+		return r;
 
 	uint64_t alignment = map_alignment(&st);
 	uint64_t start = spec->file_offset & ~(alignment - 1);
@@ -86,6 +164,7 @@ int guest_mem_add(struct guest_mem *mem, const struct guest_region_spec *spec, i
 
 		*ret_sealed = seals >= 0 && (seals & F_SEAL_SHRINK);
 	}
+	list_in_all(mem);
 	*region = (struct guest_region){
 		.spec = *spec,
 		.host = (uint8_t *)map + (spec->file_offset - start),
@@ -106,10 +185,13 @@ int guest_mem_remove(struct guest_mem *mem, const struct guest_region_spec *spec
 			continue;
 		region_unmap(region);
 		*region = mem->regions[--mem->count];
+		unlist_from_all(mem);
 		return 0;
 	}
 	return -ENOENT;
 }
+
+/* ---- Translating ---- */
 
 void *guest_mem_at_user(const struct guest_mem *mem, uint64_t user_addr, uint64_t size)
 {

@@ -9,7 +9,9 @@
  * Truncation: touching a mapped page beyond the file's end raises SIGBUS. The file must be as large
  * as the region when it is mapped, and only the VMM, never its guest, could shrink it later; memory
  * that it sealed against shrinking (QEMU's memory-backend-memfd does) can't be shrunk at all.
- * guest_mem_add() reports which it is.
+ * guest_mem_add() reports which it is. One VMM must not end the network of all others: where a page
+ * turns out to be missing, the region is replaced with zeros of our own, and the memory is lost. So
+ * it is where the host has no huge page left for it. The kernel, given such a page, says EFAULT.
  */
 #ifndef VIRTIO_GUEST_MEM_H
 #define VIRTIO_GUEST_MEM_H
@@ -40,9 +42,12 @@ struct guest_region {
 struct guest_mem {
 	struct guest_region regions[GUEST_MEM_REGIONS_MAX];
 	unsigned count;
+	volatile bool is_lost;  /* a page was missing: what is read there means nothing */
+	struct guest_mem *next; /* of those that have regions */
 };
 
-/* `mem` zeroed is an empty memory. guest_mem_clear() unmaps everything. */
+/* `mem` zeroed is an empty memory, to be cleared before it is freed or moved. guest_mem_clear()
+ * unmaps everything; what was lost is forgotten. */
 void guest_mem_clear(struct guest_mem *mem);
 
 /*

@@ -97,10 +97,12 @@ int virtq_start(struct virtq *vq, const struct guest_mem *mem, const struct virt
 	return 0;
 }
 
+static const char memory_lost[] = "the VMM took the memory away in which it lies";
+
 int virtq_break(struct virtq *vq, const char *reason)
 {
 	if (!vq->broken)
-		vq->broken = reason;
+		vq->broken = vq->mem->is_lost ? memory_lost : reason;
 	return -EIO;
 }
 
@@ -109,6 +111,9 @@ static int chain_add(struct virtq *vq, struct virtq_chain *chain, const struct v
 	bool in = desc->flags & DESC_WRITE;
 	unsigned used = chain->out_count + chain->in_count;
 
+	/* A chain of these would have no end that the device's room for pieces sets to it. */
+	if (desc->size == 0)
+		return virtq_break(vq, "a descriptor of no bytes");
 	if (!in && chain->in_count)
 		return virtq_break(vq, "a readable descriptor follows a writable one");
 	int count = guest_mem_iov(vq->mem, desc->addr, desc->size, chain->iov + used,
@@ -228,6 +233,8 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 		return -EIO;
 	int r = avail_look(vq);
 
+	if (vq->mem->is_lost)
+		return virtq_break(vq, memory_lost);
 	if (r <= 0)
 		return r;
 	/* Every chain has at least one descriptor of its own, until it is pushed. */
@@ -243,6 +250,8 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 	r = chain_collect(vq, chain);
 	if (r < 0)
 		return r;
+	if (vq->mem->is_lost)
+		return virtq_break(vq, memory_lost);
 	vq->last_avail++;
 	vq->held++;
 	return 1;

@@ -149,6 +149,38 @@ START_TEST(holds_no_more_than_its_slots)
 }
 END_TEST
 
+/* Nobody but the VMM can do this to us, and that only to itself. */
+START_TEST(survives_a_file_that_shrinks)
+{
+	struct guest_region_spec a = spec(0, 2 * PAGE, 0x100000, 0);
+	struct guest_region_spec b = spec(0x10000, 2 * PAGE, 0x200000, 4 * PAGE);
+	struct guest_mem *mem = calloc(1, sizeof(*mem)), *other = calloc(1, sizeof(*other));
+	volatile uint8_t *byte;
+	uint8_t got = 1;
+
+	ck_assert_int_eq(pwrite(fd, "a", 1, 2 * PAGE - 1), 1);
+	ck_assert_int_eq(guest_mem_add(mem, &a, fd, NULL), 0);
+	ck_assert_int_eq(guest_mem_add(mem, &b, fd, NULL), 0);
+	ck_assert_int_eq(guest_mem_add(other, &a, fd, NULL), 0);
+	ck_assert_int_eq(ftruncate(fd, 4 * PAGE), 0);
+	ck_assert_int_eq(guest_mem_read(mem, 2 * PAGE - 1, &got, 1), 0);
+	ck_assert_uint_eq(got, 'a');
+	ck_assert(!mem->is_lost);
+	byte = guest_mem_at_user(mem, 0x200000, 1);
+	ck_assert_uint_eq(*byte, 0);
+	*byte = 1;
+	ck_assert(mem->is_lost);
+	ck_assert(!other->is_lost);
+	ck_assert_int_eq(guest_mem_remove(mem, &b), 0);
+	ck_assert(mem->is_lost);
+	guest_mem_clear(mem);
+	ck_assert(!mem->is_lost);
+	guest_mem_clear(other);
+	free(mem);
+	free(other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("guest_mem");
@@ -159,5 +191,6 @@ int main(void)
 	tcase_add_test(tcase, tells_whether_it_is_sealed);
 	tcase_add_test(tcase, translates_within_and_across_regions);
 	tcase_add_test(tcase, holds_no_more_than_its_slots);
+	tcase_add_test(tcase, survives_a_file_that_shrinks);
 	return unit_run(suite);
 }

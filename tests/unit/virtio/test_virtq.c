@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/sock.h"
 #include "fake_driver.h"
@@ -102,15 +103,15 @@ START_TEST(chain_in_and_out)
 	ck_assert_int_eq(virtq_pop(&vq, &chain), 0);
 	fake_desc(&ring, 3, DATA, 10, FAKE_DESC_NEXT, 5);
 	fake_desc(&ring, 5, DATA + 100, 20, FAKE_DESC_NEXT | FAKE_DESC_WRITE, 1);
-	fake_desc(&ring, 1, DATA + 200, 0, FAKE_DESC_NEXT | FAKE_DESC_WRITE, 0);
+	fake_desc(&ring, 1, DATA + 200, 1, FAKE_DESC_NEXT | FAKE_DESC_WRITE, 0);
 	fake_desc(&ring, 0, DATA + 300, 30, FAKE_DESC_WRITE, 0);
 	fake_offer(&ring, 3);
 	ck_assert_int_eq(virtq_pop(&vq, &chain), 1);
 	ck_assert_uint_eq(chain.head, 3);
 	ck_assert_uint_eq(chain.out_count, 1);
-	ck_assert_uint_eq(chain.in_count, 2);
+	ck_assert_uint_eq(chain.in_count, 3);
 	ck_assert_uint_eq(chain.out_size, 10);
-	ck_assert_uint_eq(chain.in_size, 50);
+	ck_assert_uint_eq(chain.in_size, 51);
 	memset(iov[1].iov_base, 'x', iov[1].iov_len);
 	ck_assert_mem_eq(fake.bytes + 0x100000 + 100, "xxxxxxxxxxxxxxxxxxxx", 20);
 	virtq_push(&vq, chain.head, 20);
@@ -207,10 +208,14 @@ static const struct {
 	} ring[3], table[3];
 	uint16_t head;
 } broken_chains[] = {
+	/* nothing in it */
+	{.ring = {{DATA, 0, 0, 0}}},
+	{.ring = {{FAKE_GUEST_BASE + TABLE, 32, FAKE_DESC_INDIRECT, 0}},
+	 .table = {{DATA, 1, FAKE_DESC_NEXT, 1}, {DATA, 0, 0, 0}}},
 	/* a loop */
-	{.ring = {{DATA, 1, FAKE_DESC_NEXT, 1}, {DATA, 0, FAKE_DESC_NEXT, 0}}},
-	/* onto itself, with nothing in it */
-	{.ring = {{DATA, 0, FAKE_DESC_NEXT, 0}}},
+	{.ring = {{DATA, 1, FAKE_DESC_NEXT, 1}, {DATA, 1, FAKE_DESC_NEXT, 0}}},
+	/* onto itself */
+	{.ring = {{DATA, 1, FAKE_DESC_NEXT, 0}}},
 	/* a successor outside the ring */
 	{.ring = {{DATA, 1, FAKE_DESC_NEXT, SIZE}}},
 	/* a head outside the ring */
@@ -234,7 +239,7 @@ static const struct {
 	{.ring = {{FAKE_GUEST_BASE + TABLE, 16, FAKE_DESC_INDIRECT, 0}},
 	 .table = {{FAKE_GUEST_BASE + TABLE, 16, FAKE_DESC_INDIRECT, 0}}},
 	{.ring = {{FAKE_GUEST_BASE + TABLE, 32, FAKE_DESC_INDIRECT, 0}},
-	 .table = {{DATA, 0, FAKE_DESC_NEXT, 1}, {DATA, 0, FAKE_DESC_NEXT, 0}}},
+	 .table = {{DATA, 1, FAKE_DESC_NEXT, 1}, {DATA, 1, FAKE_DESC_NEXT, 0}}},
 	{.ring = {{FAKE_GUEST_BASE + TABLE, 32, FAKE_DESC_INDIRECT, 0}},
 	 .table = {{DATA, 1, FAKE_DESC_NEXT, 2}}},
 };
@@ -267,6 +272,17 @@ START_TEST(chain_longer_than_the_device_takes)
 	for (uint16_t i = 0; i < 5; i++)
 		fake_desc(&ring, i, DATA + i, 1, i < 4 ? FAKE_DESC_NEXT : 0, i + 1);
 	expect_broken(0);
+}
+END_TEST
+
+START_TEST(memory_taken_away)
+{
+	fake_desc(&ring, 0, DATA, 1, 0, 0);
+	fake_offer(&ring, 0);
+	ck_assert_int_eq(ftruncate(fake.fd, 0), 0);
+	ck_assert_int_eq(virtq_pop(&vq, &chain), -EIO);
+	ck_assert_ptr_nonnull(strstr(vq.broken, "the VMM took the memory away"));
+	virtq_notify(&vq);
 }
 END_TEST
 
@@ -357,6 +373,7 @@ int main(void)
 			    sizeof(broken_chains) / sizeof(broken_chains[0]));
 	tcase_add_test(tcase, indirect_needs_negotiation);
 	tcase_add_test(tcase, chain_longer_than_the_device_takes);
+	tcase_add_test(tcase, memory_taken_away);
 	tcase_add_test(tcase, available_index_runs_away);
 	tcase_add_test(tcase, more_chains_than_descriptors);
 	tcase_add_test(tcase, flags_suppress);
