@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/nearest.h"
 
 #define VSOCK_PORT   6565
 #define INTERVAL_MIN 50
@@ -211,6 +212,19 @@ static int complain(char error[static AGENT_OPTIONS_ERROR_MAX], const char *form
 	return -EINVAL;
 }
 
+static int unknown_option(const char *argument, const char *name, size_t size,
+			  char error[static AGENT_OPTIONS_ERROR_MAX])
+{
+	struct nearest nearest;
+
+	nearest_begin(&nearest, name, size);
+	for (size_t i = 0; i < DEF_COUNT; i++)
+		nearest_offer(&nearest, defs[i].name, NULL);
+	return nearest.name ? complain(error, "unknown option %s: did you mean --%s?", argument,
+				       nearest.name)
+			    : complain(error, "unknown option %s%s; see --help", argument, "");
+}
+
 /* One option; *index is left at the last argument that it has taken. */
 static int parse_option(int argc, char **argv, int *index, struct agent_options *options,
 			char error[static AGENT_OPTIONS_ERROR_MAX])
@@ -241,7 +255,7 @@ static int parse_option(int argc, char **argv, int *index, struct agent_options 
 			 defs[i].name, value, defs[i].expected);
 		return -EINVAL;
 	}
-	return complain(error, "unknown option %s%s; see --help", argument, "");
+	return unknown_option(argument, name, size, error);
 }
 
 static void finish(struct agent_options *options)
@@ -275,6 +289,8 @@ int agent_options_parse(int argc, char **argv, struct agent_options *ret,
 	if (argc > 0 && argv[0][0] != '-') {
 		if (strcmp(argv[0], "tap") == 0)
 			options.command = AGENT_TAP;
+		else if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "version") == 0)
+			options.command = argv[0][0] == 'h' ? AGENT_HELP : AGENT_VERSION;
 		else if (strcmp(argv[0], "publish") != 0)
 			return complain(error, "unknown command %s%s: expected publish or tap",
 					argv[0], "");
@@ -285,7 +301,8 @@ int agent_options_parse(int argc, char **argv, struct agent_options *ret,
 		int r;
 
 		if (argv[i][0] == '-' &&
-		    (strcmp(bare, "help") == 0 || strcmp(bare, "version") == 0)) {
+		    (strcmp(bare, "help") == 0 || strcmp(bare, "version") == 0 ||
+		     strcmp(bare, "h") == 0 || strcmp(bare, "v") == 0)) {
 			options.command = bare[0] == 'h' ? AGENT_HELP : AGENT_VERSION;
 			break;
 		}

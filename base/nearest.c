@@ -5,10 +5,15 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define WORD_MAX      32 /* longer ones are near to nothing */
-#define SHORT_WORD    4  /* in words of up to so many letters one slip is all that is forgiven */
-#define PREFIX_MIN    3
-#define EDITS_TOO_FAR 3
+#define WORD_MAX   32 /* longer ones are near to nothing */
+#define SHORT_WORD 4  /* in words of up to so many letters one slip is all that is forgiven */
+#define PREFIX_MIN 3
+
+/* How far a name is: an edit costs two, so that being the beginning of a word lies between one
+ * edit and two. */
+#define COST_EDIT    2
+#define COST_PREFIX  3
+#define COST_TOO_FAR 5
 
 static size_t least(size_t a, size_t b)
 {
@@ -51,34 +56,36 @@ static bool has_word(const char *words, const char *word, size_t size)
 	return false;
 }
 
-static size_t edits_to(const struct nearest *nearest, const char *name)
+static size_t cost_of(const struct nearest *nearest, const char *name)
 {
 	size_t size = strlen(name), common = least(size, nearest->size);
 	size_t most = common <= SHORT_WORD ? 1 : 2, edits;
 
 	if (size > WORD_MAX)
-		return EDITS_TOO_FAR;
+		return COST_TOO_FAR;
+	edits = edit_distance(nearest->text, nearest->size, name, size);
+	if (edits < 2 && edits < common)
+		return edits * COST_EDIT;
 	/* "-memory" means -mem, "-net" means -networking. */
 	if (common >= PREFIX_MIN && memcmp(nearest->text, name, common) == 0)
-		return 1;
-	edits = edit_distance(nearest->text, nearest->size, name, size);
-	return edits <= most && edits < common ? edits : EDITS_TOO_FAR;
+		return COST_PREFIX;
+	return edits <= most && edits < common ? edits * COST_EDIT : COST_TOO_FAR;
 }
 
 void nearest_begin(struct nearest *nearest, const char *text, size_t size)
 {
-	*nearest = (struct nearest){.text = text, .size = size, .edits = EDITS_TOO_FAR};
+	*nearest = (struct nearest){.text = text, .size = size, .cost = COST_TOO_FAR};
 }
 
 void nearest_offer(struct nearest *nearest, const char *name, const char *aka)
 {
-	size_t edits;
+	size_t cost;
 
 	if (nearest->size == 0 || nearest->size > WORD_MAX)
 		return;
-	edits = has_word(aka, nearest->text, nearest->size) ? 0 : edits_to(nearest, name);
-	if (edits < nearest->edits) {
+	cost = has_word(aka, nearest->text, nearest->size) ? 0 : cost_of(nearest, name);
+	if (cost < nearest->cost) {
 		nearest->name = name;
-		nearest->edits = edits;
+		nearest->cost = cost;
 	}
 }

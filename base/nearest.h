@@ -19,7 +19,7 @@ struct nearest {
 	const char *name; /* the nearest so far, borrowed from the table; NULL: none is near */
 	const char *text; /* borrowed: what was given */
 	size_t size;
-	size_t edits; /* from it to `name` */
+	size_t cost; /* how far `name` is from it */
 };
 
 /* `text` need not end with a NUL; it and the names are borrowed. */

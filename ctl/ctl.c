@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
 #include "ctl/commands.h"
 
 static const struct command {
@@ -134,15 +135,38 @@ static void print_command(const struct command *command, FILE *to)
 
 static enum ctl_status unknown_command(const struct ctl *ctl, const char *name)
 {
-	char names[256] = "";
+	/* What docker, gvproxy and people call the same. */
+	static const struct {
+		ctl_command_fn *run;
+		const char *aka;
+	} elsewhere[] = {
+		{command_expose, "publish add forward"},
+		{command_unexpose, "unpublish remove rm delete"},
+		{command_ports, "list ls all"},
+		{command_guests, "vms machines"},
+		{command_flows, "connections"},
+		{command_stats, "counters metrics status"},
+		{command_pcap, "capture tcpdump"},
+		{command_events, "watch"},
+	};
+	struct nearest nearest;
 
+	nearest_begin(&nearest, name, strlen(name));
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		size_t size = strlen(names);
+		const char *aka = NULL;
 
-		snprintf(names + size, sizeof(names) - size, "%s%s", i ? ", " : "",
-			 commands[i].name);
+		for (size_t j = 0; j < sizeof(elsewhere) / sizeof(elsewhere[0]); j++)
+			if (elsewhere[j].run == commands[i].run)
+				aka = elsewhere[j].aka;
+		nearest_offer(&nearest, commands[i].name, aka);
 	}
-	return ctl_complain(ctl, CTL_USAGE, "there is no command \"%.100s\", but %s", name, names);
+	if (nearest.name)
+		return ctl_complain(ctl, CTL_USAGE,
+				    "there is no command \"%.100s\": did you mean %s?", name,
+				    nearest.name);
+	return ctl_complain(
+		ctl, CTL_USAGE,
+		"there is no command \"%.100s\"; netproxyctl --help lists those there are", name);
 }
 
 /* A flag that was given and is not for this command, or NULL. */
@@ -160,6 +184,20 @@ static const char *unwanted_flag(const struct command *command, const struct ctl
 								     : NULL;
 }
 
+static enum ctl_status complain_about_count(const struct ctl *ctl, const struct command *command)
+{
+	const char *first = ctl->args.arguments[1];
+	const char *colon = ctl->args.count == 2 ? strrchr(first, ':') : NULL;
+
+	/* As docker, and our own --publish, have it. */
+	if (command->run == command_expose && colon && colon > first && colon[1])
+		return ctl_complain(ctl, CTL_USAGE, "the two ports are two words: expose %.*s %s",
+				    (int)(colon - first), first, colon + 1);
+	return ctl_complain(
+		ctl, CTL_USAGE, "usage: netproxyctl %s%s%s (\"netproxyctl %s --help\" explains it)",
+		command->name, command->arguments[0] ? " " : "", command->arguments, command->name);
+}
+
 static enum ctl_status run(struct ctl *ctl, const struct command *command,
 			   const struct ctl_env *env)
 {
@@ -168,8 +206,7 @@ static enum ctl_status run(struct ctl *ctl, const struct command *command,
 	bool by_name = command->run == command_unexpose && (ctl->args.name || ctl->args.owner);
 
 	if (ctl->args.count - 1 != (by_name ? 0 : command->argument_count))
-		return ctl_complain(ctl, CTL_USAGE, "usage: netproxyctl %s%s%s", command->name,
-				    command->arguments[0] ? " " : "", command->arguments);
+		return complain_about_count(ctl, command);
 	if (unwanted_flag(command, &ctl->args))
 		return ctl_complain(ctl, CTL_USAGE,
 				    "%s means nothing to %s: it is for expose and unexpose",

@@ -8,11 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
+
 #define DEFAULT_TIMEOUT_S 10
 #define TIMEOUT_S_MAX     3600
 #define VSOCK_PORT        6565
 #define SYSTEM_SOCKET     "/run/netproxy/api.sock"
+#define FLAG_TIMEOUT      "timeout"
 #define API_FORMS         "unix:PATH, tcp:ADDRESS:PORT or vsock[:PORT]"
+
+#define COUNT(ARRAY) (sizeof(ARRAY) / sizeof((ARRAY)[0]))
 
 /* Whether `arg` is the flag `name`; then *ret_value is what stands behind '=', or NULL. */
 static bool is_flag(const char *arg, const char *name, const char **ret_value)
@@ -47,56 +52,94 @@ static const char *take_value(const char *value, int argc, char *const *argv, in
 	return *at + 1 < argc ? argv[++*at] : NULL;
 }
 
-static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *args,
-		      char error[static CTL_ERROR_MAX])
-{
-	const char *arg = argv[*at], *value;
-	const struct {
+/* The flags, and where their values go; those of one letter are no names to be suggested. */
+struct flags {
+	struct {
 		const char *name;
 		bool *to;
-	} switches[] = {
-		{"json", &args->json}, {"udp", &args->udp},         {"help", &args->help},
-		{"h", &args->help},    {"version", &args->version}, {"both", &args->both},
-	};
-	const struct {
+	} switches[7];
+	struct {
 		const char *name;
 		const char **to;
 		const char *expected;
-	} texts[] = {
-		{"api", &args->api, "where: " API_FORMS},
-		{"source", &args->source, "client or gateway"},
-		{"proxy", &args->proxy, "a version: v2"},
-		{"name", &args->name, "a name"},
-		{"for", &args->owner, "for whom: a text"},
-		{"via", &args->via, "a guest: its address or name"},
-	};
+	} texts[6];
+};
 
-	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
-		if (!is_flag(arg, switches[i].name, &value) || value)
+static struct flags flags_of(struct ctl_args *args)
+{
+	return (struct flags){
+		.switches =
+			{
+				{"json", &args->json},
+				{"udp", &args->udp},
+				{"both", &args->both},
+				{"help", &args->help},
+				{"h", &args->help},
+				{"version", &args->version},
+				{"v", &args->version},
+			},
+		.texts =
+			{
+				{"api", &args->api, "where: " API_FORMS},
+				{"source", &args->source, "client or gateway"},
+				{"proxy", &args->proxy, "a version: v2"},
+				{"name", &args->name, "a name"},
+				{"for", &args->owner, "for whom: a text"},
+				{"via", &args->via, "a guest: its address or name"},
+			},
+	};
+}
+
+static int complain_about_flag(const struct flags *flags, const char *arg,
+			       char error[static CTL_ERROR_MAX])
+{
+	const char *name = arg + (arg[1] == '-' ? 2 : 1);
+	struct nearest nearest;
+
+	nearest_begin(&nearest, name, strcspn(name, "="));
+	for (size_t i = 0; i < COUNT(flags->switches); i++)
+		nearest_offer(&nearest, flags->switches[i].name, NULL);
+	for (size_t i = 0; i < COUNT(flags->texts); i++)
+		nearest_offer(&nearest, flags->texts[i].name, NULL);
+	nearest_offer(&nearest, FLAG_TIMEOUT, NULL);
+	if (nearest.name)
+		snprintf(error, CTL_ERROR_MAX, "there is no flag %.100s: did you mean --%s?", arg,
+			 nearest.name);
+	else
+		snprintf(error, CTL_ERROR_MAX,
+			 "there is no flag %.100s; netproxyctl --help lists those there are", arg);
+	return -EINVAL;
+}
+
+static int parse_flag(int argc, char *const *argv, int *at, struct ctl_args *args,
+		      char error[static CTL_ERROR_MAX])
+{
+	const struct flags flags = flags_of(args);
+	const char *arg = argv[*at], *value;
+
+	for (size_t i = 0; i < COUNT(flags.switches); i++) {
+		if (!is_flag(arg, flags.switches[i].name, &value) || value)
 			continue;
-		*switches[i].to = true;
+		*flags.switches[i].to = true;
 		return 0;
 	}
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (!is_flag(arg, texts[i].name, &value))
+	for (size_t i = 0; i < COUNT(flags.texts); i++) {
+		if (!is_flag(arg, flags.texts[i].name, &value))
 			continue;
-		*texts[i].to = take_value(value, argc, argv, at);
-		if (*texts[i].to && (*texts[i].to)[0])
+		*flags.texts[i].to = take_value(value, argc, argv, at);
+		if (*flags.texts[i].to && (*flags.texts[i].to)[0])
 			return 0;
-		snprintf(error, CTL_ERROR_MAX, "--%s needs to be told %s", texts[i].name,
-			 texts[i].expected);
+		snprintf(error, CTL_ERROR_MAX, "--%s needs to be told %s", flags.texts[i].name,
+			 flags.texts[i].expected);
 		return -EINVAL;
 	}
-	if (is_flag(arg, "timeout", &value)) {
-		value = take_value(value, argc, argv, at);
-		if (value && parse_number(value, 1, TIMEOUT_S_MAX, &args->timeout_s))
-			return 0;
-		snprintf(error, CTL_ERROR_MAX, "--timeout needs a number of seconds, 1 to %d",
-			 TIMEOUT_S_MAX);
-		return -EINVAL;
-	}
-	snprintf(error, CTL_ERROR_MAX,
-		 "there is no flag %.100s; netproxyctl --help lists those there are", arg);
+	if (!is_flag(arg, FLAG_TIMEOUT, &value))
+		return complain_about_flag(&flags, arg, error);
+	value = take_value(value, argc, argv, at);
+	if (value && parse_number(value, 1, TIMEOUT_S_MAX, &args->timeout_s))
+		return 0;
+	snprintf(error, CTL_ERROR_MAX, "--" FLAG_TIMEOUT " needs a number of seconds, 1 to %d",
+		 TIMEOUT_S_MAX);
 	return -EINVAL;
 }
 

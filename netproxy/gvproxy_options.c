@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "netproxy/gvproxy_private.h"
 
 enum flag_kind { FLAG_TEXT, FLAG_LIST, FLAG_SWITCH };
@@ -172,6 +173,20 @@ static int apply_flag(struct gvproxy_settings *settings, const struct flag *flag
 	return r;
 }
 
+/* In Go's words, and what was meant. */
+static void complain_about_flag(const char *name, size_t size, char error[static OPTIONS_ERROR_MAX])
+{
+	struct nearest nearest;
+
+	nearest_begin(&nearest, name, size);
+	for (size_t i = 0; i < FLAG_COUNT; i++)
+		nearest_offer(&nearest, flags[i].name, NULL);
+	nearest_offer(&nearest, "version", "v");
+	snprintf(error, OPTIONS_ERROR_MAX, "flag provided but not defined: -%.*s%s%s%s",
+		 size > 100 ? 100 : (int)size, name, nearest.name ? ": did you mean -" : "",
+		 nearest.name ? nearest.name : "", nearest.name ? "?" : "");
+}
+
 /* Reads the flag that begins at argv[*at], and moves on. */
 static enum options_result read_flag(struct gvproxy_settings *settings, char **argv, int argc,
 				     int *at, char error[static OPTIONS_ERROR_MAX])
@@ -194,8 +209,7 @@ static enum options_result read_flag(struct gvproxy_settings *settings, char **a
 	}
 	flag = find_flag(name, size);
 	if (!flag) {
-		snprintf(error, OPTIONS_ERROR_MAX, "flag provided but not defined: -%.*s",
-			 size > 100 ? 100 : (int)size, name);
+		complain_about_flag(name, size, error);
 		return OPTIONS_BAD;
 	}
 	if (!value && flag->kind == FLAG_SWITCH)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "netstack/stack.h"
 
 /* What we stand in for: tools ask for it before they use an option. */
@@ -193,6 +194,26 @@ static const char **value_of(struct slirp *slirp, int option)
 	}
 }
 
+/* What getopt stopped at, when it did with `c`. */
+static void complain_about_flag(const char *flag, int c, char error[static OPTIONS_ERROR_MAX])
+{
+	const char *name = flag + strspn(flag, "-");
+	struct nearest nearest;
+
+	nearest_begin(&nearest, name, strcspn(name, "="));
+	for (size_t i = 0; long_options[i].name; i++)
+		nearest_offer(&nearest, long_options[i].name, NULL);
+	if (c == ':')
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s needs a value: see 'slirp4netns --help'",
+			 flag);
+	else if (nearest.name)
+		snprintf(error, OPTIONS_ERROR_MAX, "%.100s is not an option: did you mean --%s?",
+			 flag, nearest.name);
+	else
+		snprintf(error, OPTIONS_ERROR_MAX,
+			 "%.100s is not an option: see 'slirp4netns --help'", flag);
+}
+
 static enum options_result read_flags(int argc, char **argv, struct slirp *slirp,
 				      char error[static OPTIONS_ERROR_MAX])
 {
@@ -211,9 +232,7 @@ static enum options_result read_flags(int argc, char **argv, struct slirp *slirp
 			return OPTIONS_DONE;
 		}
 		if (option == '?' || option == ':') {
-			snprintf(error, OPTIONS_ERROR_MAX, "%.100s %s: see 'slirp4netns --help'",
-				 argv[optind - 1],
-				 option == ':' ? "needs a value" : "is not an option");
+			complain_about_flag(argv[optind - 1], option, error);
 			return OPTIONS_BAD;
 		}
 		if ((option == OPT_NETNS_TYPE || option == OPT_TARGET_TYPE) &&

@@ -75,15 +75,19 @@ int main(int argc, char **argv)
 		signal(SIGPIPE, SIG_IGN);
 		return run_plugin();
 	}
-	if (argc == 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-version"))) {
+	const char *word = argv[1] + strspn(argv[1], "-");
+
+	if (!strcmp(word, "version") || !strcmp(word, "v")) {
 		puts("netproxy-cni " NETPROXY_VERSION);
 		return 0;
 	}
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-help"))) {
+	if (!strcmp(word, "help") || !strcmp(word, "h")) {
 		fputs(usage, stdout);
 		return 0;
 	}
-	fprintf(stderr, "netproxy-cni: unknown argument \"%s\"; it takes --help or --version\n",
+	fprintf(stderr,
+		"netproxy-cni: unknown argument \"%s\": a container runtime starts it without any "
+		"(--help tells how)\n",
 		argv[1]);
 	return 2;
 }

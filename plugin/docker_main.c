@@ -299,15 +299,21 @@ static int run(bool by_dockerd, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-version"))) {
+	bool by_dockerd = fcntl(REPORT_FD, F_GETFD) >= 0;
+	const char *word = argc == 2 && argv[1][0] == '-' ? argv[1] + strspn(argv[1], "-") : "";
+
+	if (!strcmp(word, "version") || !strcmp(word, "v")) {
 		puts("netproxy-docker-proxy " NETPROXY_VERSION);
 		return 0;
 	}
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-help"))) {
+	if (!strcmp(word, "help") || !strcmp(word, "h")) {
 		fputs(usage, stdout);
 		return 0;
 	}
-	bool by_dockerd = fcntl(REPORT_FD, F_GETFD) >= 0;
+	if (argc == 1 && !by_dockerd) {
+		fputs(usage, stderr);
+		return 1;
+	}
 	/* What is opened must not get the numbers of what dockerd gives. */
 	for (int fd = 0; fd <= LISTEN_FD; fd++) {
 		if (fcntl(fd, F_GETFD) < 0)

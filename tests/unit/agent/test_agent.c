@@ -393,6 +393,7 @@ START_TEST(test_options)
 	char *none[] = {NULL};
 	char *tap[] = {"tap", "--ifname", "net0", "-mac=52:54:00:12:34:56", "--vsock-port=1024"};
 	char *publish[] = {"--api", "unix:/a", "--host-address", "any", "--include", "tcp:80"};
+	char *help[] = {"help"}, *mistyped[] = {"--lopback"};
 	static char *const bad[][3] = {
 		{"serve"},          {"--ifname", "x"},   {"tap", "--include", "80"},
 		{"--api", "ftp:x"}, {"--interval", "1"}, {"--interval"},
@@ -412,6 +413,10 @@ START_TEST(test_options)
 	ck_assert_int_eq(agent_options_parse(6, publish, &options, error), 0);
 	ck_assert_int_eq(options.publish.api.host.family, AF_UNSPEC);
 	ck_assert_uint_eq(options.publish.policy.include.count, 1);
+	ck_assert_int_eq(agent_options_parse(1, help, &options, error), 0);
+	ck_assert_int_eq(options.command, AGENT_HELP);
+	ck_assert_int_lt(agent_options_parse(1, mistyped, &options, error), 0);
+	ck_assert_ptr_nonnull(strstr(error, "did you mean --loopback?"));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char *arguments[3];
 		int count = 0;

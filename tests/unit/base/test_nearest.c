@@ -14,6 +14,8 @@ static const struct {
 	{"networking", "nic"},
 	{"publish", "p port"},
 	{"json", NULL},
+	{"listen", NULL},
+	{"listen-qemu", NULL},
 	{"a-name-of-more-than-thirty-two-letters", NULL},
 };
 
@@ -49,6 +51,7 @@ static const struct {
 	{"zzz", NULL},
 	{"jxxn", NULL},
 	{"por", NULL},
+	{"listen-qmu", "listen-qemu"},
 	{"a-name-of-more-than-thirty-two-lettrs", NULL},
 };
 

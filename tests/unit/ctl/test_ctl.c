@@ -305,7 +305,7 @@ START_TEST(usage)
 {
 	check_err("", CTL_USAGE, "usage: netproxyctl");
 	check_err("expose 8080", CTL_USAGE, "usage: netproxyctl expose LOCAL REMOTE [--udp]");
-	check_err("ports x", CTL_USAGE, "usage: netproxyctl ports\n");
+	check_err("ports x", CTL_USAGE, "usage: netproxyctl ports (\"netproxyctl ports --help\"");
 	check_err("ports --udp", CTL_USAGE, "it is for expose and unexpose");
 	check_err("ports --name x", CTL_USAGE, "--name means nothing to ports");
 	check_err("unexpose --name x 80", CTL_USAGE, "usage: netproxyctl unexpose");
@@ -325,8 +325,12 @@ START_TEST(usage)
 	check_err("unreserve 192.168.65.9", CTL_FAILED, "is reserved for no MAC");
 	check_err("reservations", CTL_OK, "No address is reserved.");
 	check_err("publish", CTL_USAGE,
-		  "there is no command \"publish\", but expose, unexpose, ports");
-	check_err("--nope", CTL_USAGE, "there is no flag --nope");
+		  "there is no command \"publish\": did you mean expose?");
+	check_err("zzzz", CTL_USAGE, "there is no command \"zzzz\"; netproxyctl --help lists");
+	check_err("--nope", CTL_USAGE, "there is no flag --nope; netproxyctl --help lists");
+	check_err("ports --jsno", CTL_USAGE, "there is no flag --jsno: did you mean --json?");
+	check_err("--tiemout=3 ports", CTL_USAGE, "did you mean --timeout?");
+	check_err("expose 127.0.0.1:8080:80", CTL_USAGE, "two words: expose 127.0.0.1:8080 80");
 	check_out("--help", "To start:");
 	check_out("help", "Exit status:");
 	check_out("help expose", "netproxyctl expose 8080 80");
