@@ -17,9 +17,8 @@
 
 #include "netstack/stack_private.h"
 
-/* Received pieces up to this size are copied, ... */
-#define RX_COPY_MAX 2048
-/* ... and those up to this one when the owner leaves them waiting. */
+/* Received pieces up to CONN_RX_COPY_MAX are copied, and those up to this one when the owner leaves
+ * them waiting. */
 #define RX_COPY_WAITING_MAX 16384
 #define RX_CHUNK_SIZE       4096
 
@@ -103,12 +102,11 @@ void conn_rx_append(struct conn *conn, struct pbuf *p)
 	struct rx_chunk *chunk;
 
 	conn->rx_bytes += p->tot_len;
-	if (p->tot_len <= RX_COPY_MAX && rx_append_copy(conn, p))
+	if (p->tot_len <= CONN_RX_COPY_MAX && rx_append_copy(conn, p))
 		return;
 	chunk = rx_chunk_new(p, 0);
 	if (!chunk)
-		abort(); /* lwIP has acknowledged the bytes: there is no way to go on without them
-			  */
+		abort(); /* lwIP has acknowledged the bytes: they can't be missed */
 	list_add_tail(&conn->rx, &chunk->link);
 }
 
@@ -185,8 +183,6 @@ static uint32_t rx_chunk_consume(struct rx_chunk *chunk, size_t size)
 	return taken;
 }
 
-/* Twice the window for a connection whose owner took a window's worth, with nothing left waiting.
- */
 /* A link that drops what its queue doesn't hold gets no larger window than half of that is, if the
  * guest cuts its segments itself. */
 static uint32_t rx_window_max(const struct conn *conn)
@@ -199,6 +195,8 @@ static uint32_t rx_window_max(const struct conn *conn)
 	return held < CONN_RX_WINDOW_MIN ? CONN_RX_WINDOW_MIN : (uint32_t)held;
 }
 
+/* Twice the window for a connection whose owner took a window's worth, with nothing left waiting.
+ */
 static void rx_grow(struct conn *conn, struct tcp_pcb *pcb)
 {
 	uint32_t before = conn->rx_window, max;

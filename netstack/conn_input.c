@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TCP segments from guests: finding the connection they belong to, and giving them to lwIP with as
- * little copying as possible. What becomes of SYNs is in conn.c.
+ * little copying as possible. What becomes of SYNs is in conn_open.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -12,9 +12,6 @@
 
 #include "base/wire.h"
 #include "netstack/stack_private.h"
-
-/* Frames with no more payload than this are copied rather than kept in their receive buffer. */
-#define RX_COPY_MAX 2048
 
 #define TCP_AT_FLAGS 13
 
@@ -165,7 +162,7 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 {
 	size_t offset = headers->transport_offset;
 	size_t end = headers->ip_end;
-	bool small = end - headers->payload_offset <= RX_COPY_MAX;
+	bool small = end - headers->payload_offset <= CONN_RX_COPY_MAX;
 	struct pbuf *p;
 
 	if (small && conn->active && conn->active->state >= ESTABLISHED &&
@@ -216,11 +213,7 @@ static void input_held(struct conn *conn, const struct tcp_header *tcp, const st
 		       const struct frame_headers *headers)
 {
 	if (tcp->flags & TCP_RST) {
-		conn->ended = true;
-		conn_unlist(conn);
-		conn->ended_pending = true;
-		conn->end = CONN_END_RESET;
-		conn_schedule(conn);
+		conn_give_up(conn, CONN_END_RESET);
 	} else if (tcp->flags & TCP_SYN) {
 		/* A retransmission, or a new attempt from the same port: the latest one counts. */
 		hold_syn(conn, frame, headers);

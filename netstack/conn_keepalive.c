@@ -79,14 +79,6 @@ static void send_probe(struct conn *conn)
 	list_add_tail(&tcp->keep_probing, &conn->keep_link);
 }
 
-static void give_up(struct conn *conn)
-{
-	conn_abort_pcb(conn);
-	conn->ended_pending = true;
-	conn->end = CONN_END_TIMEOUT;
-	conn_schedule(conn);
-}
-
 static void check(struct conn *conn)
 {
 	list_remove(&conn->keep_link);
@@ -98,7 +90,7 @@ static void check(struct conn *conn)
 	else if (conn->keep_probes < CONN_KEEP_PROBES)
 		send_probe(conn);
 	else
-		give_up(conn);
+		conn_give_up(conn, CONN_END_TIMEOUT);
 }
 
 static void check_due(struct stack *stack, struct list *queue)

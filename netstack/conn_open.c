@@ -84,17 +84,10 @@ void conn_accept(struct conn *conn)
 	}
 	free(conn->held);
 	conn->held = NULL;
-	if (!conn->pcb && !conn->ended) {
-		conn->ended = true;
-		conn_unlist(conn);
-		conn->ended_pending = true;
-		conn->end = CONN_END_TIMEOUT;
-		conn_schedule(conn);
-	}
+	if (!conn->pcb && !conn->ended)
+		conn_give_up(conn, CONN_END_TIMEOUT);
 }
 
-/* lwIP sees the segment with no connection that it could belong to, and answers as RFC
- * 9293 3.10.7.1 says. */
 void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *src,
 		      const struct addr *dst)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The neighbour table; see neigh.h. Knows nothing of packets' contents: arp.c and nd.c ask and
- * answer ARP. */
+ * answer. */
 #include "netstack/neigh.h"
 
 #include <errno.h>

@@ -408,6 +408,9 @@ void conn_leave(struct conn *conn);
 
 /* conn_data.c */
 
+/* Received pieces of no more payload are copied rather than kept where their link received them:
+ * who brings one keeps it until lwIP returns, and no longer. */
+#define CONN_RX_COPY_MAX 2048
 void conn_data_init(struct conn *conn);
 /* Frees what the conn holds in both directions. */
 void conn_data_release(struct conn *conn);

@@ -9,7 +9,7 @@
 
 #define NO_SYS               1
 #define SYS_LIGHTWEIGHT_PROT 0
-#define LWIP_TIMERS          0 /* conn.c calls tcp_slowtmr() for the connections that need it */
+#define LWIP_TIMERS          0 /* conn_timer.c calls tcp_slowtmr() for those that need it */
 #define LWIP_NETCONN         0
 #define LWIP_SOCKET          0
 #define LWIP_STATS           0
