@@ -112,10 +112,12 @@ static void on_queue_started(void *arg, unsigned index, struct virtq *vq)
 	struct link_vhost_listener *l = arg;
 	uint64_t features;
 
-	if (index == VHOST_NET_QUEUE_TO_GUEST)
+	if (index == VHOST_NET_QUEUE_TO_GUEST) {
 		l->to_guest = vq;
-	else
+	} else {
 		l->from_guest = vq;
+		vhost_in_start(l);
+	}
 	if (!l->to_guest || !l->from_guest || l->to_guest->broken || l->from_guest->broken)
 		return;
 	features = vhost_user_features(l->vhost);

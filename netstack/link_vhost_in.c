@@ -11,6 +11,12 @@
  * below the last quarter, or one connection whose bytes nobody reads would stop the whole guest.
  * Where the limit is reached the oldest frame is copied to memory of our own. The same happens to
  * all when the queue stops, as the driver then takes its memory back.
+ *
+ * Descriptors are returned in the order in which they came: those of a frame that is done wait for
+ * the ones that are held before it. When we are killed the VMM has nothing but the used index to
+ * tell what the driver still waits for, and goes on from there with the next netproxy, or without:
+ * a chain returned out of turn would be returned again, which breaks Linux's driver for good, and
+ * one that was skipped never.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -81,19 +87,54 @@ static unsigned pieces_from(const struct virtq_chain *chain, size_t offset, stru
 	return count;
 }
 
+/* --- Returning descriptors --- */
+
+static struct vhost_turn *turn_at(struct link_vhost_listener *l, uint16_t turn)
+{
+	return &l->turns[turn & (l->from_guest->size - 1)];
+}
+
+static uint16_t turn_take(struct link_vhost_listener *l, const struct virtq_chain *chain)
+{
+	*turn_at(l, l->turn_next) = (struct vhost_turn){.head = chain->head, .descs = chain->descs};
+	return l->turn_next++;
+}
+
+/* The frame isn't in the guest's memory any more. */
+static void turn_done(struct link_vhost_listener *l, uint16_t turn)
+{
+	struct vhost_turn *at = turn_at(l, turn);
+
+	at->done = true;
+	l->done_descs += at->descs;
+	for (; l->turn_first != l->turn_next; l->turn_first++) {
+		at = turn_at(l, l->turn_first);
+		if (!at->done)
+			return;
+		virtq_push(l->from_guest, at->head, 0);
+		l->done_descs -= at->descs;
+	}
+}
+
+void vhost_in_start(struct link_vhost_listener *l)
+{
+	l->turn_first = l->turn_next = 0;
+	l->done_descs = 0;
+}
+
 /* --- What is held --- */
 
-/* Returns its descriptors to the driver. */
+/* Lets its descriptors be returned to the driver. */
 static void held_return(struct vhost_held *held)
 {
 	struct link_vhost_listener *l = held->listener;
 
 	held->listener = NULL;
 	list_remove(&held->in_held);
-	l->held_descs -= held->descs;
+	l->held_descs -= turn_at(l, held->turn)->descs;
 	if (l->from_guest->broken)
 		return;
-	virtq_push(l->from_guest, held->head, 0);
+	turn_done(l, held->turn);
 	if (!l->reading)
 		loop_task_schedule(l->loop, &l->return_task);
 }
@@ -156,6 +197,11 @@ static struct vhost_held *held_get(struct link_vhost_listener *l)
 	return held;
 }
 
+static void held_copy_oldest(struct link_vhost_listener *l)
+{
+	held_copy(container_of(list_first(&l->held), struct vhost_held, in_held));
+}
+
 /* Makes room among what may be held for a chain. */
 static bool held_room(struct link_vhost_listener *l, const struct virtq_chain *chain)
 {
@@ -164,8 +210,17 @@ static bool held_room(struct link_vhost_listener *l, const struct virtq_chain *c
 	if (chain->descs > max)
 		return false;
 	while (l->held_descs + chain->descs > max)
-		held_copy(container_of(list_first(&l->held), struct vhost_held, in_held));
+		held_copy_oldest(l);
 	return true;
+}
+
+/* The driver misses those, too, that wait for one that is held. They are looked at when it is to
+ * be shown what was returned, since most that is held in a batch is let go at its end. */
+static void held_trim(struct link_vhost_listener *l)
+{
+	while (!list_empty(&l->held) &&
+	       l->held_descs + l->done_descs > l->from_guest->size / HELD_PART)
+		held_copy_oldest(l);
 }
 
 /* --- Delivery --- */
@@ -192,9 +247,10 @@ static void deliver_copy(struct link_vhost_listener *l, const uint8_t *header,
 	uint32_t size = (uint32_t)(chain->out_size - l->header_size);
 	struct iovec iov = {.iov_len = size};
 	struct frame frame = {.iov = &iov, .iov_count = 1, .size = size};
+	uint16_t turn = turn_take(l, chain);
 
 	if (rx_buffer_make_room(rx, size) < 0) {
-		virtq_push(l->from_guest, chain->head, 0);
+		turn_done(l, turn);
 		vhost_link_fail(l, "out of memory");
 		return;
 	}
@@ -205,7 +261,7 @@ static void deliver_copy(struct link_vhost_listener *l, const uint8_t *header,
 		rx->end = rx->size;
 	rx->start = rx->end;
 	pieces_read(chain->iov, l->header_size, iov.iov_base, size);
-	virtq_push(l->from_guest, chain->head, 0);
+	turn_done(l, turn);
 	deliver(l, header, &frame);
 }
 
@@ -221,11 +277,10 @@ static void deliver_held(struct link_vhost_listener *l, const uint8_t *header,
 
 	held->iobuf = (struct iobuf){.refs = 1, .release = held_release};
 	held->listener = l;
-	held->head = chain->head;
-	held->descs = chain->descs;
+	held->turn = turn_take(l, chain);
 	held->copy = NULL;
 	list_add_tail(&l->held, &held->in_held);
-	l->held_descs += held->descs;
+	l->held_descs += chain->descs;
 	pieces_read(chain->iov, l->header_size, held->linear, FRAME_LINEAR_SIZE);
 	held->iov[0] = (struct iovec){.iov_base = held->linear, .iov_len = FRAME_LINEAR_SIZE};
 	frame.iov_count = (uint16_t)held->iov_count;
@@ -265,7 +320,7 @@ static void receive_chain(struct link_vhost_listener *l, const struct virtq_chai
 	if (chain->out_size < l->header_size + ETH_HEADER_SIZE ||
 	    chain->out_size > l->header_size + FRAME_SIZE_MAX) {
 		l->link->link.counters.rx_invalid++;
-		virtq_push(l->from_guest, chain->head, 0);
+		turn_done(l, turn_take(l, chain));
 		return;
 	}
 	pieces_read(chain->iov, 0, header, l->header_size);
@@ -314,6 +369,7 @@ void vhost_in_work(struct link_vhost_listener *l)
 	/* What the batch's end lets go is returned with it. */
 	if (l->link)
 		l->link->link.user->batch_end(l->link->link.user_arg);
+	held_trim(l);
 	l->reading = false;
 	virtq_notify(l->from_guest);
 }
@@ -334,7 +390,7 @@ static void on_return_task(void *arg)
 void vhost_in_release(struct link_vhost_listener *l)
 {
 	while (!list_empty(&l->held))
-		held_copy(container_of(list_first(&l->held), struct vhost_held, in_held));
+		held_copy_oldest(l);
 }
 
 int vhost_in_init(struct link_vhost_listener *l)

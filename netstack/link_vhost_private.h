@@ -17,14 +17,20 @@
 /* Buffers of the guest that one frame may be spread over. */
 #define VHOST_FRAME_CHAINS_MAX 1024
 
+/* A chain of the guest's that was taken and not returned yet. */
+struct vhost_turn {
+	uint16_t head;
+	uint16_t descs; /* of the ring, taken up by it */
+	bool done;      /* to be returned as soon as all before it were */
+};
+
 /* A frame of the guest's that somebody holds: its payload lies in the guest's memory until its
  * descriptors are returned. Its headers don't, as the guest could still change them. */
 struct vhost_held {
 	struct iobuf iobuf;
 	struct link_vhost_listener *listener; /* NULL: no longer in the guest's memory */
 	struct list in_held;                  /* listener->held, or listener->spare */
-	uint16_t head;                        /* of its chain */
-	uint16_t descs;                       /* of the ring, taken up by its chain */
+	uint16_t turn;                        /* its chain's, of listener->turns */
 	unsigned iov_count;
 	struct iovec iov[FRAME_IOV_MAX]; /* the first piece is `linear` */
 	uint8_t *copy;                   /* owned: the other pieces, once they had to be copied */
@@ -62,9 +68,15 @@ struct link_vhost_listener {
 	struct loop_task in_task;     /* goes on reading */
 	struct loop_task return_task; /* shows the driver the descriptors that were returned */
 	bool reading;                 /* in a batch, at whose end they are shown anyway */
-	struct list held;             /* the oldest first */
-	unsigned held_descs;          /* descriptors taken up by them */
-	struct list spare;            /* free struct vhost_held */
+	/* The chains not returned yet, in the order in which they came; their number modulo the
+	 * ring's size is their place. Of the array only a part as large as the ring is touched. */
+	struct vhost_turn turns[VIRTQ_SIZE_MAX];
+	uint16_t turn_first; /* the oldest, unless it is turn_next */
+	uint16_t turn_next;  /* of the next chain */
+	unsigned done_descs; /* descriptors taken up by those that are done */
+	struct list held;    /* the oldest first */
+	unsigned held_descs; /* descriptors taken up by them */
+	struct list spare;   /* free struct vhost_held */
 	unsigned spare_count;
 	struct rx_buffer copies; /* of frames that aren't held */
 
@@ -91,6 +103,8 @@ void vhost_link_broken(struct link_vhost_listener *l, unsigned index);
 /* link_vhost_in.c */
 int vhost_in_init(struct link_vhost_listener *l);
 void vhost_in_done(struct link_vhost_listener *l);
+/* The queue from the guest starts. */
+void vhost_in_start(struct link_vhost_listener *l);
 /* Reads what the guest has sent, up to a limit, and goes on in the loop's next round. */
 void vhost_in_work(struct link_vhost_listener *l);
 /* Takes everything that is held out of the guest's memory, and returns the descriptors. */

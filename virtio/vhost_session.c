@@ -98,6 +98,8 @@ static int vring_start(struct vhost_vring *v)
 	v->running = true;
 	log_debug("%s: queue %u runs: %u descriptors, from entry %u", s->conf->name, v->index,
 		  v->size, v->base);
+	/* A back-end that was killed may have returned chains and not said so. */
+	virtq_call(&v->vq);
 	s->conf->ops->queue_started(s->conf->arg, v->index, &v->vq);
 	s->conf->ops->queue_kicked(s->conf->arg, v->index);
 	return 0;

@@ -300,9 +300,15 @@ bool virtq_publish(struct virtq *vq)
 
 void virtq_notify(struct virtq *vq)
 {
+	if (virtq_publish(vq))
+		virtq_call(vq);
+}
+
+void virtq_call(struct virtq *vq)
+{
 	static const uint64_t one = 1;
 
-	if (!virtq_publish(vq) || vq->call_fd < 0)
+	if (vq->call_fd < 0)
 		return;
 	/* -EAGAIN: the counter is at its top, so the driver has an interrupt to come already. */
 	(void)!write(vq->call_fd, &one, sizeof(one));

@@ -7,8 +7,9 @@
  * loop, a chain that is too long, an address outside the guest's memory, more chains than the ring
  * has room for: each breaks the queue, for good, with a reason; nothing else happens.
  *
- * A chain that was popped may be held as long as its owner likes and be pushed in any order. Pushed
- * chains reach the driver together, at the next virtq_notify().
+ * A chain that was popped may be held as long as its owner likes and be pushed in any order (but
+ * only in the order of popping can a VMM go on after our death, from the used index). Pushed chains
+ * reach the driver together, at the next virtq_notify().
  *
  * Kicks: with EVENT_IDX the driver kicks only past an index that we publish. So whoever drained a
  * queue calls virtq_kicks_on(), and looks again when it says so.
@@ -92,6 +93,9 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
  */
 bool virtq_publish(struct virtq *vq);
 void virtq_notify(struct virtq *vq);
+/* Interrupts the driver, whether or not it wants that: for what it was shown by another before us
+ * and may not have been told. */
+void virtq_call(struct virtq *vq);
 
 /* Asks for kicks. Returns true when something is available already: no kick will come for that. */
 bool virtq_kicks_on(struct virtq *vq);

@@ -155,6 +155,63 @@ START_TEST(only_a_part_of_the_ring_is_held)
 }
 END_TEST
 
+/* A VMM that finds us dead goes on at the used index. */
+START_TEST(returned_in_their_order)
+{
+	uint32_t id;
+
+	start(ALL_FEATURES);
+	got.keep = true;
+	send_slot(0, write_slot(0, &tso, LARGE));
+	send_slot(1, write_slot(1, &tso, LARGE));
+	send_slot(2, write_slot(2, &tso, 1000));
+	send_slot(3, HEADER + 1); /* no frame at all */
+	let_go(1);
+	fake_settle(loop);
+	ck_assert(!returned(&id));
+	let_go(0);
+	fake_settle(loop);
+	for (unsigned i = 0; i < 4; i++)
+		expect_returned(i);
+}
+END_TEST
+
+START_TEST(few_wait_for_one_that_is_held)
+{
+	unsigned count = RING_SIZE / 8 - 1;
+	uint32_t id;
+
+	start(ALL_FEATURES);
+	got.keep = true;
+	send_slot(0, write_slot(0, &tso, LARGE));
+	for (unsigned i = 1; i <= count; i++)
+		send_slot(i, write_slot(i, &tso, 100));
+	ck_assert(!returned(&id));
+	write_slot(0, &tso, LARGE); /* the same, for `bytes` */
+	/* One more, and that one is copied. */
+	send_slot(count + 1, HEADER + 1);
+	for (unsigned i = 0; i <= count + 1; i++)
+		expect_returned(i);
+	memset(slot(0), 0, SLOT_SIZE);
+	expect_kept(0, bytes);
+}
+END_TEST
+
+START_TEST(another_driver_begins_anew)
+{
+	start(ALL_FEATURES);
+	got.keep = true;
+	send_slot(0, write_slot(0, &tso, LARGE));
+	send_slot(1, write_slot(1, &tso, 1000));
+	stop_rings();
+	expect_returned(0);
+	expect_returned(1);
+	start_rings();
+	send_slot(2, write_slot(2, &tso, 1000));
+	expect_returned(2);
+}
+END_TEST
+
 /* A frame in descriptors of `piece` bytes, from slot 0. */
 static void send_in_pieces(uint32_t size, uint32_t piece)
 {
@@ -268,6 +325,9 @@ int main(void)
 	tcase_add_test(in, unkept_frame_is_returned_at_once);
 	tcase_add_test(in, stop_copies_what_is_held);
 	tcase_add_test(in, only_a_part_of_the_ring_is_held);
+	tcase_add_test(in, returned_in_their_order);
+	tcase_add_test(in, few_wait_for_one_that_is_held);
+	tcase_add_test(in, another_driver_begins_anew);
 	tcase_add_loop_test(in, tiny_descriptors, 0, 3);
 	tcase_add_test(in, too_many_descriptors_break_the_queue);
 	tcase_add_loop_test(in, liars_are_counted, 0, sizeof(lies) / sizeof(lies[0]));

@@ -202,6 +202,17 @@ START_TEST(runs_stops_and_goes_on)
 }
 END_TEST
 
+/* What a back-end that was killed had returned, the driver may not have been told. */
+START_TEST(driver_is_called_at_the_start)
+{
+	eventfd_t calls;
+
+	fake_negotiate(&fe, &mem, FEATURES);
+	fake_ring_start(&fe, &ring, 0, 0);
+	ck_assert_int_eq(eventfd_read(ring.call_fd, &calls), 0);
+}
+END_TEST
+
 START_TEST(memory_may_change_below)
 {
 	struct vhost_msg table = {.header = {.request = VHOST_SET_MEM_TABLE},
@@ -408,6 +419,7 @@ int main(void)
 
 	tcase_add_test(tcase, negotiates);
 	tcase_add_test(tcase, runs_stops_and_goes_on);
+	tcase_add_test(tcase, driver_is_called_at_the_start);
 	tcase_add_test(tcase, memory_may_change_below);
 	tcase_add_test(tcase, bad_requests_are_answered);
 	tcase_add_test(tcase, garbage_ends_the_connection);
