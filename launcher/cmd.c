@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "client/api_client.h"
 #include "launcher/option_values.h"
 #include "launcher/proxy.h"
@@ -348,17 +349,24 @@ int cmd_settings(const struct store_place *place, struct settings *settings,
 
 int cmd_run_sub(int argc, char *const *argv, const struct cmd_sub *subs, size_t count)
 {
-	bool help = argc > 1 && strstr(argv[1], "help") != NULL;
+	bool help = argc > 1 && (strstr(argv[1], "help") || strcmp(argv[1], "-h") == 0);
+	const char *name = argc <= 1 ? "" : strcmp(argv[1], "ls") == 0 ? "list" : argv[1];
+	FILE *to = help ? stdout : stderr;
+	struct nearest nearest;
 
-	for (size_t i = 0; argc > 1 && i < count; i++) {
-		if (strcmp(argv[1], subs[i].name) == 0)
+	nearest_begin(&nearest, name, strlen(name));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(name, subs[i].name) == 0)
 			return cmd_run(argc - 1, argv + 1, &subs[i].spec, subs[i].run);
+		nearest_offer(&nearest, subs[i].name, NULL);
 	}
-	fprintf(help ? stdout : stderr, "usage:\n");
+	fprintf(to, "usage:\n");
 	for (size_t i = 0; i < count; i++)
-		fprintf(help ? stdout : stderr, "  netproxy-vm %s\n", subs[i].spec.usage);
+		fprintf(to, "  netproxy-vm %s\n", subs[i].spec.usage);
 	if (!help && argc > 1)
-		fprintf(stderr, "netproxy-vm: %s: there is no \"%s\"\n", argv[0], argv[1]);
+		fprintf(to, "netproxy-vm: %s: there is no \"%s\"%s%s%s\n", argv[0], argv[1],
+			nearest.name ? ": did you mean " : "", nearest.name ? nearest.name : "",
+			nearest.name ? "?" : "");
 	return !help;
 }
 

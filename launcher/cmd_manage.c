@@ -105,6 +105,31 @@ static int check_and_save(const struct store_place *place, struct json_object *o
 	return r < 0 ? r : description_save(place, object, problem);
 }
 
+/* Checks the description and what it names on this host, as start does. `running`: its ports and
+ * disks are in use, and so the host isn't asked. Changes to the machine's directory. */
+static int check_on_host(const struct store_place *place, bool running, struct problem *problem)
+{
+	struct settings settings;
+	int r = cmd_settings(place, &settings, problem);
+
+	if (r == 0 && chdir(place->dir) < 0)
+		r = problem_set(problem, -errno, "%s: %s", place->dir, strerror(errno));
+	if (r == 0 && !running)
+		r = run_options_complete(&settings.run, problem);
+	run_options_clear(&settings.run);
+	return r;
+}
+
+/* What a machine needs may come later, so that it is no error if it isn't there yet. */
+static void warn_of_start(const struct store_place *place)
+{
+	struct problem problem;
+
+	if (check_on_host(place, false, &problem) < 0)
+		fprintf(stderr, "netproxy-vm: as things are, %s would not start: %s\n", place->name,
+			problem.text);
+}
+
 static int init_in(const struct store_place *place, struct json_object *object,
 		   struct problem *problem)
 {
@@ -168,7 +193,10 @@ int command_init(int argc, char *const *argv)
 	if (r == 0)
 		r = init_in(&place, object, &problem);
 	json_object_put(object);
-	return r < 0 ? cmd_refuse(&problem) : 0;
+	if (r < 0)
+		return cmd_refuse(&problem);
+	warn_of_start(&place);
+	return 0;
 }
 
 static int set_in(const struct store_place *place, const struct edit *edit, int argc,
@@ -228,6 +256,8 @@ int command_set(int argc, char *const *argv)
 	if (view.pid > 0)
 		fprintf(stderr, "netproxy-vm: %s is running: this is for its next start\n",
 			place.name);
+	else
+		warn_of_start(&place);
 	cmd_view_clear(&view);
 	return 0;
 }
@@ -370,22 +400,13 @@ static int inspect_machine(const struct cmd *cmd, const struct store_place *plac
 
 static int validate_machine(const struct cmd *cmd, const struct store_place *place)
 {
-	struct settings settings;
 	struct problem problem;
 	struct cmd_view view;
-	int r;
 
 	(void)cmd;
 	cmd_look(place, &view);
 	cmd_view_clear(&view);
-	r = cmd_settings(place, &settings, &problem);
-	if (r == 0 && chdir(place->dir) < 0)
-		r = problem_set(&problem, -errno, "%s: %s", place->dir, strerror(errno));
-	/* One that runs has its ports and disks in use. */
-	if (r == 0 && view.pid == 0)
-		r = run_options_complete(&settings.run, &problem);
-	run_options_clear(&settings.run);
-	return r < 0 ? cmd_refuse(&problem) : 0;
+	return check_on_host(place, view.pid > 0, &problem) < 0 ? cmd_refuse(&problem) : 0;
 }
 
 static int cmdline_machine(const struct cmd *cmd, const struct store_place *place)

@@ -285,12 +285,16 @@ int options_finish_publish(struct options *options, const struct addr *first_gue
 
 	for (unsigned i = 0; i < options->publish_count; i++) {
 		struct publish_spec *spec = &options->publish[i].spec;
-		char why[PUBLISH_WHY_MAX];
+		char why[PUBLISH_WHY_MAX], local[ENDPOINT_TEXT_MAX];
 
 		if (spec->remote.addr.family == AF_UNSPEC && !spec->guest[0])
 			spec->remote.addr = *first_guest;
 		if (publish_spec_check(spec, &conf, why) < 0) {
-			snprintf(error, OPTIONS_ERROR_MAX, "--publish: %s", why);
+			snprintf(error, OPTIONS_ERROR_MAX, "--publish of %.108s: %s",
+				 spec->protocol == PUBLISH_UNIX
+					 ? spec->local_text
+					 : endpoint_format(&spec->local, local),
+				 why);
 			return -EINVAL;
 		}
 	}
