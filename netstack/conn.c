@@ -178,10 +178,12 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 
 	(void)pcb;
 	(void)err;
-	if (p)
+	if (p) {
 		conn_rx_append(conn, p);
-	else
+	} else {
 		conn->rx_fin = true;
+		conn_keepalive_closed(conn);
+	}
 	return ERR_OK;
 }
 
@@ -201,6 +203,8 @@ static void on_error(void *arg, err_t err)
 
 	if (!conn)
 		return;
+	if (err == ERR_RST)
+		conn_keepalive_closed(conn);
 	if (err == ERR_CLSD || (conn->rx_fin && conn->tx_fin_sent)) {
 		/* Both sides had closed; nothing to tell. */
 		return;
@@ -384,6 +388,7 @@ int conn_table_init(struct stack *stack)
 	list_init(&tcp->time_wait);
 	list_init(&tcp->keep_idle);
 	list_init(&tcp->keep_probing);
+	list_init(&tcp->keep_suspects);
 	list_init(&tcp->chunk_pool);
 	tcp->task = (struct loop_task){.fn = conn_work_task, .arg = stack};
 	r = loop_timer_new(stack->loop, conn_timer_tick, stack, &tcp->tick);

@@ -8,12 +8,35 @@
  * two queues of constant delay, so that only their heads are looked at: `keep_idle`, where each
  * comes up every CONN_KEEP_CHECK_MS, and `keep_probing`. Their times are rounded so that many come
  * up together.
+ *
+ * A guest's process that dies with thousands of connections resets them all at once, more than the
+ * guest's own transmit queue holds, and nobody repeats a RST. So where a guest closes many at a
+ * time, those that it hasn't spoken of since are asked soon (`keep_suspects`), a few at a time: the
+ * answers are to find room in the same queue.
  */
 #include <lwip/priv/tcp_priv.h>
 
 #include "netstack/stack_private.h"
 
 #define CHECK_ROUNDING_MS 60000
+
+/* So many closed within that time may be more than a guest's queue took: the rings of virtio have
+ * 256 frames by default, and an interface's queue 500. */
+#define BURST_CLOSINGS 128
+#define BURST_MS       1000
+
+/* When the others are asked: by then the guest has repeated what it does repeat, FINs. Not more
+ * often than that, so that a guest that closes all the time doesn't make us ask all the time. */
+#define SUSPECT_AFTER_MS 2000
+#define SUSPECT_EVERY_MS 10000
+
+/* How quickly they are asked. */
+#define SUSPECT_BATCH    64
+#define SUSPECT_BATCH_MS 10
+
+/* How often, without an answer: it may be the guest that is stopped, which says nothing of its
+ * connections. */
+#define SUSPECT_PROBES 3
 
 /* A guest's own probes say after what time the way would be forgotten; within these bounds. */
 #define GUEST_KEEPALIVE_MIN_S 5
@@ -32,7 +55,7 @@ static void set_timer(struct stack *stack)
 	struct conn_table *tcp = &stack->tcp;
 	struct list *queues[] = {&tcp->keep_idle, &tcp->keep_probing};
 	uint64_t now_ms = loop_now_ms(stack->loop);
-	uint64_t next_ms = UINT64_MAX;
+	uint64_t next_ms = tcp->suspects_at_ms ? tcp->suspects_at_ms : UINT64_MAX;
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct conn *head;
@@ -79,16 +102,41 @@ static void send_probe(struct conn *conn)
 	list_add_tail(&tcp->keep_probing, &conn->keep_link);
 }
 
+/* Whether the guest may have something to say of the connection. What is in flight has a timer of
+ * its own. */
+static bool is_silent(const struct conn *conn, uint64_t ms)
+{
+	return !conn_timer_needed(conn->active) && !conn->is_blocked &&
+	       silent_ms(conn, conn->active) >= ms;
+}
+
+/* For how long a guest that hasn't answered what it was asked has been silent; of one that wasn't
+ * asked, how long it may be. Whoever is asked has been silent for longer than lwIP's clock is
+ * coarse. */
+static uint64_t unanswered_ms(const struct conn *conn)
+{
+	if (!conn->keep_probes)
+		return CONN_KEEP_IDLE_MS;
+	return loop_now_ms(conn->stack->loop) - (conn->keep_at_ms - CONN_KEEP_INTERVAL_MS) +
+	       TCP_SLOW_INTERVAL;
+}
+
 static void check(struct conn *conn)
 {
+	bool is_suspect;
+
 	list_remove(&conn->keep_link);
 	if (!conn->active)
 		return; /* in TIME_WAIT, or over */
-	if (conn_timer_needed(conn->active) || conn->is_blocked ||
-	    silent_ms(conn, conn->active) < CONN_KEEP_IDLE_MS)
-		wait_idle(conn); /* what is in flight has a timer of its own */
-	else if (conn->keep_probes < CONN_KEEP_PROBES)
+	if (!is_silent(conn, unanswered_ms(conn))) {
+		wait_idle(conn);
+		return;
+	}
+	is_suspect = silent_ms(conn, conn->active) < CONN_KEEP_IDLE_MS;
+	if (conn->keep_probes < (is_suspect ? SUSPECT_PROBES : CONN_KEEP_PROBES))
 		send_probe(conn);
+	else if (is_suspect)
+		wait_idle(conn);
 	else
 		conn_give_up(conn, CONN_END_TIMEOUT);
 }
@@ -106,10 +154,103 @@ static void check_due(struct stack *stack, struct list *queue)
 	}
 }
 
+/* ---- Guests that close many connections at once ---- */
+
+void conn_keepalive_closed(const struct conn *conn)
+{
+	struct conn_table *tcp = &conn->stack->tcp;
+	struct conn_closings *closings = &tcp->closings[conn->port];
+	uint64_t now_ms = loop_now_ms(conn->stack->loop);
+
+	if (now_ms - closings->since_ms > BURST_MS) {
+		closings->since_ms = now_ms;
+		closings->count = 0;
+	}
+	if (++closings->count != BURST_CLOSINGS)
+		return;
+	closings->is_burst = true;
+	if (tcp->suspects_at_ms)
+		return;
+	tcp->suspects_at_ms = now_ms + SUSPECT_AFTER_MS;
+	if (tcp->suspects_at_ms < tcp->suspected_ms + SUSPECT_EVERY_MS)
+		tcp->suspects_at_ms = tcp->suspected_ms + SUSPECT_EVERY_MS;
+	set_timer(conn->stack);
+}
+
+static void collect_suspects(struct conn_table *tcp, struct list *queue)
+{
+	struct list *next;
+
+	for (struct list *node = queue->next; node != queue; node = next) {
+		struct conn *conn = container_of(node, struct conn, keep_link);
+
+		next = node->next;
+		if (!tcp->closings[conn->port].is_burst || !conn->active ||
+		    !is_silent(conn, SUSPECT_AFTER_MS / 2))
+			continue;
+		list_remove(&conn->keep_link);
+		list_add_tail(&tcp->keep_suspects, &conn->keep_link);
+	}
+}
+
+/* Those that the guests which have closed many may have closed, too. Where one has been asked
+ * lately, what it answered is older than that. */
+static void suspect(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+
+	collect_suspects(tcp, &tcp->keep_idle);
+	collect_suspects(tcp, &tcp->keep_probing);
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++)
+		tcp->closings[port].is_burst = false;
+	tcp->suspected_ms = loop_now_ms(stack->loop);
+}
+
+static void ask_suspects(struct stack *stack)
+{
+	struct list *suspects = &stack->tcp.keep_suspects;
+
+	for (unsigned i = 0; i < SUSPECT_BATCH && !list_empty(suspects); i++) {
+		struct conn *conn = container_of(list_first(suspects), struct conn, keep_link);
+
+		list_remove(&conn->keep_link);
+		if (conn->active && is_silent(conn, SUSPECT_AFTER_MS / 2))
+			send_probe(conn);
+		else if (conn->active)
+			wait_idle(conn);
+	}
+}
+
+/* A guest may have closed many more meanwhile. */
+static uint64_t next_suspects_at(const struct conn_table *tcp, uint64_t now_ms)
+{
+	if (!list_empty(&tcp->keep_suspects))
+		return now_ms + SUSPECT_BATCH_MS;
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++) {
+		if (tcp->closings[port].is_burst)
+			return tcp->suspected_ms + SUSPECT_EVERY_MS;
+	}
+	return 0;
+}
+
+static void check_suspects(struct stack *stack)
+{
+	struct conn_table *tcp = &stack->tcp;
+	uint64_t now_ms = loop_now_ms(stack->loop);
+
+	if (!tcp->suspects_at_ms || tcp->suspects_at_ms > now_ms)
+		return;
+	if (list_empty(&tcp->keep_suspects))
+		suspect(stack);
+	ask_suspects(stack);
+	tcp->suspects_at_ms = next_suspects_at(tcp, now_ms);
+}
+
 void conn_keepalive_tick(void *arg)
 {
 	struct stack *stack = arg;
 
+	check_suspects(stack);
 	check_due(stack, &stack->tcp.keep_probing);
 	check_due(stack, &stack->tcp.keep_idle);
 	set_timer(stack);

@@ -70,6 +70,13 @@
 struct router_adv;
 struct tx_chunk;
 
+/* How many connections a guest has lately closed at once (conn_keepalive.c). */
+struct conn_closings {
+	uint64_t since_ms;
+	unsigned count;
+	bool is_burst; /* its others are to be looked at */
+};
+
 /* Everything of conn.c's that is there once. */
 struct conn_table {
 	struct hmap conns;
@@ -77,9 +84,12 @@ struct conn_table {
 	struct list work;    /* conns that something happened to: conn.work_link */
 	struct list blocked; /* conns whose guest's link was full: conn.work_link too */
 	struct list timed;   /* conns whose retransmission and state timers run: conn.timer_link */
-	struct list time_wait;    /* conns in TIME_WAIT, the oldest first: conn.timer_link */
-	struct list keep_idle;    /* open conns: conn.keep_link (conn_keepalive.c) */
-	struct list keep_probing; /* ... whose guests have been asked whether they live */
+	struct list time_wait;     /* conns in TIME_WAIT, the oldest first: conn.timer_link */
+	struct list keep_idle;     /* open conns: conn.keep_link (conn_keepalive.c) */
+	struct list keep_probing;  /* ... whose guests have been asked whether they live */
+	struct list keep_suspects; /* ... whose guests may have reset them, to be asked soon */
+	uint64_t suspects_at_ms;   /* when some are looked for, or asked; 0: none are */
+	uint64_t suspected_ms;     /* when they were last looked for */
 	struct loop_timer *keep_timer;
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
@@ -93,6 +103,7 @@ struct conn_table {
 	size_t tx_bytes;         /* in use by all connections' send buffers */
 	unsigned count;
 	unsigned count_by_port[SWITCH_PORTS_MAX + 1]; /* 0: of guests not seen yet */
+	struct conn_closings closings[SWITCH_PORTS_MAX + 1];
 	uint64_t total;
 	uint64_t refused_full;
 };
@@ -284,7 +295,7 @@ struct conn {
 	void *ops_arg;
 	struct list work_link;  /* in conn_table.work or .blocked */
 	struct list timer_link; /* in conn_table.timed or .time_wait */
-	struct list keep_link;  /* in conn_table.keep_idle or .keep_probing */
+	struct list keep_link;  /* in conn_table.keep_idle, .keep_probing or .keep_suspects */
 	uint64_t keep_at_ms;    /* when it comes up there */
 
 	struct tcp_pcb *active; /* lwIP's lists: at most one pcb in one of them */
@@ -387,6 +398,8 @@ void conn_timer_tick(void *arg);
 void conn_keepalive_start(struct conn *conn);
 /* The loop timer's callback; `arg` is the stack. */
 void conn_keepalive_tick(void *arg);
+/* The guest has closed its side, or reset the connection. May be called from lwIP's callbacks. */
+void conn_keepalive_closed(const struct conn *conn);
 /* The guest sent what looks like a keepalive probe: takes note how often it does. */
 void conn_keepalive_observe(struct conn *conn);
 

@@ -5,6 +5,7 @@ paths, and a host whose network comes and goes."""
 import errno
 import os
 import resource
+import signal
 import socket
 import time
 
@@ -161,6 +162,34 @@ def test_idle_connections_cost_nothing(t):
     for client, far in pairs:
         client.sendall(b"x")
         assert far.recv(1) == b"x"
+
+
+@case(links=("tap",))
+def test_resets_that_were_lost(t):
+    """A process with many connections dies, and most of its resets find the guest's queue full: nobody repeats them,
+    and yet its connections end. Those of others live on."""
+    t.guest.ns.ip("link", "set", "eth0", "txqueuelen", "200")
+    before = t.settled_fds()
+    lost = [t.pair() for _ in range(500)]
+    kept = [t.pair() for _ in range(20)]
+    os.kill(t.proxy.process.pid, signal.SIGSTOP)
+    for client, _ in lost:
+        traffic.reset(client)
+    os.kill(t.proxy.process.pid, signal.SIGCONT)
+    t.expect_fds(before + len(kept), timeout=20)
+    for client, far in kept:
+        client.sendall(b"x")
+        assert far.recv(1) == b"x"
+    for _, far in lost:
+        assert_reset(far)
+
+
+def assert_reset(sock):
+    try:
+        assert sock.recv(1) == b"", "data from a guest that has gone"
+        raise AssertionError("closed instead of reset")
+    except ConnectionResetError:
+        pass
 
 
 # ---- Urgent data ----
