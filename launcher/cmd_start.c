@@ -19,6 +19,7 @@
 #include "launcher/machine_control.h"
 #include "launcher/run_managed.h"
 #include "launcher/state_dir.h"
+#include "launcher/supervisor.h"
 
 LOG_MODULE("netproxy-vm");
 
@@ -129,6 +130,7 @@ static int supervise(const struct store_place *place, const char *restore, struc
 		problem_set(&problem, -errno, "%s: %s", place->dir, strerror(errno));
 		return cmd_refuse(&problem);
 	}
+	supervisor_hold_signals();
 	if (take_lock(place, &dir, &problem) < 0)
 		return cmd_refuse(&problem);
 	if (store_path(place->dir, STORE_LOG, log_path) == 0)

@@ -13,6 +13,7 @@
 #include "launcher/commands.h"
 
 #define LOOK_EVERY_US 50000
+#define OWNER_LOOKS   20
 #define KILL_WAIT_S   15
 /* What the supervisor takes beyond the guest's own time. */
 #define STOP_EXTRA_S 15
@@ -50,6 +51,18 @@ static int post_state(const struct store_place *place, const char *state, struct
 	return cmd_call(place, "POST", "/vm/state", body, CMD_CALL_MS, NULL, problem);
 }
 
+/* One that has just taken the lock says in a moment who it is. */
+static void look_at_owner(const struct store_place *place, struct cmd_view *ret)
+{
+	for (int i = 0; i < OWNER_LOOKS; i++) {
+		cmd_look(place, ret);
+		if (ret->state != MACHINE_STARTING || ret->status || ret->pid > 0)
+			return;
+		cmd_view_clear(ret);
+		usleep(LOOK_EVERY_US);
+	}
+}
+
 /* Asks who answers; a supervisor that doesn't gets a signal, which it takes as the same. */
 static int ask_stop(const struct store_place *place, const struct cmd_view *view, bool force,
 		    struct problem *problem)
@@ -75,7 +88,7 @@ int cmd_stop(const struct store_place *place, bool force, unsigned timeout_s)
 	uint64_t own_s = 30;
 	int r = 0;
 
-	cmd_look(place, &view);
+	look_at_owner(place, &view);
 	why = machine_rule(view.state, force ? ACTION_KILL : ACTION_STOP);
 	if (why && (view.state == MACHINE_STOPPED || view.state == MACHINE_CRASHED)) {
 		cmd_view_clear(&view);

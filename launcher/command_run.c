@@ -207,6 +207,7 @@ static int run(const struct run_options *options)
 		if (r != 0)
 			return r < 0 ? refuse(&problem) : status;
 	}
+	supervisor_hold_signals();
 	if (state_dir_open(&run.dir, options->state_dir, &problem) < 0)
 		return refuse(&problem);
 	snprintf(log_path, sizeof(log_path), "%.*s/" DAEMON_LOG, PATH_MAX / 2, run.dir.path);

@@ -60,7 +60,11 @@ int daemon_fork(struct daemon *daemon, int *ret_status, struct problem *problem)
 		close(fds[0]);
 		return 1;
 	}
-	close(fds[0]);
+	/* Also what the starter has left open: a lock of a script, a pipe that somebody reads to
+	 * its end. */
+	if (fds[1] > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)fds[1] - 1, 0);
+	close_range((unsigned)fds[1] + 1, ~0u, 0);
 	setsid();
 	*daemon = (struct daemon){.report_fd = fds[1], .log_fd = -1};
 	return 0;

@@ -19,9 +19,9 @@ struct daemon {
 	int log_fd; /* while both are written to; else -1 */
 };
 
-/* Forks. Returns 0 in the child, in a session of its own; 1 in the parent once the child has
- * reported or ended, with the exit status in *ret_status; -errno with the problem set, in the only
- * process. To be called before there are threads or an event loop. */
+/* Forks. Returns 0 in the child, in a session of its own, with standard descriptors only; 1 in the
+ * parent once the child has reported or ended, with the exit status in *ret_status; -errno with the
+ * problem set, in the only process. To be called before there are threads or an event loop. */
 int daemon_fork(struct daemon *daemon, int *ret_status, struct problem *problem);
 /* In the child: what is logged from now on goes to the file at `path` as well (appended to). */
 void daemon_log(struct daemon *daemon, const char *path);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netproxy-vm: boots Linux virtual machines on QEMU, with netproxy as their network. This is the
  * map: one table of commands, each in its own file. */
-#include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/inherited.h"
 #include "base/nearest.h"
 #include "launcher/commands.h"
 
@@ -149,25 +147,12 @@ static int command_version(int argc, char *const *argv)
 	return 0;
 }
 
-/* Descriptors 0 to 2 are always open from here on, so that no socket of ours gets such a number. */
-static void open_standard_fds(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	const struct command *command;
 	const char *name = argc > 1 ? argv[1] : NULL;
 
-	open_standard_fds();
-	signal(SIGPIPE, SIG_IGN);
+	inherited_drop();
 	if (!name) {
 		print_overview(stderr);
 		return 1;

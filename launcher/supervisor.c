@@ -452,6 +452,30 @@ static void on_key(void *arg, enum console_key key)
 		on_stop(s);
 }
 
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < STOP_SIGNALS; i++)
+		sigaddset(&set, stop_signals[i]);
+	sigprocmask(how, &set, NULL);
+}
+
+void supervisor_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
+}
+
+/* Under nohup(1) the terminal's end is none of ours. */
+static bool is_ignored(int signal_number)
+{
+	struct sigaction action;
+
+	return signal_number == SIGHUP && sigaction(SIGHUP, NULL, &action) == 0 &&
+	       action.sa_handler == SIG_IGN;
+}
+
 static int set_up(struct supervisor *s)
 {
 	const struct supervisor_conf *conf = s->conf;
@@ -463,7 +487,8 @@ static int set_up(struct supervisor *s)
 	int r = loop_new(&s->loop);
 
 	for (size_t i = 0; i < STOP_SIGNALS && r == 0; i++)
-		r = loop_signal_new(s->loop, stop_signals[i], on_stop, s, &s->signals[i]);
+		if (!is_ignored(stop_signals[i]))
+			r = loop_signal_new(s->loop, stop_signals[i], on_stop, s, &s->signals[i]);
 	if (r == 0)
 		r = loop_timer_new(s->loop, on_stop_timer, s, &s->stop_timer);
 	if (r == 0)
@@ -572,11 +597,13 @@ enum run_status supervisor_run(const struct supervisor_conf *conf)
 	snprintf(s.vsock_socket, sizeof(s.vsock_socket), "%.*s/" PROXY_VSOCK_SOCKET, PATH_MAX / 2,
 		 conf->dir);
 	if (set_up(&s) == 0) {
+		mask_signals(SIG_UNBLOCK);
 		if (start(&s) == 0)
 			loop_run(s.loop);
 		else
 			s.status = s.phase == PHASE_PROXY ? RUN_PROXY_FAILED : RUN_QEMU_FAILED;
 	}
+	supervisor_hold_signals();
 	tear_down(&s);
 	return s.status;
 }

@@ -74,6 +74,10 @@ struct supervisor_conf {
 	bool unplugged;                /* as in struct qemu_wiring; with `hooks` */
 };
 
+/* From here on those signals wait for supervisor_run(), which takes them as they are meant, and
+ * after it for the end of the process: who is killed while it makes something or clears away leaves
+ * half of it. */
+void supervisor_hold_signals(void);
 /* All borrowed for the call. Logs what happens. */
 enum run_status supervisor_run(const struct supervisor_conf *conf);
 

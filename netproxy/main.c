@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/inherited.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "forwarder/forwarder.h"
@@ -93,7 +94,6 @@ static int watch_signals(struct netproxy *np)
 	};
 	int r = 0;
 
-	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; r == 0 && i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		r = loop_signal_new(np->loop, wanted[i].number, wanted[i].fn, np, &np->signals[i]);
 	return r;
@@ -355,6 +355,9 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	char error[OPTIONS_ERROR_MAX];
+
+	inherited_drop();
+
 	bool is_gvproxy = gvproxy_is_name(argv[0]);
 	enum options_result parsed = is_gvproxy ? gvproxy_options_parse(argc, argv, &options, error)
 				     : slirp4netns_is_name(argv[0])

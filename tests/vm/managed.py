@@ -33,6 +33,8 @@ class Managed:
         self.directory = directory
         self.machine = f"{directory}/netproxy-vm/{NAME}"
         self.commands = 0
+        # Left open for netproxy-vm, as scripts do with their locks; nothing that it starts may have it.
+        self.left_open = open(f"{directory}/left-open", "w")
 
     def diagnostics(self):
         text = ""
@@ -53,11 +55,12 @@ class Managed:
 
     def tear_down(self):
         self.vm("kill", NAME, check=False)
+        self.left_open.close()
 
     def popen(self, *args):
         argv = ["ip", "netns", "exec", self.host.name, f"{self.settings.bin}/netproxy-vm", *args]
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True,
+                                stderr=subprocess.PIPE, text=True, pass_fds=(self.left_open.fileno(),),
                                 env=os.environ | {"XDG_STATE_HOME": self.directory})
 
     def vm(self, *args, check=True, timeout=START_TIMEOUT):
@@ -74,6 +77,11 @@ class Managed:
     def pid(self, name):
         with open(f"{self.machine}/{name}") as file:
             return int(file.read())
+
+    def open_files(self, name):
+        """Of the process of a pid file."""
+        fds = f"/proc/{self.pid(name)}/fd"
+        return [os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)]
 
     def events(self):
         with open(f"{self.machine}/events.log") as file:

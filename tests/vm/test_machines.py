@@ -28,6 +28,12 @@ class Machines(Managed):
         assert json.loads(self.vm("list", "-format", "json")[1])[0]["name"] == NAME
         self.use_network()
 
+    def test_inherits_nothing(self):
+        for name in ("lock", "qemu.pid", "netproxy.pid"):
+            files = self.open_files(name)
+            assert self.left_open.name not in files, (name, files)
+            assert name == "lock" or f"{self.machine}/lock" not in files, (name, files)
+
     def test_rest(self):
         assert self.rest("GET", "/vm/state")[1]["state"] == "VirtualMachineStateRunning"
         assert self.rest("GET", "/vm/inspect")[1]["memoryBytes"] == 256 << 20
