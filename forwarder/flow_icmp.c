@@ -18,12 +18,12 @@
 #include "forwarder/flow_table.h"
 #include "forwarder/icmp_relay.h"
 #include "forwarder/route.h"
+#include "netstack/bytes.h"
 
 LOG_MODULE("icmp");
 
-#define ICMP_HEADER_SIZE 8
-#define DATAGRAM_MAX     65536
-#define REPLIES_MAX      64 /* read from one socket at a time */
+#define DATAGRAM_MAX 65536
+#define REPLIES_MAX  64 /* read from one socket at a time */
 
 static const uint64_t age_ms[] = {FLOW_ICMP_IDLE_MS};
 
@@ -241,7 +241,7 @@ static void put_request(uint8_t header[static ICMP_HEADER_SIZE], const struct fl
 	if (!flow->raw || echo->dst.family == AF_INET6)
 		return; /* the kernel's business */
 	csum = csum_fold(csum_add_iov(0, iov, 2, 0, ICMP_HEADER_SIZE + echo->size));
-	memcpy(header + 2, &csum, sizeof(csum));
+	store_csum(header + ICMP_AT_CSUM, csum);
 }
 
 static void send_request(struct flow_icmp *flow, const struct stack_echo *echo,

@@ -13,14 +13,16 @@
 #include "base/csum.h"
 #include "base/wire.h"
 #include "forwarder/route.h"
+#include "netstack/bytes.h"
 
 /* Errors taken from one queue at a time; what is beyond waits for the next event. */
 #define ERRORS_MAX 32
 
-#define IP4_HEADER_SIZE 20
-#define IP6_HEADER_SIZE 40
-#define IP6_MTU_MIN     1280 /* RFC 8200, section 5 */
-#define TRANSPORT_SIZE  8    /* of a UDP header, or that of an echo request */
+#define IP6_MTU_MIN    1280 /* RFC 8200, section 5 */
+#define TRANSPORT_SIZE 8    /* of a UDP header, or that of an echo request */
+#define ECHO_AT_ID     4
+/* Up to an echo request's sequence number: what stands before it is another one's on our side. */
+#define ECHO_OWN_SIZE 6
 
 /* The stack quotes no more than fits 576 bytes in IPv4, 1280 in IPv6. */
 #define QUOTED_PAYLOAD_MAX IP6_MTU_MIN
@@ -61,12 +63,12 @@ static size_t transport_offset(const uint8_t *ip, size_t size, uint8_t protocol)
 {
 	size_t at;
 
-	if (size < IP4_HEADER_SIZE)
+	if (size < IPV4_HEADER_SIZE)
 		return 0;
 	if (ip[0] >> 4 == 4)
-		at = ip[9] == protocol ? (size_t)(ip[0] & 0x0f) * 4 : 0;
+		at = ip[IPV4_AT_PROTOCOL] == protocol ? (size_t)(ip[0] & 0x0f) * 4 : 0;
 	else
-		at = ip[6] == protocol ? IP6_HEADER_SIZE : 0;
+		at = ip[IPV6_AT_NEXT_HEADER] == protocol ? IPV6_HEADER_SIZE : 0;
 	return at && at + TRANSPORT_SIZE <= size ? at : 0;
 }
 
@@ -75,7 +77,7 @@ static bool is_reported(const struct icmp_relay *relay, const uint8_t *ip, size_
 			const struct report *report)
 {
 	size_t at = transport_offset(ip, size, relay->protocol);
-	size_t skip = is_echo(relay) ? 6 : TRANSPORT_SIZE; /* in an echo: up to its sequence */
+	size_t skip = is_echo(relay) ? ECHO_OWN_SIZE : TRANSPORT_SIZE;
 	const uint8_t *quoted = report->quoted + (is_echo(relay) ? skip : 0);
 	size_t quoted_size = report->size - (is_echo(relay) ? skip : 0);
 	struct addr dst = {.family = report->dst.addr.family};
@@ -83,12 +85,12 @@ static bool is_reported(const struct icmp_relay *relay, const uint8_t *ip, size_
 	if (!at)
 		return false;
 	if (dst.family == AF_INET6)
-		memcpy(&dst.v6, ip + 24, sizeof(dst.v6));
+		memcpy(&dst.v6, ip + IPV6_AT_DST, sizeof(dst.v6));
 	else
-		memcpy(&dst.v4, ip + 16, sizeof(dst.v4));
+		memcpy(&dst.v4, ip + IPV4_AT_DST, sizeof(dst.v4));
 	if (!addr_equal(&dst, &report->dst.addr))
 		return false;
-	if (!is_echo(relay) && (ip[at + 2] << 8 | ip[at + 3]) != report->dst.port)
+	if (!is_echo(relay) && load_be16(ip + at + 2) != report->dst.port)
 		return false;
 	at += skip;
 	return memcmp(ip + at, quoted, quoted_size < size - at ? quoted_size : size - at) == 0;
@@ -98,7 +100,6 @@ static void put_ip_header(struct wire_writer *w, const struct icmp_relay *relay,
 			  const struct report *report, size_t payload_size)
 {
 	uint8_t *start = w->pos;
-	uint16_t csum;
 
 	/* What hop limit it had left when somebody complained is not known. */
 	if (report->dst.addr.family == AF_INET6) {
@@ -111,15 +112,14 @@ static void put_ip_header(struct wire_writer *w, const struct icmp_relay *relay,
 		return;
 	}
 	wire_put_be16(w, 0x4500);
-	wire_put_be16(w, (uint16_t)(IP4_HEADER_SIZE + payload_size));
+	wire_put_be16(w, (uint16_t)(IPV4_HEADER_SIZE + payload_size));
 	wire_put_be32(w, 0);
 	wire_put_u8(w, 1);
 	wire_put_u8(w, relay->protocol);
 	wire_put_be16(w, 0);
 	wire_put_bytes(w, &relay->guest.addr.v4, sizeof(relay->guest.addr.v4));
 	wire_put_bytes(w, &report->dst.addr.v4, sizeof(report->dst.addr.v4));
-	csum = csum_fold(csum_add(0, start, IP4_HEADER_SIZE));
-	memcpy(start + 10, &csum, sizeof(csum));
+	store_csum(start + IPV4_AT_CSUM, csum_fold(csum_add(0, start, IPV4_HEADER_SIZE)));
 }
 
 /* The echo request's id was ours. (In ICMPv6 the sum covers our address too, which isn't known
@@ -132,11 +132,10 @@ static void put_echo(struct wire_writer *w, const struct icmp_relay *relay,
 	uint16_t sum;
 
 	wire_put_bytes(w, report->quoted, report->size);
-	memcpy(&before, icmp + 4, 2);
-	memcpy(&sum, icmp + 2, 2);
-	sum = csum_update16(sum, before, after);
-	memcpy(icmp + 2, &sum, 2);
-	memcpy(icmp + 4, &after, 2);
+	memcpy(&before, icmp + ECHO_AT_ID, sizeof(before));
+	memcpy(&sum, icmp + ICMP_AT_CSUM, sizeof(sum));
+	store_csum(icmp + ICMP_AT_CSUM, csum_update16(sum, before, after));
+	memcpy(icmp + ECHO_AT_ID, &after, sizeof(after));
 }
 
 /* Makes up a packet that was not kept. */
@@ -164,15 +163,15 @@ static void set_last_hop(uint8_t *ip)
 	uint16_t before, after, sum;
 
 	if (ip[0] >> 4 == 6) {
-		ip[7] = 1;
+		ip[IPV6_AT_HOP_LIMIT] = 1;
 		return;
 	}
-	memcpy(&before, ip + 8, 2);
-	memcpy(&sum, ip + 10, 2);
-	ip[8] = 1;
-	memcpy(&after, ip + 8, 2);
-	sum = csum_update16(sum, before, after);
-	memcpy(ip + 10, &sum, 2);
+	/* The word that the TTL is in. */
+	memcpy(&before, ip + IPV4_AT_TTL, sizeof(before));
+	memcpy(&sum, ip + IPV4_AT_CSUM, sizeof(sum));
+	ip[IPV4_AT_TTL] = 1;
+	memcpy(&after, ip + IPV4_AT_TTL, sizeof(after));
+	store_csum(ip + IPV4_AT_CSUM, csum_update16(sum, before, after));
 }
 
 /* The packet that the report is about, as far as it is known, as the guest sent it. */
@@ -237,7 +236,7 @@ static bool read_report(const struct icmp_relay *relay, const struct sock_extend
 	    host.addr.family != family)
 		return false;
 	if (is_echo(relay) && (size < TRANSPORT_SIZE ||
-			       (relay->only_id && (quoted[4] << 8 | quoted[5]) != relay->id)))
+			       (relay->only_id && load_be16(quoted + ECHO_AT_ID) != relay->id)))
 		return false;
 	ret->dst = route_reverse(conf, &host);
 	if (endpoint_from_sockaddr(SO_EE_OFFENDER(error), &offender) < 0 ||

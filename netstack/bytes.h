@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Big-endian loads and stores at offsets that have been checked already (frame_parse_headers());
- * what is not checked yet goes through base/wire.h. And the offsets of the header fields that
- * offloads change.
+ * The headers of frames, once for all who read or write them: EtherTypes, sizes, where fields
+ * stand, flags. And big-endian loads and stores at offsets that have been checked already
+ * (frame_parse_headers()); what is not checked yet goes through base/wire.h.
  */
 #ifndef NETSTACK_BYTES_H
 #define NETSTACK_BYTES_H
@@ -10,7 +10,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ETHERTYPE_OFFSET 12
+#define ETHERTYPE_OFFSET       12
+#define ETHERTYPE_IPV4         0x0800
+#define ETHERTYPE_ARP          0x0806
+#define ETHERTYPE_VLAN         0x8100
+#define ETHERTYPE_VLAN_SERVICE 0x88a8 /* IEEE 802.1ad */
+#define ETHERTYPE_IPV6         0x86dd
 
 #define IPV4_HEADER_SIZE   20 /* without options */
 #define IPV4_AT_TOS        1
@@ -22,6 +27,12 @@
 #define IPV4_AT_CSUM       10
 #define IPV4_AT_SRC        12
 #define IPV4_AT_DST        16
+
+/* In the field at IPV4_AT_FRAGMENT. */
+#define IPV4_DONT_FRAGMENT   0x4000
+#define IPV4_MORE_FRAGMENTS  0x2000
+#define IPV4_FRAGMENT_OFFSET 0x1fff                                       /* in units of 8 bytes */
+#define IPV4_FRAGMENT_MASK   (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET) /* not 0: a fragment */
 
 #define IPV6_HEADER_SIZE     40 /* without extension headers */
 #define IPV6_AT_PAYLOAD_SIZE 4
@@ -39,6 +50,7 @@
 #define TCP_AT_CSUM        16
 
 #define TCP_FLAG_FIN 0x01
+#define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_PSH 0x08
 #define TCP_FLAG_ACK 0x10
 #define TCP_FLAG_CWR 0x80
@@ -46,6 +58,9 @@
 #define UDP_HEADER_SIZE 8
 #define UDP_AT_SIZE     4
 #define UDP_AT_CSUM     6
+
+#define ICMP_HEADER_SIZE 8 /* of both families, to what a message's type makes of the rest */
+#define ICMP_AT_CSUM     2
 
 static inline uint16_t load_be16(const uint8_t *at)
 {

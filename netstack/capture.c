@@ -10,11 +10,8 @@
 #include <time.h>
 
 #include "base/wire.h"
+#include "netstack/bytes.h"
 #include "netstack/pcapng.h"
-
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define IP_OFFSET_MASK 0x1fff
 
 /* An interface of the file: a link, by the port that it is on. */
 struct seen_link {
@@ -71,7 +68,7 @@ static uint8_t read_ip(struct wire_reader *r, bool is_v6, struct addr *ret_src,
 	wire_skip(r, 2);
 	*ret_src = read_addr(r, AF_INET);
 	*ret_dst = read_addr(r, AF_INET);
-	if ((first & 0x0f) < 5 || fragment & IP_OFFSET_MASK)
+	if ((first & 0x0f) < 5 || fragment & IPV4_FRAGMENT_OFFSET)
 		return 0;
 	wire_skip(r, ((first & 0x0fu) - 5) * 4);
 	return protocol;

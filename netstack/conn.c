@@ -106,11 +106,11 @@ void conn_enter(struct conn *conn)
 
 static void conn_learn_mss(struct conn *conn)
 {
-	unsigned headers = IP4_HEADER_SIZE + TCP_HEADER_SIZE;
+	unsigned headers = IPV4_HEADER_SIZE + TCP_HEADER_SIZE;
 	unsigned mss = conn->active->mss;
 
 	if (conn->guest.addr.family == AF_INET6)
-		headers = IP6_HEADER_SIZE + TCP_HEADER_SIZE;
+		headers = IPV6_HEADER_SIZE + TCP_HEADER_SIZE;
 	if (mss > conn->stack->conf.mtu - headers)
 		mss = conn->stack->conf.mtu - headers;
 	if (mss < GUEST_MSS_MIN)

@@ -13,8 +13,6 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define TCP_AT_FLAGS 13
-
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 

@@ -3,23 +3,20 @@
  */
 #include "netstack/guard_frame.h"
 
-#include <net/ethernet.h>
 #include <netinet/in.h>
 
 #include "base/wire.h"
 #include "netstack/bytes.h"
 
 /* Linux looks through any number of tags with VLAN 0; nobody sends more than two. */
-#define VLAN_TAGS_MAX          4
-#define VLAN_ID_MASK           0x0fff
-#define ETHERTYPE_VLAN_SERVICE 0x88a8 /* IEEE 802.1ad */
+#define VLAN_TAGS_MAX 4
+#define VLAN_ID_MASK  0x0fff
 
 #define ARP_PROTOCOL_SIZE 4
 
 /* More extension headers than anybody makes; Linux takes any number. */
 #define EXTENSIONS_MAX 16
-#define FRAGMENT_MASK4 0x1fff /* the offset */
-#define FRAGMENT_MASK6 0xfff8
+#define FRAGMENT_MASK6 0xfff8 /* the offset */
 
 #define DHCP_CLIENT_PORT  68
 #define DHCP6_CLIENT_PORT 546
@@ -55,7 +52,7 @@ static enum guard_verdict read_arp(struct wire_reader *r, struct guard_facts *fa
 	wire_copy(r, sender_mac.bytes, MAC_SIZE);
 	wire_copy(r, &sender.v4, sizeof(sender.v4));
 	wire_skip(r, MAC_SIZE + ARP_PROTOCOL_SIZE);
-	if (!wire_ok(r) || protocol != ETHERTYPE_IP || mac_size != MAC_SIZE ||
+	if (!wire_ok(r) || protocol != ETHERTYPE_IPV4 || mac_size != MAC_SIZE ||
 	    address_size != ARP_PROTOCOL_SIZE)
 		return GUARD_MALFORMED;
 	if (!mac_equal(&sender_mac, &facts->src))
@@ -98,7 +95,7 @@ static enum guard_verdict read_ip4(struct wire_reader *r, struct guard_facts *fa
 		return GUARD_MALFORMED;
 	if (!addr_is_any(&src))
 		claim(facts, &src, GUARD_IP, false);
-	if (protocol != IPPROTO_UDP || fragment & FRAGMENT_MASK4)
+	if (protocol != IPPROTO_UDP || fragment & IPV4_FRAGMENT_OFFSET)
 		return GUARD_PASS;
 	wire_skip(r, header_size - IPV4_HEADER_SIZE);
 	return read_udp(r, DHCP_CLIENT_PORT);
@@ -252,7 +249,7 @@ static enum guard_verdict read_frame(struct wire_reader *r, struct guard_facts *
 	switch (type) {
 	case ETHERTYPE_ARP:
 		return read_arp(r, facts);
-	case ETHERTYPE_IP:
+	case ETHERTYPE_IPV4:
 		return read_ip4(r, facts);
 	case ETHERTYPE_IPV6:
 		return read_ip6(r, facts);

@@ -6,12 +6,6 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define ICMP_ECHO_REQUEST  8
-#define ICMP_TIME_EXCEEDED 11
-
-#define IP4_DONT_FRAGMENT 0x4000
-#define IP4_FRAGMENT_MASK 0x3fff /* "more fragments" and the offset */
-
 /* The decoded header of an IPv4 packet, host order. */
 struct ip4_packet {
 	struct addr src;
@@ -26,7 +20,7 @@ struct ip4_packet {
 
 static void decode_ip4(const uint8_t *ip, struct ip4_packet *ret)
 {
-	struct wire_reader r = wire_reader(ip, IP4_HEADER_SIZE);
+	struct wire_reader r = wire_reader(ip, IPV4_HEADER_SIZE);
 
 	ret->header_size = (uint16_t)((wire_u8(&r) & 0x0f) * 4);
 	ret->tos = wire_u8(&r);
@@ -53,7 +47,7 @@ static void input_echo(struct stack *stack, unsigned port, const struct ip4_pack
 		.port = port,
 		.ttl = packet->ttl,
 		.tos = packet->tos,
-		.dont_fragment = packet->fragment & IP4_DONT_FRAGMENT,
+		.dont_fragment = packet->fragment & IPV4_DONT_FRAGMENT,
 		.ip = ip,
 		.ip_size = packet->total_size,
 	};
@@ -107,7 +101,7 @@ static void input_udp(struct stack *stack, unsigned port, const struct mac *src_
 		.port = port,
 		.ttl = packet->ttl,
 		.tos = packet->tos,
-		.dont_fragment = packet->fragment & IP4_DONT_FRAGMENT,
+		.dont_fragment = packet->fragment & IPV4_DONT_FRAGMENT,
 		.from_behind = !addr_is_any(&packet->src) && !stack_on_link(stack, &packet->src),
 		.ip = ip,
 		.ip_size = packet->total_size,
@@ -166,7 +160,7 @@ static bool admissible(struct stack *stack, unsigned port, const struct ip4_pack
 
 	if ((!dhcp && !prefix_contains(&stack->conf.subnet, &packet->src) &&
 	     !stack_may_be_behind(stack, port, frame, &packet->src, &packet->dst, packet->protocol,
-				  packet->fragment & IP4_FRAGMENT_MASK)) ||
+				  packet->fragment & IPV4_FRAGMENT_MASK)) ||
 	    stack_is_ours(stack, &packet->src) || stack_is_broadcast(stack, &packet->src) ||
 	    addr_equal(&packet->src, &stack->conf.subnet.addr)) {
 		stack->counters.rx_spoofed++;
@@ -232,7 +226,7 @@ void stack_input_ip4(struct stack *stack, unsigned port, const struct frame *fra
 	memcpy(src_mac.bytes, eth + MAC_SIZE, MAC_SIZE);
 	if (!addr_is_any(&packet.src))
 		stack_note_neighbour(stack, &packet.src, &src_mac, port);
-	if (packet.fragment & IP4_FRAGMENT_MASK) {
+	if (packet.fragment & IPV4_FRAGMENT_MASK) {
 		input_fragment(stack, port, &packet, frame, headers);
 		return;
 	}
@@ -249,5 +243,5 @@ void stack_input_ip4(struct stack *stack, unsigned port, const struct frame *fra
 	else if (packet.protocol == IPPROTO_ICMP)
 		input_icmp(stack, port, &src_mac, &packet, ip);
 	else
-		stack_send_icmp_error(stack, NULL, 3, 2, 0, ip, packet.total_size);
+		stack_send_unreachable(stack, STACK_UNREACH_PROTOCOL, ip, packet.total_size);
 }

@@ -10,7 +10,6 @@
 
 #include "base/csum.h"
 #include "base/wire.h"
-#include "netstack/bytes.h"
 #include "netstack/stack_private.h"
 
 /* Most extension headers before the fragment header or the transport; as frame_parse_headers(). */
@@ -192,7 +191,7 @@ static bool routing_ok(const struct input *in, size_t at)
  * it is there and linear. Returns false when the packet is done with. */
 static bool walk_extensions(struct input *in)
 {
-	size_t at = IP6_HEADER_SIZE;
+	size_t at = IPV6_HEADER_SIZE;
 
 	in->next_at = IPV6_AT_NEXT_HEADER;
 	for (int i = 0; i <= EXTENSIONS_MAX; i++) {

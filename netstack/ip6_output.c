@@ -8,7 +8,6 @@
 
 #include "base/csum.h"
 #include "base/wire.h"
-#include "netstack/bytes.h"
 #include "netstack/reass.h"
 #include "netstack/stack_private.h"
 
@@ -19,7 +18,7 @@
 
 /* Room for an Ethernet header, an IPv6 one, a fragment header and a transport header. */
 #define HEADERS_SIZE \
-	(ETH_HEADER_SIZE + IP6_HEADER_SIZE + IP6_FRAGMENT_HEADER_SIZE + TRANSPORT_SIZE_MAX)
+	(ETH_HEADER_SIZE + IPV6_HEADER_SIZE + IP6_FRAGMENT_HEADER_SIZE + TRANSPORT_SIZE_MAX)
 
 static void put_ip6(struct wire_writer *w, const struct ip_fields *ip, uint8_t next,
 		    size_t payload_size)
@@ -53,7 +52,7 @@ static int send_fragments(struct stack *stack, const struct ip_fields *ip,
 			  const struct mac *dst_mac, const uint8_t *transport,
 			  size_t transport_size, const uint8_t *payload, size_t size)
 {
-	size_t part_max = (stack->conf.mtu - IP6_HEADER_SIZE - IP6_FRAGMENT_HEADER_SIZE) &
+	size_t part_max = (stack->conf.mtu - IPV6_HEADER_SIZE - IP6_FRAGMENT_HEADER_SIZE) &
 			  ~(size_t)7;
 	uint32_t id = stack->ip6_id++;
 	size_t at = 0; /* of the payload */
@@ -92,7 +91,7 @@ int stack_send_ip6(struct stack *stack, const struct ip_fields *ip, const struct
 	struct wire_writer w = wire_writer(headers + ETH_HEADER_SIZE,
 					   sizeof(headers) - ETH_HEADER_SIZE);
 
-	if (IP6_HEADER_SIZE + transport_size + size > stack->conf.mtu)
+	if (IPV6_HEADER_SIZE + transport_size + size > stack->conf.mtu)
 		return send_fragments(stack, ip, dst_mac, transport, transport_size, payload, size);
 	put_ip6(&w, ip, ip->protocol, transport_size + size);
 	wire_put_bytes(&w, transport, transport_size);
@@ -114,7 +113,7 @@ int stack_send_icmp6_body(struct stack *stack, const struct mac *to, const struc
 	wire_put_be32(&w, icmp->rest);
 	sum = csum_add(sum, header, sizeof(header));
 	csum = csum_fold(csum_add(sum, body, size));
-	memcpy(header + 2, &csum, sizeof(csum));
+	store_csum(header + ICMP_AT_CSUM, csum);
 	return stack_send_ip6(stack, ip, to, header, sizeof(header), body, size);
 }
 
@@ -143,7 +142,7 @@ static bool find_transport(const uint8_t *ip, size_t size, uint8_t *ret_protocol
 	struct wire_reader r = wire_reader(ip, size);
 	uint8_t next = ip[IPV6_AT_NEXT_HEADER];
 
-	wire_skip(&r, IP6_HEADER_SIZE);
+	wire_skip(&r, IPV6_HEADER_SIZE);
 	for (int i = 0; i <= EXTENSIONS_MAX && wire_ok(&r); i++) {
 		uint8_t this = next;
 
@@ -192,13 +191,13 @@ void stack_send_icmp6_error(struct stack *stack, const struct addr *from, uint8_
 			    uint8_t code, uint32_t rest, const uint8_t *ip, size_t ip_size)
 {
 	/* RFC 4443, 2.4 c: as much of the packet as fits the smallest MTU. */
-	size_t quoted = IP6_MTU_MIN - IP6_HEADER_SIZE - ICMP_HEADER_SIZE;
+	size_t quoted = IP6_MTU_MIN - IPV6_HEADER_SIZE - ICMP_HEADER_SIZE;
 	struct icmp_fields icmp = {.type = type, .code = code, .rest = rest};
 	struct ip_fields fields = {.protocol = IPPROTO_ICMPV6, .ttl = STACK_TTL};
 	struct addr src = {.family = AF_INET6};
 	struct addr dst = {.family = AF_INET6};
 
-	if (ip_size < IP6_HEADER_SIZE || ip[0] >> 4 != 6)
+	if (ip_size < IPV6_HEADER_SIZE || ip[0] >> 4 != 6)
 		return;
 	memcpy(&src.v6, ip + IPV6_AT_SRC, sizeof(src.v6));
 	memcpy(&dst.v6, ip + IPV6_AT_DST, sizeof(dst.v6));

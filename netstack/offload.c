@@ -6,7 +6,6 @@
 #include "netstack/offload.h"
 
 #include <errno.h>
-#include <net/ethernet.h>
 #include <netinet/in.h>
 
 #include "base/csum.h"
@@ -85,7 +84,7 @@ static int parse_ipv4(const struct frame *frame, struct frame_headers *h)
 		return -EBADMSG;
 	h->ip_version = 4;
 	h->ip_end = ETH_HEADER_SIZE + total_size;
-	h->fragment = (fragment & 0x3fff) != 0; /* an offset, or more to come */
+	h->fragment = (fragment & IPV4_FRAGMENT_MASK) != 0;
 	r = linear_reader(frame, h->ip_end);
 	wire_skip(&r, ETH_HEADER_SIZE + (size_t)header_size);
 	if (!wire_ok(&r))
@@ -150,10 +149,10 @@ int frame_parse_headers(const struct frame *frame, struct frame_headers *ret_hea
 	type = wire_be16(&r);
 	if (!wire_ok(&r))
 		return -EBADMSG;
-	if (type != ETHERTYPE_IP && type != ETHERTYPE_IPV6)
+	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6)
 		return -EPROTONOSUPPORT;
 	version = wire_u8(&r) >> 4;
-	if (version != (type == ETHERTYPE_IP ? 4 : 6))
+	if (version != (type == ETHERTYPE_IPV4 ? 4 : 6))
 		return -EBADMSG;
 	status = version == 4 ? parse_ipv4(frame, &headers) : parse_ipv6(frame, &headers);
 	if (status < 0)

@@ -12,28 +12,22 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define IP4_MORE_FRAGS    0x2000
-#define IP4_DONT_FRAGMENT 0x4000
+#define ICMP_ERROR_TOS 0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
 
-#define ICMP_ECHO_REPLY   0
-#define ICMP_UNREACHABLE  3
-#define ICMP_ECHO_REQUEST 8
-#define ICMP_ERROR_TOS    0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
-
-#define TCP_FLAG_SYN        0x02
+#define TCP_OPTION_END      0
+#define TCP_OPTION_NOP      1
 #define TCP_OPTION_MSS      2
 #define TCP_OPTION_MSS_SIZE 4
 
 /* Room for an Ethernet, an IPv4 and an ICMP or UDP header. */
-#define HEADERS_SIZE (ETH_HEADER_SIZE + IP4_HEADER_SIZE + TRANSPORT_SIZE_MAX)
+#define HEADERS_SIZE (ETH_HEADER_SIZE + IPV4_HEADER_SIZE + TRANSPORT_SIZE_MAX)
 
 static void put_ethernet(uint8_t *to, const struct mac *dst, const struct mac *src,
 			 uint16_t ethertype)
 {
 	memcpy(to, dst->bytes, MAC_SIZE);
 	memcpy(to + MAC_SIZE, src->bytes, MAC_SIZE);
-	to[2 * MAC_SIZE] = (uint8_t)(ethertype >> 8);
-	to[2 * MAC_SIZE + 1] = (uint8_t)ethertype;
+	store_be16(to + ETHERTYPE_OFFSET, ethertype);
 }
 
 bool stack_is_broadcast(const struct stack *stack, const struct addr *dst)
@@ -64,7 +58,7 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 	if (frame->csum != FRAME_CSUM_PARTIAL)
 		return;
 	csum = csum_fold(csum_add(0, flat + frame->csum_start, frame->size - frame->csum_start));
-	memcpy(flat + frame->csum_start + frame->csum_offset, &csum, sizeof(csum));
+	store_csum(flat + frame->csum_start + frame->csum_offset, csum);
 }
 
 /* Asks who has the address. */
@@ -163,14 +157,13 @@ static void rewrite_mss(uint8_t *tcp, size_t header_size, uint16_t mss)
 {
 	size_t at = TCP_HEADER_SIZE;
 
-	while (at + 1 < header_size && tcp[at] != 0) {
-		if (tcp[at] == 1) {
+	while (at + 1 < header_size && tcp[at] != TCP_OPTION_END) {
+		if (tcp[at] == TCP_OPTION_NOP) {
 			at++;
 			continue;
 		}
 		if (tcp[at] == TCP_OPTION_MSS && at + TCP_OPTION_MSS_SIZE <= header_size) {
-			tcp[at + 2] = (uint8_t)(mss >> 8);
-			tcp[at + 3] = (uint8_t)mss;
+			store_be16(tcp + at + 2, mss);
 			return;
 		}
 		at += tcp[at + 1] ? tcp[at + 1] : 1;
@@ -184,7 +177,7 @@ static void set_partial_checksum(uint8_t *tcp, const struct addr *src, const str
 	uint16_t sum = (uint16_t)~csum_fold(
 		csum_add_pseudo(0, src, dst, IPPROTO_TCP, (uint32_t)size));
 
-	memcpy(tcp + 16, &sum, sizeof(sum));
+	store_csum(tcp + TCP_AT_CSUM, sum);
 }
 
 /* The segment's pieces, behind room for an Ethernet header; returns their number. Many small writes
@@ -233,12 +226,12 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 {
 	struct conn *conn = stack->tcp.current;
 	uint8_t *tcp = (uint8_t *)p->payload + ip_size;
-	size_t tcp_header_size = (size_t)(tcp[12] >> 4) * 4;
+	size_t tcp_header_size = (size_t)(tcp[TCP_AT_DATA_OFFSET] >> 4) * 4;
 	size_t payload = p->tot_len - ip_size - tcp_header_size;
 	struct frame frame = {
 		.csum = FRAME_CSUM_PARTIAL,
 		.csum_start = (uint16_t)(ETH_HEADER_SIZE + ip_size),
-		.csum_offset = 16,
+		.csum_offset = TCP_AT_CSUM,
 	};
 	const struct addr *hop = conn && conn->hop.family ? &conn->hop : dst;
 	struct iovec iov[FRAME_IOV_MAX];
@@ -249,7 +242,7 @@ static err_t output_segment(struct stack *stack, struct pbuf *p, const struct ad
 		stack->tcp.output_blocked = true;
 		return ERR_WOULDBLOCK;
 	}
-	if (tcp[13] & TCP_FLAG_SYN)
+	if (tcp[TCP_AT_FLAGS] & TCP_FLAG_SYN)
 		rewrite_mss(tcp, tcp_header_size,
 			    (uint16_t)(stack->conf.mtu - ip_size - TCP_HEADER_SIZE));
 	set_partial_checksum(tcp, src, dst, p->tot_len - ip_size);
@@ -276,12 +269,11 @@ static void dont_fragment(uint8_t *ip)
 {
 	uint16_t before, after, sum;
 
-	memcpy(&before, ip + 6, sizeof(before));
-	memcpy(&sum, ip + 10, sizeof(sum));
-	after = before | htons(IP4_DONT_FRAGMENT);
-	sum = csum_update16(sum, before, after);
-	memcpy(ip + 6, &after, sizeof(after));
-	memcpy(ip + 10, &sum, sizeof(sum));
+	memcpy(&before, ip + IPV4_AT_FRAGMENT, sizeof(before));
+	memcpy(&sum, ip + IPV4_AT_CSUM, sizeof(sum));
+	after = before | htons(IPV4_DONT_FRAGMENT);
+	memcpy(ip + IPV4_AT_FRAGMENT, &after, sizeof(after));
+	store_csum(ip + IPV4_AT_CSUM, csum_update16(sum, before, after));
 }
 
 err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *dst_ip)
@@ -289,9 +281,9 @@ err_t stack_lwip_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *d
 	struct addr dst = addr_from_in((struct in_addr){ip4_addr_get_u32(dst_ip)});
 	struct addr src = {.family = AF_INET};
 
-	memcpy(&src.v4, (uint8_t *)p->payload + 12, sizeof(src.v4));
+	memcpy(&src.v4, (uint8_t *)p->payload + IPV4_AT_SRC, sizeof(src.v4));
 	dont_fragment(p->payload);
-	return output_segment(netif->state, p, &src, &dst, IP4_HEADER_SIZE);
+	return output_segment(netif->state, p, &src, &dst, IPV4_HEADER_SIZE);
 }
 
 err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *dst_ip)
@@ -300,8 +292,8 @@ err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *
 	struct addr src = {.family = AF_INET6};
 
 	memcpy(&dst.v6, dst_ip->addr, sizeof(dst.v6));
-	memcpy(&src.v6, (uint8_t *)p->payload + 8, sizeof(src.v6));
-	return output_segment(netif->state, p, &src, &dst, IP6_HEADER_SIZE);
+	memcpy(&src.v6, (uint8_t *)p->payload + IPV6_AT_SRC, sizeof(src.v6));
+	return output_segment(netif->state, p, &src, &dst, IPV6_HEADER_SIZE);
 }
 
 /* ---- UDP and ICMP ---- */
@@ -309,12 +301,11 @@ err_t stack_lwip_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *
 static void put_ip4(uint8_t *to, const struct ip_fields *ip, uint16_t id, uint16_t fragment,
 		    size_t payload_size)
 {
-	struct wire_writer w = wire_writer(to, IP4_HEADER_SIZE);
-	uint16_t csum;
+	struct wire_writer w = wire_writer(to, IPV4_HEADER_SIZE);
 
 	wire_put_u8(&w, 0x45);
 	wire_put_u8(&w, ip->tos);
-	wire_put_be16(&w, (uint16_t)(IP4_HEADER_SIZE + payload_size));
+	wire_put_be16(&w, (uint16_t)(IPV4_HEADER_SIZE + payload_size));
 	wire_put_be16(&w, id);
 	wire_put_be16(&w, fragment); /* flags and offset */
 	wire_put_u8(&w, ip->ttl);
@@ -322,8 +313,7 @@ static void put_ip4(uint8_t *to, const struct ip_fields *ip, uint16_t id, uint16
 	wire_put_be16(&w, 0);
 	wire_put_bytes(&w, &ip->src->v4, 4);
 	wire_put_bytes(&w, &ip->dst->v4, 4);
-	csum = csum_fold(csum_add(0, to, IP4_HEADER_SIZE));
-	memcpy(to + 10, &csum, sizeof(csum));
+	store_csum(to + IPV4_AT_CSUM, csum_fold(csum_add(0, to, IPV4_HEADER_SIZE)));
 }
 
 /* Sends a transport header and payload, whole or as fragments; its checksum is complete. */
@@ -332,20 +322,20 @@ static int send_ip4(struct stack *stack, const struct ip_fields *ip, const struc
 		    size_t size)
 {
 	uint8_t headers[HEADERS_SIZE];
-	size_t fragment_max = (stack->conf.mtu - IP4_HEADER_SIZE) & ~(size_t)7;
-	bool whole = transport_size + size + IP4_HEADER_SIZE <= stack->conf.mtu;
+	size_t fragment_max = (stack->conf.mtu - IPV4_HEADER_SIZE) & ~(size_t)7;
+	bool whole = transport_size + size + IPV4_HEADER_SIZE <= stack->conf.mtu;
 	struct frame frame = {.csum = FRAME_CSUM_VALID};
 	uint16_t id = stack->ip_id++;
 	size_t at = 0; /* of the payload */
 	size_t offset = 0;
 	int r = 0;
 
-	memcpy(headers + ETH_HEADER_SIZE + IP4_HEADER_SIZE, transport, transport_size);
+	memcpy(headers + ETH_HEADER_SIZE + IPV4_HEADER_SIZE, transport, transport_size);
 	do {
 		size_t part = size - at;
 		struct iovec iov[2] = {
 			{.iov_base = headers + ETH_HEADER_SIZE,
-			 .iov_len = IP4_HEADER_SIZE + transport_size},
+			 .iov_len = IPV4_HEADER_SIZE + transport_size},
 		};
 		uint16_t fragment = (uint16_t)(offset / 8);
 
@@ -354,7 +344,7 @@ static int send_ip4(struct stack *stack, const struct ip_fields *ip, const struc
 		iov[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)payload + at,
 					.iov_len = part};
 		if (at + part < size)
-			fragment |= IP4_MORE_FRAGS;
+			fragment |= IPV4_MORE_FRAGMENTS;
 		put_ip4(headers + ETH_HEADER_SIZE, ip, id, fragment, transport_size + part);
 		r = stack_output(stack, ip->hop ? ip->hop : ip->dst, dst_mac, &frame, iov,
 				 part ? 2 : 1);
@@ -372,7 +362,7 @@ static int send_ip4(struct stack *stack, const struct ip_fields *ip, const struc
 /* Most bytes behind a UDP or ICMP header. IPv6 doesn't count its own in the size. */
 static size_t payload_max(const struct addr *dst)
 {
-	return 65535 - TRANSPORT_SIZE_MAX - (dst->family == AF_INET ? IP4_HEADER_SIZE : 0);
+	return 65535 - TRANSPORT_SIZE_MAX - (dst->family == AF_INET ? IPV4_HEADER_SIZE : 0);
 }
 
 /* `ip` has all but the protocol and the addresses. */
@@ -402,7 +392,7 @@ static int send_udp(struct stack *stack, struct ip_fields ip, const struct endpo
 	csum = csum_fold(csum_add(sum, payload, size));
 	if (csum == 0)
 		csum = 0xffff; /* RFC 768: zero means "no checksum" */
-	memcpy(udp + 6, &csum, sizeof(csum));
+	store_csum(udp + UDP_AT_CSUM, csum);
 	if (dst->addr.family == AF_INET)
 		return send_ip4(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
 	return stack_send_ip6(stack, &ip, dst_mac, udp, sizeof(udp), payload, size);
@@ -436,7 +426,7 @@ static int send_icmp4(struct stack *stack, const struct ip_fields *ip,
 	wire_put_be16(&w, 0);
 	wire_put_be32(&w, icmp->rest);
 	csum = csum_fold(csum_add(csum_add(0, header, sizeof(header)), payload, size));
-	memcpy(header + 2, &csum, sizeof(csum));
+	store_csum(header + ICMP_AT_CSUM, csum);
 	return send_ip4(stack, ip, NULL, header, sizeof(header), payload, size);
 }
 
@@ -490,14 +480,14 @@ static bool icmp_error_proper(const struct stack *stack, const uint8_t *ip, size
 	struct addr src = {.family = AF_INET};
 	struct addr dst = {.family = AF_INET};
 
-	memcpy(&src.v4, ip + 12, 4);
-	memcpy(&dst.v4, ip + 16, 4);
+	memcpy(&src.v4, ip + IPV4_AT_SRC, sizeof(src.v4));
+	memcpy(&dst.v4, ip + IPV4_AT_DST, sizeof(dst.v4));
 	if (addr_is_any(&src) || stack_is_broadcast(stack, &src) || addr_is_multicast(&src) ||
 	    stack_is_broadcast(stack, &dst) || addr_is_multicast(&dst))
 		return false;
-	if ((ip[6] & 0x1f) || ip[7])
+	if (load_be16(ip + IPV4_AT_FRAGMENT) & IPV4_FRAGMENT_OFFSET)
 		return false;
-	if (ip[9] != IPPROTO_ICMP)
+	if (ip[IPV4_AT_PROTOCOL] != IPPROTO_ICMP)
 		return true;
 	return size > header_size &&
 	       (ip[header_size] == ICMP_ECHO_REQUEST || ip[header_size] == ICMP_ECHO_REPLY);
@@ -507,7 +497,7 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 			   uint16_t mtu, const uint8_t *ip, size_t ip_size)
 {
 	/* RFC 1812, 4.3.2.3: as much of the packet as fits 576 bytes. */
-	size_t quoted = 576 - IP4_HEADER_SIZE - ICMP_HEADER_SIZE;
+	size_t quoted = 576 - IPV4_HEADER_SIZE - ICMP_HEADER_SIZE;
 	struct addr dst = {.family = AF_INET};
 	struct icmp_fields icmp = {.type = type, .code = code, .rest = mtu};
 	struct ip_fields fields = {
@@ -522,9 +512,9 @@ void stack_send_icmp_error(struct stack *stack, const struct addr *from, uint8_t
 		stack_send_icmp6_error(stack, from, type, code, mtu, ip, ip_size);
 		return;
 	}
-	if (ip_size < IP4_HEADER_SIZE || ip[0] >> 4 != 4)
+	if (ip_size < IPV4_HEADER_SIZE || ip[0] >> 4 != 4)
 		return;
-	memcpy(&dst.v4, ip + 12, 4);
+	memcpy(&dst.v4, ip + IPV4_AT_SRC, sizeof(dst.v4));
 	if (!icmp_error_proper(stack, ip, ip_size) || !stack_icmp_error_allowed(stack, &dst))
 		return;
 	if (quoted > ip_size)
@@ -543,10 +533,7 @@ static void send_unreachable6(struct stack *stack, enum stack_unreachable code, 
 		[STACK_UNREACH_ADMIN] = ICMP6_ADMIN,
 	};
 
-	if (code == STACK_UNREACH_FRAG_NEEDED)
-		stack_send_icmp6_error(stack, NULL, ICMP6_TOO_BIG, 0, stack->conf.mtu, ip, ip_size);
-	else
-		stack_send_icmp6_error(stack, NULL, ICMP6_UNREACHABLE, codes[code], 0, ip, ip_size);
+	stack_send_icmp6_error(stack, NULL, ICMP6_UNREACHABLE, codes[code], 0, ip, ip_size);
 }
 
 void stack_send_unreachable(struct stack *stack, enum stack_unreachable code, const uint8_t *ip,

@@ -14,12 +14,9 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
-#define ICMP_UNREACHABLE 3
-#define ICMP_FRAG_NEEDED 4
-
 /* The smallest path MTUs that are believed: Linux's for IPv4, RFC 8200's for IPv6. */
 #define MTU4_MIN 552
-#define MTU6_MIN 1280
+#define MTU6_MIN IP6_MTU_MIN
 
 /* What the message quotes of a TCP segment that we sent. */
 struct quote {
@@ -51,10 +48,10 @@ static bool read_quote4(struct wire_reader *r, struct quote *ret)
 	ret->from.addr.family = ret->to.addr.family = AF_INET;
 	wire_copy(r, &ret->from.addr.v4, 4);
 	wire_copy(r, &ret->to.addr.v4, 4);
-	if (!wire_ok(r) || first >> 4 != 4 || header_size < IP4_HEADER_SIZE ||
-	    protocol != IPPROTO_TCP || (fragment & 0x1fff))
+	if (!wire_ok(r) || first >> 4 != 4 || header_size < IPV4_HEADER_SIZE ||
+	    protocol != IPPROTO_TCP || (fragment & IPV4_FRAGMENT_OFFSET))
 		return false;
-	wire_skip(r, header_size - IP4_HEADER_SIZE);
+	wire_skip(r, header_size - IPV4_HEADER_SIZE);
 	return read_tcp(r, ret);
 }
 
@@ -135,7 +132,7 @@ bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, cons
 	if (mtu < MTU4_MIN)
 		mtu = MTU4_MIN;
 	if (code == ICMP_FRAG_NEEDED)
-		lower(conn, mtu, IP4_HEADER_SIZE + TCP_HEADER_SIZE);
+		lower(conn, mtu, IPV4_HEADER_SIZE + TCP_HEADER_SIZE);
 	else
 		unreachable(conn);
 	return true;
@@ -164,6 +161,6 @@ bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, cons
 	if (type == ICMP6_UNREACHABLE)
 		unreachable(conn);
 	else if (mtu <= STACK_MTU_MAX)
-		lower(conn, mtu, IP6_HEADER_SIZE + TCP_HEADER_SIZE);
+		lower(conn, mtu, IPV6_HEADER_SIZE + TCP_HEADER_SIZE);
 	return true;
 }

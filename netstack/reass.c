@@ -11,9 +11,6 @@
 #include "netstack/bytes.h"
 #include "netstack/switch.h"
 
-#define IP4_MORE_FRAGMENTS  0x2000
-#define IP4_FRAGMENT_OFFSET 0x1fff /* in units of 8 bytes */
-
 /* In IPv6's fragment header. */
 #define FRAGMENT_AT_OFFSET 2
 #define FRAGMENT_AT_ID     4
@@ -409,12 +406,12 @@ static struct part decode4(const struct reass_fragment *fragment)
 	const uint8_t *ip = fragment->ip;
 	size_t head_size = (size_t)(ip[0] & 0x0f) * 4;
 	uint16_t field = load_be16(ip + IPV4_AT_FRAGMENT);
-	uint32_t start = (uint32_t)(field & IP4_FRAGMENT_OFFSET) * 8;
+	uint32_t start = (uint32_t)(field & IPV4_FRAGMENT_OFFSET) * 8;
 
 	return (struct part){
 		.id = load_be16(ip + IPV4_AT_ID),
 		.protocol = ip[IPV4_AT_PROTOCOL],
-		.more = field & IP4_MORE_FRAGMENTS,
+		.more = field & IPV4_MORE_FRAGMENTS,
 		.start = start,
 		.end = start + (uint32_t)(fragment->size - head_size),
 		.bytes = ip + head_size,

@@ -170,7 +170,7 @@ static void on_receive(void *arg, unsigned port, const struct frame *frame)
 
 	r = frame_parse_headers(frame, &headers);
 	if (r == -EPROTONOSUPPORT) {
-		if ((eth[12] << 8 | eth[13]) == ETHERTYPE_ARP)
+		if (load_be16(eth + ETHERTYPE_OFFSET) == ETHERTYPE_ARP)
 			arp_input(stack, port, frame);
 		return;
 	}

@@ -103,8 +103,8 @@ struct stack_handler {
 enum stack_unreachable {
 	STACK_UNREACH_NET = 0,
 	STACK_UNREACH_HOST = 1,
+	STACK_UNREACH_PROTOCOL = 2, /* of IPv4 packets only */
 	STACK_UNREACH_PORT = 3,
-	STACK_UNREACH_FRAG_NEEDED = 4,
 	STACK_UNREACH_ADMIN = 13,
 };
 

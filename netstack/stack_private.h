@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "netstack/away.h"
 #include "netstack/behind.h"
+#include "netstack/bytes.h"
 #include "netstack/conn.h"
 #include "netstack/neigh.h"
 #include "netstack/offload.h"
@@ -23,22 +24,21 @@
 #include "netstack/stack.h"
 #include "netstack/switch.h"
 
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_ARP  0x0806
-#define ETHERTYPE_IPV6 0x86dd
-
-#define IP4_HEADER_SIZE  20
-#define IP6_HEADER_SIZE  40
-#define IP6_MTU_MIN      1280 /* RFC 8200, section 5 */
-#define UDP_HEADER_SIZE  8
-#define ICMP_HEADER_SIZE 8
-#define TCP_HEADER_SIZE  20
+#define IP6_MTU_MIN 1280 /* RFC 8200, section 5 */
 
 /* At most this many ICMP errors a second to one guest, with as many at once (RFC 1812, 4.3.2.8). */
 #define ICMP_ERRORS_PER_SECOND 200
 
 /* The TTL, or hop limit, of what the stack sends for itself. */
 #define STACK_TTL 64
+
+/* ICMP, RFC 792. */
+#define ICMP_ECHO_REPLY    0
+#define ICMP_UNREACHABLE   3
+#define ICMP_ECHO_REQUEST  8
+#define ICMP_TIME_EXCEEDED 11
+/* Destination unreachable; others are enum stack_unreachable's. */
+#define ICMP_FRAG_NEEDED 4
 
 /* ICMPv6, RFC 4443 and RFC 4861. */
 #define ICMP6_UNREACHABLE   1
