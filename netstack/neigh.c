@@ -189,23 +189,28 @@ void *neigh_learn(struct neigh_table *table, const struct addr *addr, const stru
 	return held;
 }
 
-bool neigh_hold(struct neigh_table *table, const struct addr *addr, const void *packet, size_t size,
-		uint64_t now_ms)
+void neigh_hold(struct neigh_table *table, const struct addr *addr, const void *packet, size_t size)
+{
+	struct entry *entry = size <= NEIGH_HELD_SIZE_MAX ? entry_get(table, addr) : NULL;
+	void *copy;
+
+	if (!entry || entry->resolved)
+		return;
+	copy = malloc(size);
+	if (!copy)
+		return;
+	memcpy(copy, packet, size);
+	free(entry->held);
+	entry->held = copy;
+	entry->held_size = size;
+}
+
+bool neigh_ask(struct neigh_table *table, const struct addr *addr, uint64_t now_ms)
 {
 	struct entry *entry = entry_get(table, addr);
 
 	if (!entry || entry->resolved)
 		return false;
-	if (size <= NEIGH_HELD_SIZE_MAX) {
-		void *copy = malloc(size);
-
-		if (copy) {
-			memcpy(copy, packet, size);
-			free(entry->held);
-			entry->held = copy;
-			entry->held_size = size;
-		}
-	}
 	if (entry->requested_ms && now_ms - entry->requested_ms < NEIGH_REQUEST_GAP_MS)
 		return false;
 	entry->requested_ms = now_ms;

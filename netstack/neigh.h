@@ -44,10 +44,13 @@ const struct neigh *neigh_lookup(struct neigh_table *table, const struct addr *a
 void *neigh_learn(struct neigh_table *table, const struct addr *addr, const struct mac *mac,
 		  unsigned port, size_t *ret_size);
 
-/* Keeps a copy of a packet for an unresolved address, in place of the one before. Returns true when
- * a request should be sent now. */
-bool neigh_hold(struct neigh_table *table, const struct addr *addr, const void *packet, size_t size,
-		uint64_t now_ms);
+/* Keeps a copy of a packet for an unresolved address, in place of the one before; a larger one than
+ * NEIGH_HELD_SIZE_MAX is not kept. */
+void neigh_hold(struct neigh_table *table, const struct addr *addr, const void *packet,
+		size_t size);
+/* Whether to ask now who has `addr`: it is unresolved, and nobody was asked within
+ * NEIGH_REQUEST_GAP_MS. Counts as having been asked then. */
+bool neigh_ask(struct neigh_table *table, const struct addr *addr, uint64_t now_ms);
 
 /* Forgets all neighbours behind a port. */
 void neigh_forget_port(struct neigh_table *table, unsigned port);

@@ -61,9 +61,11 @@ static void complete_checksum(const struct frame *frame, uint8_t *flat)
 	store_csum(flat + frame->csum_start + frame->csum_offset, csum);
 }
 
-/* Asks who has the address. */
+/* Asks who has the address, unless that was done just now. */
 static void solicit(struct stack *stack, const struct addr *dst)
 {
+	if (!neigh_ask(stack->neighbours, dst, loop_now_ms(stack->loop)))
+		return;
 	if (dst->family == AF_INET)
 		arp_solicit(stack, dst);
 	else
@@ -84,9 +86,7 @@ static void hold(struct stack *stack, const struct addr *dst, const struct frame
 	complete_checksum(frame, flat);
 	if (size > ETH_HEADER_SIZE + NEIGH_HELD_SIZE_MAX)
 		stack->counters.tx_no_neighbour++;
-	if (!neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE,
-			loop_now_ms(stack->loop)))
-		return;
+	neigh_hold(stack->neighbours, dst, flat + ETH_HEADER_SIZE, size - ETH_HEADER_SIZE);
 	solicit(stack, dst);
 }
 
@@ -215,7 +215,7 @@ static bool is_away(struct stack *stack, struct conn *conn, const struct addr *h
 		conn_set_port(conn, neigh->port);
 		return false;
 	}
-	if (!neigh && neigh_hold(stack->neighbours, hop, NULL, SIZE_MAX, loop_now_ms(stack->loop)))
+	if (!neigh)
 		solicit(stack, hop);
 	return true;
 }
