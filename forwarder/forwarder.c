@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "forwarder/egress_lookup.h"
 #include "forwarder/flow_icmp.h"
 #include "forwarder/flow_tcp.h"
@@ -16,8 +15,6 @@
 #include "forwarder/forwarder_private.h"
 #include "forwarder/route.h"
 #include "netstack/conn.h"
-
-LOG_MODULE("forwarder");
 
 struct service {
 	uint16_t port;
@@ -238,10 +235,6 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 	struct forwarder *forwarder = arg;
 
 	policy_port_changed(forwarder->policy, port, link->name, attached);
-	if (attached)
-		log_info("guest attached to port %u: %s", port, link->name);
-	else
-		log_info("guest left port %u: %s", port, link->name);
 	list_for_each_safe (node, &forwarder->watchers) {
 		struct forwarder_watcher *watcher = container_of(node, struct forwarder_watcher,
 								 link);

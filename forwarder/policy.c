@@ -264,13 +264,13 @@ bool policy_wants_mac(const struct policy *policy)
 	return policy->wants_mac;
 }
 
-/* A listener's links are called by its name and " #N". */
+/* Whether the link is the one that is meant, or one of those at the place that is meant. */
 static bool is_link(const char *link_name, const char *conf)
 {
 	size_t size = strlen(conf);
 
-	return strncmp(link_name, conf, size) == 0 &&
-	       (!link_name[size] || strncmp(link_name + size, " #", 2) == 0);
+	return strcmp(link_name, conf) == 0 ||
+	       (link_place_size(link_name) == size && memcmp(link_name, conf, size) == 0);
 }
 
 void policy_port_changed(struct policy *policy, unsigned port, const char *link_name, bool attached)

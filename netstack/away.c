@@ -2,8 +2,6 @@
 /* Guests that may come back: see away.h. */
 #include "netstack/away.h"
 
-#include <string.h>
-
 void away_init(struct away *away)
 {
 	*away = (struct away){.key = hash_key_random()};
@@ -11,10 +9,7 @@ void away_init(struct away *away)
 
 void away_attached(struct away *away, unsigned port, const char *link_name)
 {
-	const char *number = strstr(link_name, " #");
-
-	away->places[port] = hash_bytes(&away->key, link_name,
-					number ? (size_t)(number - link_name) : strlen(link_name));
+	away->places[port] = hash_bytes(&away->key, link_name, link_place_size(link_name));
 }
 
 void away_gone(struct away *away, unsigned port, uint64_t now_ms)

@@ -23,10 +23,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "netstack/frame.h"
 
-#define LINK_NAME_MAX 144
+/* A link is named by its place, which is the same for all links of one provider, and, where there
+ * can be several, by its number: "qemu:/run/x.sock #2". */
+#define LINK_NAME_MAX  144
+#define LINK_PLACE_MAX (LINK_NAME_MAX - 14) /* leaves room for " #4294967295" */
 
 struct link;
 
@@ -87,7 +91,7 @@ struct link {
 	const struct link_ops *ops;
 	struct link_caps caps;
 	struct link_counters counters;
-	char name[LINK_NAME_MAX]; /* for people: "qemu:/run/x.sock #2" */
+	char name[LINK_NAME_MAX];
 
 	const struct link_user *user; /* set by the sink, with user_arg */
 	void *user_arg;
@@ -104,6 +108,15 @@ struct link_sink {
 	void (*attached)(void *arg, struct link *link);
 	void *arg;
 };
+
+/* How much of a link's name is its place. */
+static inline size_t link_place_size(const char *name)
+{
+	const char *number = strrchr(name, '#');
+
+	return number && number > name && number[-1] == ' ' ? (size_t)(number - 1 - name)
+							    : strlen(name);
+}
 
 static inline int link_send(struct link *link, const struct frame *frames, unsigned count)
 {

@@ -27,7 +27,7 @@ struct link_connector {
 	struct link *link; /* NULL: none */
 	unsigned connected;
 	bool complained; /* since it was connected last */
-	char name[LINK_NAME_MAX - 14];
+	char name[LINK_PLACE_MAX];
 };
 
 static void connect_later(struct link_connector *connector, int status)

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "netstack/link_dgram_private.h"
 #include "netstack/offload.h"
 #include "netstack/offload_infer.h"
+
+LOG_MODULE("link");
 
 #define READS_PER_ROUND 4
 
@@ -167,7 +170,11 @@ static struct link_dgram *peer_of(struct dgram_hub *hub, const struct msghdr *me
 	struct link_dgram *peer;
 
 	if (size <= sizeof(sa_family_t) && !listener->has_remote) {
-		listener->nameless++;
+		log_limited(
+			LOG_LEVEL_WARN,
+			"%s:%s: a datagram of somebody who can't be answered: its socket has no "
+			"path, which bind() would give it",
+			listener->kind, listener->path);
 		return NULL;
 	}
 	peer = find_peer(listener, name, size);

@@ -40,8 +40,8 @@ void dgram_hub_release(struct dgram_hub *hub)
 		hub_free(hub);
 }
 
-/* Takes fd over, also on failure; it becomes the current one. */
-static int hub_new(struct link_dgram_listener *listener, int fd)
+/* Takes fd over, also on failure. It isn't the current one yet. */
+static int hub_new(struct link_dgram_listener *listener, int fd, struct dgram_hub **ret_hub)
 {
 	struct dgram_hub *hub = calloc(1, sizeof(*hub));
 	int status;
@@ -61,32 +61,46 @@ static int hub_new(struct link_dgram_listener *listener, int fd)
 		return status;
 	}
 	list_add_tail(&listener->hubs, &hub->in_hubs);
-	listener->current = hub;
+	*ret_hub = hub;
 	return 0;
+}
+
+/* A hub whose socket is at `path`, where there is none. */
+static int hub_listen(struct link_dgram_listener *listener, const char *path,
+		      struct dgram_hub **ret_hub)
+{
+	int fd, status = sock_listen_unix(path, SOCK_DGRAM, &fd);
+
+	if (status < 0)
+		return status;
+	status = hub_new(listener, fd, ret_hub);
+	if (status < 0)
+		unlink(path);
+	return status;
 }
 
 /* Puts a new socket at the path, in one step, for the clients to come. Where that fails they share
  * the one that is there. */
 static void hub_renew(struct link_dgram_listener *listener)
 {
-	char next[SOCK_PATH_MAX + sizeof(NEXT_SUFFIX)];
-	struct dgram_hub *before = listener->current;
-	int fd, status;
+	char path[SOCK_PATH_MAX + sizeof(NEXT_SUFFIX)];
+	struct dgram_hub *before = listener->current, *next;
+	int status;
 
-	snprintf(next, sizeof(next), "%s" NEXT_SUFFIX, listener->path);
-	status = sock_listen_unix(next, SOCK_DGRAM, &fd);
-	if (status == 0 && rename(next, listener->path) < 0) {
+	snprintf(path, sizeof(path), "%s" NEXT_SUFFIX, listener->path);
+	status = hub_listen(listener, path, &next);
+	if (status == 0 && rename(path, listener->path) < 0) {
 		status = -errno;
-		unlink(next);
-		fd_close(&fd);
+		unlink(path);
+		hub_free(next);
 	}
-	if (status == 0)
-		status = hub_new(listener, fd);
-	if (status < 0)
+	if (status < 0) {
 		log_limited(LOG_LEVEL_WARN, "%s:%s: clients share a socket: %s", listener->kind,
 			    listener->path, strerror(-status));
-	else
-		dgram_hub_release(before);
+		return;
+	}
+	listener->current = next;
+	dgram_hub_release(before);
 }
 
 /* ---- Links ---- */
@@ -219,19 +233,14 @@ int link_dgram_listen(struct loop *loop, const struct link_dgram_conf *conf,
 		      struct link_dgram_listener **ret_listener)
 {
 	struct link_dgram_listener *listener;
-	int fd, status;
+	int status;
 
-	if (conf->remote && strlen(conf->remote) >= SOCK_PATH_MAX)
+	if (strlen(conf->path) >= SOCK_PATH_MAX ||
+	    (conf->remote && strlen(conf->remote) >= SOCK_PATH_MAX))
 		return -ENAMETOOLONG;
-	status = sock_listen_unix(conf->path, SOCK_DGRAM, &fd);
-	if (status < 0)
-		return status;
 	listener = calloc(1, sizeof(*listener));
-	if (!listener) {
-		fd_close(&fd);
-		unlink(conf->path);
+	if (!listener)
 		return -ENOMEM;
-	}
 	listener->loop = loop;
 	listener->kind = conf->kind;
 	strcpy(listener->path, conf->path);
@@ -243,9 +252,9 @@ int link_dgram_listen(struct loop *loop, const struct link_dgram_conf *conf,
 	list_init(&listener->hubs);
 	list_init(&listener->peers);
 	list_init(&listener->batch);
-	status = hub_new(listener, fd);
+	status = packet_in_init(&listener->in);
 	if (status == 0)
-		status = packet_in_init(&listener->in);
+		status = hub_listen(listener, listener->path, &listener->current);
 	if (status < 0) {
 		link_dgram_listener_free(listener);
 		return status;
@@ -281,6 +290,8 @@ void link_dgram_listener_free(struct link_dgram_listener *listener)
 	if (!listener)
 		return;
 	orphan_links(listener);
+	if (listener->current)
+		unlink(listener->path);
 	listener->current = NULL;
 	while ((node = list_first(&listener->hubs)) != NULL) {
 		struct dgram_hub *hub = container_of(node, struct dgram_hub, in_hubs);
@@ -291,6 +302,5 @@ void link_dgram_listener_free(struct link_dgram_listener *listener)
 		dgram_hub_release(hub);
 	}
 	packet_in_done(&listener->in);
-	unlink(listener->path);
 	free(listener);
 }

@@ -34,7 +34,6 @@ struct link_dgram_listener {
 	struct list batch; /* links that frames were delivered from since batch_end */
 	unsigned peer_count;
 	unsigned accepted; /* links made in all */
-	uint64_t nameless; /* datagrams from senders that can't be answered */
 	struct packet_in in;
 };
 

@@ -165,7 +165,6 @@ static const char not_framed[] = "not QEMU's stream framing: a length of 0 or ab
 static int deliver_frames(struct link_framed *framed)
 {
 	uint8_t *data = rx_buffer_data(&framed->rx);
-
 	uint32_t prefix_size = framed->prefix_size;
 
 	while (framed->rx.end - framed->rx.start >= prefix_size) {

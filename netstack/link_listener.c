@@ -29,8 +29,8 @@ struct link_listener {
 	struct loop_timer *retry; /* after descriptors ran out */
 	struct link_listener_conf conf;
 	unsigned accepted;
-	char name[LINK_NAME_MAX - 14]; /* a whole path, and room for " #4294967295" behind it */
-	char path[SOCK_PATH_MAX];      /* to unlink; empty: none */
+	char name[LINK_PLACE_MAX];
+	char path[SOCK_PATH_MAX]; /* to unlink; empty: none */
 };
 
 static void accept_one(struct link_listener *listener, int fd)
@@ -84,6 +84,8 @@ static int listener_new(struct loop *loop, int fd, const char *path, const char 
 
 	if (!listener) {
 		fd_close(&fd);
+		if (path)
+			unlink(path);
 		return -ENOMEM;
 	}
 	listener->loop = loop;

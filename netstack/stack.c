@@ -301,7 +301,7 @@ int stack_new(struct loop *loop, const struct stack_conf *conf, const struct sta
 	stack->handler = handler;
 	stack->handler_arg = arg;
 	stack->link_local = addr_link_local(&conf->mac);
-	stack->ip6_id = (uint32_t)random();
+	stack->ip6_id = (uint32_t)hash_key_random().words[0];
 	away_init(&stack->away);
 	stack_exists = true;
 	if (!lwip_ready) {

@@ -371,9 +371,12 @@ static void on_attached(void *arg, struct link *link)
 	int status = port_new(sw, link, &port);
 
 	if (status < 0) {
-		log_limited(LOG_LEVEL_ERROR, "%s: not attached: %s", link->name,
-			    status == -ENOSPC ? "all ports of the switch are taken (256)"
-					      : "out of memory");
+		if (status == -ENOSPC)
+			log_limited(LOG_LEVEL_ERROR,
+				    "%s: not attached: all %d ports of the switch are taken",
+				    link->name, SWITCH_PORTS_MAX);
+		else
+			log_limited(LOG_LEVEL_ERROR, "%s: not attached: out of memory", link->name);
 		link_destroy(link);
 		return;
 	}

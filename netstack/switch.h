@@ -119,6 +119,7 @@ struct switch_tap {
 	struct list in_switch;
 };
 void switch_tap_add(struct nswitch *sw, struct switch_tap *tap);
+/* Before the switch is freed. A tap may remove itself in its callback. */
 void switch_tap_remove(struct switch_tap *tap);
 
 /* Visits the addresses that the switch has learned, up to SWITCH_ENTRIES_MAX, in the order of port

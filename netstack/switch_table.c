@@ -121,12 +121,14 @@ static void place(struct switch_table *table, struct entry *entry, unsigned port
 void switch_table_learn(struct switch_table *table, const struct mac *mac, unsigned port,
 			uint64_t now_ms)
 {
-	struct table_port *here = &table->ports[port];
-	struct entry *entry = entry_of(here->entries.prev);
+	struct table_port *here;
+	struct entry *entry;
 	uint64_t hash;
 
 	assert(port >= 1 && port <= table->ports_max);
+	here = &table->ports[port];
 	/* Mostly the same address as in the port's last frame; that one is last in its list. */
+	entry = entry_of(here->entries.prev);
 	if (here->count && mac_equal(&entry->mac, mac)) {
 		entry->seen_ms = now_ms;
 		return;
