@@ -14,7 +14,7 @@
 
 LOG_MODULE("vsock");
 
-/* Packets moved each way before others get their turn. */
+/* Packets moved each way, or looked for, before others get their turn. */
 #define PACKETS_PER_ROUND 256
 /* Largest payload of one packet, as in Linux. */
 #define PAYLOAD_MAX (64 * 1024)
@@ -73,7 +73,7 @@ static void tx_work(void *arg)
 	if (!tx)
 		return;
 	virtq_kicks_off(tx);
-	while (budget > 0) {
+	for (; budget > 0; budget--) {
 		int r = virtq_pop(tx, &chain);
 
 		if (r < 0) {
@@ -88,7 +88,6 @@ static void tx_work(void *arg)
 		}
 		tx_packet(d, &chain);
 		virtq_push(tx, chain.head, 0);
-		budget--;
 	}
 	virtq_notify(tx);
 	if (budget == 0)
@@ -141,7 +140,7 @@ static void rx_work(void *arg)
 		return;
 	/* Kicks say that the guest gave buffers: wanted only while there is something to put in. */
 	virtq_kicks_off(rx);
-	while (budget > 0 && rx_wanted(d)) {
+	for (; budget > 0 && rx_wanted(d); budget--) {
 		int r = virtq_pop(rx, &chain);
 
 		if (r == 0) {
@@ -162,7 +161,6 @@ static void rx_work(void *arg)
 			virtq_push(rx, chain.head, (uint32_t)size);
 		else
 			virtq_unpop(rx, 1);
-		budget--;
 	}
 	virtq_notify(rx);
 	if (budget == 0)
@@ -275,13 +273,13 @@ static int conf_take(struct vsock_device *d, const struct vsock_conf *conf, char
 			error, error_size, -EINVAL,
 			"vsock: a buffer of %u bytes per connection: %u to %u are possible",
 			buf_alloc, BUF_ALLOC_MIN, BUF_ALLOC_MAX);
-	if (strlen(base) + sizeof("_4294967295") > SOCK_PATH_MAX)
+	if (strlen(base) > VSOCK_BASE_PATH_MAX)
 		return text_fail(error, error_size, -EINVAL,
 				 "vsock: the path %s is too long: with a port behind it, it must "
 				 "have less than %u bytes",
 				 base, SOCK_PATH_MAX);
 	snprintf(d->base_path, sizeof(d->base_path), "%s", base);
-	snprintf(d->connect_path, sizeof(d->connect_path), "%.*s_connect", SOCK_PATH_MAX - 12,
+	snprintf(d->connect_path, sizeof(d->connect_path), "%.*s_connect", VSOCK_BASE_PATH_MAX,
 		 base);
 	d->guest_cid = cid;
 	vsock_mux_init(&d->mux, cid, conns_max, buf_alloc);

@@ -282,7 +282,7 @@ static int dial(struct vsock_stream *s)
 	char path[SOCK_PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%.*s_%u", SOCK_PATH_MAX - 12, s->device->base_path,
+	snprintf(path, sizeof(path), "%.*s_%u", VSOCK_BASE_PATH_MAX, s->device->base_path,
 		 s->conn->host_port);
 	int r = sock_connect_unix(path, SOCK_STREAM, &fd);
 

@@ -15,6 +15,9 @@
 #define VSOCK_QUEUE_TX 1 /* from the guest */
 #define VSOCK_QUEUES   2 /* the event queue stays in the VMM */
 
+/* Longest base path: there is room behind it for a port, and so for "_connect". */
+#define VSOCK_BASE_PATH_MAX (SOCK_PATH_MAX - (int)sizeof("_4294967295"))
+
 #define VSOCK_HANDSHAKES_MAX       64
 #define VSOCK_HANDSHAKE_TIMEOUT_MS 5000
 #define VSOCK_DIAL_TIMEOUT_MS      5000 /* for a host socket whose backlog is full */
