@@ -5,9 +5,6 @@
 
 #include "base/sock.h"
 #include "forwarder/forwarder_private.h"
-#include "forwarder/publish_source.h"
-
-#define PORT_ATTEMPTS 16
 
 /* What a flow of a published port counts up; here nobody looks. */
 struct dial {
@@ -31,8 +28,8 @@ int forwarder_dial(struct forwarder *forwarder, int fd, const struct endpoint *g
 	struct stack *stack = forwarder_stack(forwarder);
 	const struct stack_conf *conf = stack_conf(stack);
 	struct dial *dial = calloc(1, sizeof(*dial));
-	struct endpoint from = {.addr = guest->addr.family == AF_INET6 ? conf->gateway6
-								       : conf->gateway};
+	const struct endpoint from = {.addr = guest->addr.family == AF_INET6 ? conf->gateway6
+									     : conf->gateway};
 	struct flow_tcp_inbound inbound = {
 		.fd = fd,
 		.from = &from,
@@ -43,11 +40,10 @@ int forwarder_dial(struct forwarder *forwarder, int fd, const struct endpoint *g
 		.closed = on_closed,
 		.arg = dial,
 	};
-	int r = dial ? -EADDRINUSE : -ENOMEM;
+	int r = -ENOMEM;
 
-	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
+	if (dial) {
 		inbound.traffic = &dial->traffic;
-		from.port = publish_random_port();
 		r = flow_tcp_in(forwarder_tcp(forwarder), stack, &inbound);
 	}
 	if (r < 0) {

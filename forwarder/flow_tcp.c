@@ -19,6 +19,7 @@
 #include "base/sock.h"
 #include "forwarder/flow_tcp_egress.h"
 #include "forwarder/flow_tcp_private.h"
+#include "forwarder/random_port.h"
 
 LOG_MODULE("tcp");
 
@@ -33,6 +34,8 @@ LOG_MODULE("tcp");
 #define BULK_BYTES (256 * 1024)
 /* A flow that lives longer gets keepalive on its host's socket; most don't, and need none. */
 #define KEEPALIVE_AFTER_MS 60000
+/* Ports tried for a client that a guest is dialled for. */
+#define PORT_ATTEMPTS 16
 
 /* What only flows of published ports have. */
 struct inbound {
@@ -489,6 +492,22 @@ static int inbound_new(const struct flow_tcp_inbound *from, struct inbound **ret
 	return 0;
 }
 
+/* Other clients with this address and port may be known to the guest as the same one: then it is
+ * dialled from another port. */
+static int dial(struct flow_tcp *flow, struct stack *stack, const struct flow_tcp_inbound *inbound)
+{
+	struct endpoint from = *inbound->from;
+	int r = -EADDRINUSE;
+
+	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
+		if (i > 0 || !from.port)
+			from.port = random_port();
+		r = conn_connect(stack, &from, inbound->guest, inbound->hop, &flow_ops, flow,
+				 &flow->conn);
+	}
+	return r;
+}
+
 int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 		const struct flow_tcp_inbound *from)
 {
@@ -503,7 +522,7 @@ int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 		free(inbound);
 		return r;
 	}
-	r = conn_connect(stack, from->from, from->guest, from->hop, &flow_ops, flow, &flow->conn);
+	r = dial(flow, stack, from);
 	if (r < 0) {
 		loop_fd_free(flow->watch);
 		flow->watch = NULL;

@@ -20,10 +20,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "forwarder/outbound.h"
 #include "base/addr.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "forwarder/outbound.h"
 #include "netstack/conn.h"
 
 struct egress;
@@ -78,8 +78,8 @@ struct flow_tcp_inbound {
 	void *arg;
 };
 
-/* Dials the guest for a client. Returns 0 or what conn_connect() says; -EADDRINUSE means that
- * another `from` may do. */
+/* Dials the guest for a client. Where `from` has no port, or one that is taken, another one from
+ * the dynamic range takes its place. Returns 0 or what conn_connect() says. */
 int flow_tcp_in(struct flow_tcp_table *table, struct stack *stack,
 		const struct flow_tcp_inbound *inbound);
 

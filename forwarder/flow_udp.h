@@ -24,9 +24,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "forwarder/outbound.h"
 #include "base/addr.h"
 #include "base/loop.h"
+#include "forwarder/outbound.h"
 #include "netstack/stack.h"
 
 /* Resolvers give up after 5 s (resolv.conf(5), `timeout`) and ask anew. */

@@ -24,7 +24,6 @@ struct service {
 };
 
 struct forwarder {
-	struct forwarder_conf conf;
 	struct stack *stack;
 	struct policy *policy;
 	struct flow_tcp_table tcp;
@@ -99,7 +98,7 @@ static enum route_kind route_of(struct forwarder *forwarder, enum policy_protoco
 		request.mac = *mac;
 	else if (policy_wants_mac(forwarder->policy))
 		stack_neighbour(forwarder->stack, guest, &request.mac);
-	kind = route_decide(&forwarder->conf.stack, forwarder->policy, &request, ret_host);
+	kind = route_decide(stack_conf(forwarder->stack), forwarder->policy, &request, ret_host);
 	if (kind == ROUTE_DENIED)
 		tell_denied(forwarder, &request);
 	return kind;
@@ -142,7 +141,7 @@ static void on_syn(void *arg, struct conn *conn)
 /* Whether all guests and the gateway hear what is sent there, and we are one of many. */
 static bool is_group(const struct forwarder *forwarder, const struct addr *addr)
 {
-	const struct prefix *subnet = &forwarder->conf.stack.subnet;
+	const struct prefix *subnet = &stack_conf(forwarder->stack)->subnet;
 	uint32_t ip;
 
 	if (addr->family != AF_INET)
@@ -268,7 +267,6 @@ int forwarder_new(struct loop *loop, const struct forwarder_conf *conf,
 
 	if (!forwarder)
 		return -ENOMEM;
-	forwarder->conf = *conf;
 	list_init(&forwarder->watchers);
 	flow_tcp_table_init(&forwarder->tcp, loop);
 	forwarder->tcp.outbound = conf->outbound;

@@ -224,6 +224,19 @@ static const struct publish_spec *find_holder(struct publish *publish,
 	return NULL;
 }
 
+/* Whether who asks may have it. */
+static int check_owner(const struct publish *publish, const struct publish_spec *spec,
+		       char why[static PUBLISH_WHY_MAX])
+{
+	static const struct publish_rule any = {.last = UINT16_MAX};
+
+	if (spec->owner.kind != PUBLISH_OWNER_GUEST)
+		return 0;
+	if (!publish->guest_rules)
+		return publish_rules_check(&any, 1, spec, why);
+	return publish_rules_check(publish->guest_rules, publish->guest_rule_count, spec, why);
+}
+
 /* Adds one. Returns 1 when it is there already, as it may be. */
 static int add_one(struct publish *publish, struct publish_spec *spec, unsigned flags,
 		   struct publish_failure *failure)
@@ -234,12 +247,8 @@ static int add_one(struct publish *publish, struct publish_spec *spec, unsigned 
 
 	publish_spec_fill_texts(spec);
 	r = publish_spec_check(spec, conf, failure->why);
-	if (r == 0 && spec->owner.kind == PUBLISH_OWNER_GUEST && publish->guest_rules_set)
-		r = publish_rules_check(publish->guest_rules, publish->guest_rule_count, spec,
-					failure->why);
-	else if (r == 0 && spec->owner.kind == PUBLISH_OWNER_GUEST)
-		r = publish_rules_check(&(struct publish_rule){.last = UINT16_MAX}, 1, spec,
-					failure->why);
+	if (r == 0)
+		r = check_owner(publish, spec, failure->why);
 	if (r < 0)
 		return r;
 	forward = find(publish, spec->local_text, spec->protocol);
@@ -474,7 +483,6 @@ int publish_set_guest_rules(struct publish *publish, const struct publish_rule *
 	free(publish->guest_rules);
 	publish->guest_rules = copy;
 	publish->guest_rule_count = count;
-	publish->guest_rules_set = true;
 	return 0;
 }
 

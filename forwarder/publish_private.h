@@ -42,9 +42,8 @@ struct publish {
 	struct list watchers;
 	publish_resolve_fn *resolve;
 	void *resolve_arg;
-	struct publish_rule *guest_rules; /* owned; NULL with a count: everything */
+	struct publish_rule *guest_rules; /* owned; NULL: guests may publish everything */
 	unsigned guest_rule_count;
-	bool guest_rules_set;
 };
 
 void forward_unref(struct forward *forward);

@@ -3,9 +3,6 @@
 #ifndef FORWARDER_PUBLISH_SOURCE_H
 #define FORWARDER_PUBLISH_SOURCE_H
 
-#include <stdint.h>
-#include <sys/random.h>
-
 #include "base/addr.h"
 #include "forwarder/publish.h"
 #include "netstack/stack.h"
@@ -37,16 +34,6 @@ static inline struct endpoint publish_source(const struct stack_conf *conf,
 	    !publish_can_answer(conf, &client->addr))
 		seen.addr = *stack_router(conf, guest_family);
 	return seen;
-}
-
-/* A port for a client whose own is taken: from the dynamic range (RFC 6335). */
-static inline uint16_t publish_random_port(void)
-{
-	uint16_t bits = 0;
-
-	if (getrandom(&bits, sizeof(bits), 0) < 0)
-		bits = 0;
-	return (uint16_t)(49152 + bits % 16384);
 }
 
 #endif

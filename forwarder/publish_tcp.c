@@ -18,7 +18,6 @@ LOG_MODULE("publish");
 
 #define LISTEN_BACKLOG 1024
 #define ACCEPTS_MAX    64 /* from one listener before others get their turn */
-#define PORT_ATTEMPTS  16
 /* How long a listener rests when the host has no more fds. */
 #define ACCEPT_PAUSE_MS 100
 
@@ -56,7 +55,6 @@ static size_t proxy_header(const struct forward *forward, int fd, const struct e
 	return proxy_header_write(client, &at, false, to);
 }
 
-/* Dials the guest from `from`, or where that is taken from another port. */
 static int dial(struct forward *forward, int fd, const struct endpoint *client)
 {
 	struct publish *publish = forward->publish;
@@ -82,15 +80,7 @@ static int dial(struct forward *forward, int fd, const struct endpoint *client)
 		inbound.hop = &hop;
 	inbound.preamble_size = proxy_header(forward, fd, client, header);
 	from = publish_source(stack_conf(stack), forward->spec.source, guest.addr.family, client);
-	r = -EADDRINUSE;
-	for (int i = 0; i < PORT_ATTEMPTS && r == -EADDRINUSE; i++) {
-		/* Another client with this port is known to the guest as the gateway, too; and
-		 * clients of unix sockets have none. */
-		if (i > 0 || !from.port)
-			from.port = publish_random_port();
-		r = flow_tcp_in(forwarder_tcp(publish->forwarder), stack, &inbound);
-	}
-	return r;
+	return flow_tcp_in(forwarder_tcp(publish->forwarder), stack, &inbound);
 }
 
 static void serve_client(struct forward *forward, int fd, const struct endpoint *client)

@@ -20,6 +20,7 @@
 #include "forwarder/proxy_header.h"
 #include "forwarder/publish_private.h"
 #include "forwarder/publish_source.h"
+#include "forwarder/random_port.h"
 #include "netstack/behind.h"
 
 LOG_MODULE("publish");
@@ -182,7 +183,7 @@ static int choose_seen(struct client *client)
 			client->seen = seen;
 			return 0;
 		}
-		seen.port = publish_random_port();
+		seen.port = random_port();
 	}
 	return -EADDRINUSE;
 }
@@ -351,7 +352,7 @@ static void on_socket(void *arg, int fd, unsigned ready)
 	(void)ready;
 	for (int i = 0; i < DATAGRAMS_MAX; i++) {
 		struct sockaddr_storage from;
-		uint8_t control[256];
+		_Alignas(struct cmsghdr) uint8_t control[256];
 		struct iovec iov = {.iov_base = port->udp->buffer + PROXY_HEADER_MAX,
 				    .iov_len = DATAGRAM_MAX};
 		struct msghdr msg = {
