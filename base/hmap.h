@@ -35,7 +35,8 @@ void hmap_remove(struct hmap *map, struct hmap_node *node);
 struct hmap_node *hmap_find(const struct hmap *map, uint64_t hash);
 struct hmap_node *hmap_find_next(const struct hmap_node *node);
 
-/* All nodes, in no order; NULL to start, NULL at the end. The map must not change between calls. */
+/* All nodes, in no order; NULL to start, NULL at the end. Between calls the map may lose nodes that
+ * were visited before `node`, and must not change otherwise. */
 struct hmap_node *hmap_next(const struct hmap *map, const struct hmap_node *node);
 
 #define hmap_for_each(NODE, MAP) \

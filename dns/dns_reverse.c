@@ -2,6 +2,8 @@
 /* Reads addresses from reverse names. */
 #include "dns/dns_reverse.h"
 
+#include "base/text.h"
+
 #define LABELS_MAX 128
 
 static const struct dns_name in_addr_arpa = {14, "\007in-addr\004arpa"};
@@ -25,12 +27,7 @@ static int parse_octet(const uint8_t *label)
 /* One hexadecimal digit, or -1. */
 static int parse_nibble(const uint8_t *label)
 {
-	if (label[0] != 1)
-		return -1;
-	if (label[1] >= '0' && label[1] <= '9')
-		return label[1] - '0';
-	uint8_t letter = label[1] | 0x20;
-	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+	return label[0] == 1 ? text_hex_digit((char)label[1]) : -1;
 }
 
 bool dns_reverse_parse(const struct dns_name *name, struct dns_reverse *ret)

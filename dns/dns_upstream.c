@@ -23,8 +23,7 @@ struct client {
 };
 
 /* One resolver's part in a relayed query. */
-struct
-try {
+struct attempt {
 	struct dns_relay *relay;
 	struct dns_resolver resolver;
 	struct dns_exchange *exchange; /* NULL: not asked yet, or it is over */
@@ -43,8 +42,8 @@ struct dns_relay {
 	struct dns_query query;
 	dns_relay_fn *fn;
 	void *arg;
-	struct try tries[DNS_RESOLVERS_MAX];
-	size_t try_count;
+	struct attempt attempts[DNS_RESOLVERS_MAX];
+	size_t attempt_count;
 	size_t next;         /* whose turn it is */
 	int error;           /* of the last failure */
 	uint8_t *poor_reply; /* the first reply with an error code, kept in case nobody does better;
@@ -129,13 +128,14 @@ static void release_client(struct dns_upstream *upstream, struct client *client)
 	free(client);
 }
 
-static void end_try(struct try *try)
+static void attempt_end(struct attempt *attempt)
 {
-	if (try->exchange)
-		try->relay->upstream->stats.mismatches += dns_exchange_mismatches(try->exchange);
-	dns_exchange_free(try->exchange);
-	try->exchange = NULL;
-	try->is_over = true;
+	if (attempt->exchange)
+		attempt->relay->upstream->stats.mismatches += dns_exchange_mismatches(
+			attempt->exchange);
+	dns_exchange_free(attempt->exchange);
+	attempt->exchange = NULL;
+	attempt->is_over = true;
 }
 
 /* Takes a relay out of the table. */
@@ -150,8 +150,8 @@ static void relay_unlink(struct dns_relay *relay)
 
 static void relay_free(struct dns_relay *relay)
 {
-	for (size_t i = 0; i < relay->try_count; i++)
-		end_try(&relay->tries[i]);
+	for (size_t i = 0; i < relay->attempt_count; i++)
+		attempt_end(&relay->attempts[i]);
 	loop_timer_free(relay->timer);
 	if (relay->client)
 		relay_unlink(relay);
@@ -207,30 +207,30 @@ static void finish_poorly(struct dns_relay *relay)
 	finish(relay, relay->error, NULL, 0);
 }
 
-static void note_failure(struct try *try)
+static void note_failure(struct attempt *attempt)
 {
-	struct dns_upstream *upstream = try->relay->upstream;
+	struct dns_upstream *upstream = attempt->relay->upstream;
 	char text[DNS_RESOLVER_TEXT_MAX];
 
 	/* Many a resolver serves UDP only; that TCP fails says nothing about it. */
-	if (try->was_noted || try->relay->transport == DNS_TCP)
+	if (attempt->was_noted || attempt->relay->transport == DNS_TCP)
 		return;
-	try->was_noted = true;
-	if (!dns_health_failed(&upstream->health, &try->resolver, loop_now_ms(upstream->loop)))
+	attempt->was_noted = true;
+	if (!dns_health_failed(&upstream->health, &attempt->resolver, loop_now_ms(upstream->loop)))
 		return;
 	upstream->stats.resolvers_down++;
 	log_limited(LOG_LEVEL_WARN, "resolver %s does not answer; asking others first",
-		    dns_resolver_format(&try->resolver, text));
+		    dns_resolver_format(&attempt->resolver, text));
 }
 
-static void note_answer(struct try *try)
+static void note_answer(struct attempt *attempt)
 {
-	struct dns_upstream *upstream = try->relay->upstream;
+	struct dns_upstream *upstream = attempt->relay->upstream;
 	char text[DNS_RESOLVER_TEXT_MAX];
 
-	if (dns_health_answered(&upstream->health, &try->resolver, loop_now_ms(upstream->loop)))
+	if (dns_health_answered(&upstream->health, &attempt->resolver, loop_now_ms(upstream->loop)))
 		log_limited(LOG_LEVEL_INFO, "resolver %s answers again",
-			    dns_resolver_format(&try->resolver, text));
+			    dns_resolver_format(&attempt->resolver, text));
 }
 
 static void keep_poor_reply(struct dns_relay *relay, const void *reply, size_t size)
@@ -246,16 +246,16 @@ static void keep_poor_reply(struct dns_relay *relay, const void *reply, size_t s
 
 static void on_exchange(void *arg, int error, const void *reply, size_t size)
 {
-	struct try *try = arg;
-	struct dns_relay *relay = try->relay;
+	struct attempt *attempt = arg;
+	struct dns_relay *relay = attempt->relay;
 
 	if (error < 0) {
 		relay->error = error;
-		note_failure(try);
+		note_failure(attempt);
 	} else {
 		enum dns_rcode rcode = dns_reply_rcode(reply);
 
-		note_answer(try);
+		note_answer(attempt);
 		if (rcode != DNS_RCODE_SERVFAIL && rcode != DNS_RCODE_REFUSED &&
 		    rcode != DNS_RCODE_NOTIMP) {
 			finish(relay, 0, reply, size);
@@ -263,7 +263,7 @@ static void on_exchange(void *arg, int error, const void *reply, size_t size)
 		}
 		keep_poor_reply(relay, reply, size);
 	}
-	end_try(try);
+	attempt_end(attempt);
 	ask_next(relay);
 }
 
@@ -290,37 +290,37 @@ static bool is_shortage(int error)
 }
 
 /* Asks one resolver, for the first time or again. Returns 0 when that is under way. */
-static int ask(struct try *try)
+static int ask(struct attempt *attempt)
 {
-	struct dns_relay *relay = try->relay;
+	struct dns_relay *relay = attempt->relay;
 	struct dns_upstream *upstream = relay->upstream;
 	int r;
 
-	if (try->exchange) {
-		dns_exchange_resend(try->exchange);
+	if (attempt->exchange) {
+		dns_exchange_resend(attempt->exchange);
 		return 0;
 	}
-	r = dns_exchange_new(upstream->loop, relay->transport, &try->resolver, &relay->query,
-			     relay->message, relay->size, upstream->scratch, on_exchange, try,
-			     &try->exchange);
+	r = dns_exchange_new(upstream->loop, relay->transport, &attempt->resolver, &relay->query,
+			     relay->message, relay->size, upstream->scratch, on_exchange, attempt,
+			     &attempt->exchange);
 	if (r < 0) {
 		relay->error = r;
-		try->is_over = true;
+		attempt->is_over = true;
 		if (!is_shortage(r))
-			note_failure(try);
+			note_failure(attempt);
 	}
 	return r;
 }
 
 /* The next resolver in turn that isn't done for, or NULL. */
-static struct try *take_turn(struct dns_relay *relay)
+static struct attempt *take_turn(struct dns_relay *relay)
 {
-	for (size_t i = 0; i < relay->try_count; i++) {
-		struct try *try = &relay->tries[relay->next];
+	for (size_t i = 0; i < relay->attempt_count; i++) {
+		struct attempt *attempt = &relay->attempts[relay->next];
 
-		relay->next = (relay->next + 1) % relay->try_count;
-		if (!try->is_over)
-			return try;
+		relay->next = (relay->next + 1) % relay->attempt_count;
+		if (!attempt->is_over)
+			return attempt;
 	}
 	return NULL;
 }
@@ -328,10 +328,10 @@ static struct try *take_turn(struct dns_relay *relay)
 /* Asks whoever can be asked. Returns 0, or -errno when nobody is left. */
 static int advance(struct dns_relay *relay)
 {
-	struct try *try;
+	struct attempt *attempt;
 
-	while ((try = take_turn(relay))) {
-		if (ask(try) == 0) {
+	while ((attempt = take_turn(relay))) {
+		if (ask(attempt) == 0) {
 			arm_timer(relay);
 			return 0;
 		}
@@ -351,9 +351,9 @@ static void on_timer(void *arg)
 	struct dns_relay *relay = arg;
 	uint64_t now_ms = loop_now_ms(relay->upstream->loop);
 
-	for (size_t i = 0; i < relay->try_count; i++) {
-		if (relay->tries[i].exchange)
-			note_failure(&relay->tries[i]);
+	for (size_t i = 0; i < relay->attempt_count; i++) {
+		if (relay->attempts[i].exchange)
+			note_failure(&relay->attempts[i]);
 	}
 	if (now_ms < relay->deadline_ms) {
 		ask_next(relay);
@@ -433,15 +433,16 @@ static int relay_new(struct dns_upstream *upstream, enum dns_transport transport
 	return 0;
 }
 
-static void set_tries(struct dns_relay *relay, const struct dns_resolver *resolvers, size_t count)
+static void set_attempts(struct dns_relay *relay, const struct dns_resolver *resolvers,
+			 size_t count)
 {
 	struct dns_resolver ordered[DNS_RESOLVERS_MAX];
 
-	relay->try_count = count < DNS_RESOLVERS_MAX ? count : DNS_RESOLVERS_MAX;
-	dns_health_order(&relay->upstream->health, resolvers, relay->try_count, relay->started_ms,
-			 ordered);
-	for (size_t i = 0; i < relay->try_count; i++)
-		relay->tries[i] = (struct try){.relay = relay, .resolver = ordered[i]};
+	relay->attempt_count = count < DNS_RESOLVERS_MAX ? count : DNS_RESOLVERS_MAX;
+	dns_health_order(&relay->upstream->health, resolvers, relay->attempt_count,
+			 relay->started_ms, ordered);
+	for (size_t i = 0; i < relay->attempt_count; i++)
+		relay->attempts[i] = (struct attempt){.relay = relay, .resolver = ordered[i]};
 }
 
 int dns_upstream_relay(struct dns_upstream *upstream, enum dns_transport transport,
@@ -462,7 +463,7 @@ int dns_upstream_relay(struct dns_upstream *upstream, enum dns_transport transpo
 	r = relay_new(upstream, transport, client, query, message, size, &relay);
 	if (r < 0)
 		return r;
-	set_tries(relay, resolvers, resolver_count);
+	set_attempts(relay, resolvers, resolver_count);
 	relay->fn = fn;
 	relay->arg = arg;
 	r = advance(relay);
