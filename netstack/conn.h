@@ -43,6 +43,12 @@
 #define CONN_TX_BYTES_MAX    (4 * 1024 * 1024)
 #define CONN_TX_BYTES_SHARED (64 * 1024 * 1024)
 
+/* Bytes held for all connections of a guest, both ways. From MUCH on less is kept for each, and
+ * from MAX on CONN_SCARCE_BYTES each way; see conn_memory.c. */
+#define CONN_GUEST_BYTES_MUCH (64 * 1024 * 1024)
+#define CONN_GUEST_BYTES_MAX  (128 * 1024 * 1024)
+#define CONN_SCARCE_BYTES     4096
+
 struct conn;
 
 enum conn_end {

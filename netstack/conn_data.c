@@ -102,6 +102,7 @@ void conn_rx_append(struct conn *conn, struct pbuf *p)
 	struct rx_chunk *chunk;
 
 	conn->rx_bytes += p->tot_len;
+	conn_account(conn);
 	if (p->tot_len <= CONN_RX_COPY_MAX && rx_append_copy(conn, p))
 		return;
 	chunk = rx_chunk_new(p, 0);
@@ -202,7 +203,8 @@ static void rx_grow(struct conn *conn, struct tcp_pcb *pcb)
 	uint32_t before = conn->rx_window, max;
 
 	if (conn->rx_since_grow < conn->rx_window || conn->rx_bytes ||
-	    conn->rx_window >= CONN_RX_WINDOW_MAX || !(pcb->flags & TF_WND_SCALE))
+	    conn->rx_window >= CONN_RX_WINDOW_MAX || !(pcb->flags & TF_WND_SCALE) ||
+	    conn_memory_is_short(conn))
 		return;
 	max = rx_window_max(conn);
 	conn->rx_since_grow = 0;
@@ -222,6 +224,7 @@ void conn_rx_consume(struct conn *conn, size_t size)
 	for (size_t left = size; left;)
 		left -= rx_chunk_consume(container_of(list_first(&conn->rx), struct rx_chunk, link),
 					 left);
+	conn_account(conn);
 	if (!pcb || conn->rx_fin)
 		return;
 	conn->rx_since_grow += (uint32_t)size;
@@ -300,10 +303,12 @@ void conn_chunk_pool_drain(struct stack *stack)
 
 size_t conn_tx_room(const struct conn *conn)
 {
+	uint32_t limit = conn_tx_limit(conn);
+
 	if (!conn->connected || !conn->active || conn->tx_fin || conn->ended ||
-	    conn->tx_bytes >= conn->tx_limit)
+	    conn->tx_bytes >= limit)
 		return 0;
-	return conn->tx_limit - conn->tx_bytes;
+	return limit - conn->tx_bytes;
 }
 
 size_t conn_tx_pending(const struct conn *conn)
@@ -365,6 +370,7 @@ void conn_tx_commit(struct conn *conn, size_t size)
 		return;
 	conn->tx_bytes += (uint32_t)size;
 	conn->stack->tcp.tx_bytes += size;
+	conn_account(conn);
 	chunk = tx_first_reserved(conn);
 	for (struct list *node = &chunk->link; size && node != &conn->tx; node = node->next) {
 		size_t part;
@@ -434,6 +440,7 @@ void conn_tx_release(struct conn *conn)
 	conn->tx_bytes -= acked;
 	conn->tx_queued -= acked;
 	tcp->tx_bytes -= acked;
+	conn_account(conn);
 	while (acked) {
 		struct tx_chunk *chunk = container_of(list_first(&conn->tx), struct tx_chunk, link);
 		uint32_t part = chunk->queued - chunk->start;
@@ -465,5 +472,6 @@ void conn_data_release(struct conn *conn)
 	while (!list_empty(&conn->tx))
 		tx_chunk_free(conn, container_of(list_first(&conn->tx), struct tx_chunk, link));
 	conn->stack->tcp.tx_bytes -= conn->tx_bytes;
-	conn->rx_bytes = conn->tx_bytes = conn->tx_queued = 0;
+	conn->rx_bytes = conn->tx_bytes = conn->tx_queued = conn->gap_bytes = 0;
+	conn_account(conn);
 }

@@ -155,15 +155,35 @@ static void cut_to_window(const struct tcp_pcb *pcb, const struct tcp_header *tc
 		pbuf_realloc(p, (u16_t)(header_size + room));
 }
 
+/* A segment without its bytes, which there is no memory for: the guest is told to send them again.
+ */
+static void input_without_bytes(struct conn *conn, const struct frame *frame,
+				const struct frame_headers *headers)
+{
+	struct pbuf *p = chain_copy(frame, headers->transport_offset, headers->payload_offset);
+
+	conn->stack->tcp.rx_refused++;
+	if (!p)
+		return;
+	((uint8_t *)p->payload)[TCP_AT_FLAGS] &= (uint8_t)~TCP_FIN;
+	input_pbuf(conn, p);
+	conn->ack_owed = true;
+}
+
 static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 			  const struct frame *frame, const struct frame_headers *headers)
 {
 	size_t offset = headers->transport_offset;
 	size_t end = headers->ip_end;
-	bool small = end - headers->payload_offset <= CONN_RX_COPY_MAX;
+	size_t size = end - headers->payload_offset;
+	bool is_late = conn->active && TCP_SEQ_GT(tcp->seq, conn->active->rcv_nxt);
 	struct pbuf *p;
 
-	if (small && conn->active && conn->active->state >= ESTABLISHED &&
+	if (!conn_rx_may_keep(conn, tcp->seq, size)) {
+		input_without_bytes(conn, frame, headers);
+		return;
+	}
+	if (size <= CONN_RX_COPY_MAX && conn->active && conn->active->state >= ESTABLISHED &&
 	    tcp->seq == conn->active->rcv_nxt && !conn->active->ooseq &&
 	    end <= frame->iov[0].iov_len) {
 		input_borrowed(conn, frame, offset, end);
@@ -175,9 +195,11 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 		p = chain_reference(frame, offset, end);
 	if (!p)
 		return;
-	if (conn->active && TCP_SEQ_GT(tcp->seq, conn->active->rcv_nxt))
+	if (is_late)
 		cut_to_window(conn->active, tcp, p, headers->payload_offset - offset);
 	input_pbuf(conn, p);
+	if (is_late || conn->gap_bytes)
+		conn_account_gaps(conn);
 }
 
 static int hold_syn(struct conn *conn, const struct frame *frame,

@@ -101,6 +101,8 @@ struct conn_table {
 	struct loop_timer *trim; /* runs CONN_TRIM_MS after many connections have ended */
 	unsigned count_peak;     /* the most since it ran last */
 	size_t tx_bytes;         /* in use by all connections' send buffers */
+	uint64_t kept_by_port[SWITCH_PORTS_MAX + 1]; /* of guests' connections (conn_memory.c) */
+	uint64_t rx_refused; /* segments whose bytes weren't kept for want of that */
 	unsigned count;
 	unsigned count_by_port[SWITCH_PORTS_MAX + 1]; /* 0: of guests not seen yet */
 	struct conn_closings closings[SWITCH_PORTS_MAX + 1];
@@ -336,6 +338,11 @@ struct conn {
 	uint32_t tx_queued; /* of those, handed to lwIP */
 	uint32_t tx_acked;  /* acknowledged during the current call into lwIP, not released yet */
 	uint32_t tx_limit;  /* most that tx_bytes may reach */
+
+	/* What all that takes up (conn_memory.c). */
+	uint32_t gap_bytes; /* received out of order, with what it costs to remember them */
+	uint32_t kept;      /* as counted last, ... */
+	unsigned kept_port; /* ... for the guest at this port */
 };
 
 int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
@@ -418,6 +425,18 @@ bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, cons
  * pcb exists. */
 void conn_enter(struct conn *conn);
 void conn_leave(struct conn *conn);
+
+/* conn_memory.c */
+/* To be called when what the connection holds has changed; the other one when it may have got bytes
+ * out of order, or has been rid of some. */
+void conn_account(struct conn *conn);
+void conn_account_gaps(struct conn *conn);
+/* Whether the guest's connections hold so much that none may hold more than it does now. */
+bool conn_memory_is_short(const struct conn *conn);
+/* Whether a segment's `size` bytes may be kept. */
+bool conn_rx_may_keep(const struct conn *conn, uint32_t seq, size_t size);
+/* Most that may be held for the guest to read. */
+uint32_t conn_tx_limit(const struct conn *conn);
 
 /* conn_data.c */
 
