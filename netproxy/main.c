@@ -28,6 +28,7 @@
 #include "netproxy/gvproxy.h"
 #include "netproxy/links.h"
 #include "netproxy/netns_setup.h"
+#include "netproxy/notify.h"
 #include "netproxy/options.h"
 #include "netproxy/published.h"
 #include "netproxy/sandbox.h"
@@ -160,17 +161,6 @@ static int write_pid_file(const struct options *options, char error[static OPTIO
 		return -EIO;
 	}
 	return 0;
-}
-
-static void notify_ready(int fd)
-{
-	static const char text[] = "READY=1\n";
-
-	if (fd < 0)
-		return;
-	if (write(fd, text, sizeof(text) - 1) < 0)
-		log_warn("--notify-fd %d: %s", fd, strerror(errno));
-	close(fd);
 }
 
 /* ---- Wiring ---- */
@@ -341,7 +331,7 @@ static int run(const struct options *options)
 
 		log_info("netproxy %s is ready: network %s", NETPROXY_VERSION,
 			 prefix_format(&options->subnet, subnet));
-		notify_ready(options->notify_fd);
+		notify_ready(options->notify_fd, options->notify_systemd);
 		netns_session_ready(np.netns);
 		status = loop_run(np.loop) < 0 ? EXIT_CANNOT : 0;
 		if (options->pid_file[0])

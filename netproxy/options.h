@@ -193,7 +193,8 @@ struct options {
 	char state_file[OPTIONS_PATH_MAX]; /* empty: none */
 	char log_file[OPTIONS_PATH_MAX];
 	char log_level[OPTIONS_NAME_MAX];
-	int notify_fd; /* -1: none */
+	int notify_fd;       /* -1: none */
+	bool notify_systemd; /* by $NOTIFY_SOCKET */
 	struct netns_option netns;
 };
 

@@ -256,6 +256,15 @@ static int apply_notify_fd(struct options *options, const char *value,
 	return r;
 }
 
+static int apply_notify_systemd(struct options *options, const char *value,
+				char error[static OPTIONS_ERROR_MAX])
+{
+	(void)value;
+	(void)error;
+	options->notify_systemd = true;
+	return 0;
+}
+
 /* The flags that are handled while reading the command line. */
 static int apply_nothing(struct options *options, const char *value,
 			 char error[static OPTIONS_ERROR_MAX])
@@ -422,6 +431,8 @@ const struct option_def option_defs[] = {
 	{"log-level", "LEVEL[,MODULE=LEVEL...]", apply_log_level,
 	 "error, warn, info (default) or debug.", false},
 	{"notify-fd", "N", apply_notify_fd, "Write \"READY=1\" to this descriptor when everything listens.", true},
+	{"notify-systemd", NULL, apply_notify_systemd,
+	 "Tell systemd so, too: for a service of Type=notify.", false},
 	{OPTION_CONFIG, "FILE", apply_nothing,
 	 "Read options from a JSON file: an object with these names as keys; lists for those\n"
 	 "that may be given many times.", true},

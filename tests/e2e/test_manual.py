@@ -109,3 +109,31 @@ def test_guides(t):
                 wrong.append(f"{path}: {' '.join(words)}: {why}")
     assert seen > 30, f"only {seen} command lines were found in {GUIDES}"
     assert not wrong, "\n".join(wrong)
+
+
+# A line up to the cursor, and what bash is to offer.
+COMPLETIONS = (
+    ("netproxy-vm sta", {"start", "status"}),
+    ("netproxy-vm run -accel ", {"auto", "kvm", "tcg"}),
+    ("netproxy-vm run -accel = t", {"tcg"}),
+    ("netproxy-vm run -kern", {"-kernel"}),
+    ("netproxy-vm snapshot ", {"save", "list", "restore", "delete"}),
+    ("netproxy-vm init -mem ", set()),
+    ("netproxy-vm image ", {"build"}),
+    ("netproxyctl unr", {"unreserve"}),
+    ("netproxyctl expose 80 80 --pro", {"--proxy"}),
+    ("netproxy --egress ", {"allow", "deny"}),
+    ("netproxy --publ", {"--publish"}),
+)
+
+
+@case()
+def test_completion(t):
+    """Of bash. It is made of the help's text, so that a change of that may break it."""
+    for line, expected in COMPLETIONS:
+        words = line.split(" ")
+        script = ('source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _netproxy; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        offered = t.host.run("bash", "-c", script, f"{ROOT}/system/netproxy.bash",
+                             f"{t.settings.bin}/{words[0]}", *words[1:]).stdout.split()
+        assert set(offered) == expected, f"{line!r}: bash offers {offered}"

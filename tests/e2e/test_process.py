@@ -94,6 +94,23 @@ def test_wrong_arguments(t):
         start_fails(t, *args, say=say)
 
 
+@case(start=False)
+def test_notify_systemd(t):
+    """As the service of Type=notify in system/; only where it is asked for, as others inherit the variable."""
+    path = f"{t.directory}/notify.sock"
+    manager = t.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    manager.bind(path)
+    manager.setblocking(False)
+    for args, said in (([], None), (["--notify-systemd"], b"READY=1")):
+        one = t.new_proxy(f"notify{len(args)}")
+        one.start(*args, *one.idle_link(), wrapper=["env", f"NOTIFY_SOCKET={path}"])
+        try:
+            heard = manager.recv(100)
+        except BlockingIOError:
+            heard = None
+        assert heard == said, f"netproxy {args} said {heard} to systemd"
+
+
 @case(links=STREAM)
 def test_live_socket_is_refused(t):
     """Where something listens, a second netproxy doesn't start, and harms the first in no way."""
