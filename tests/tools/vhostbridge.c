@@ -331,8 +331,12 @@ static int bridge_run(struct bridge *bridge, const sigset_t *waiting)
 			bridge_fail("poll");
 			return 1;
 		}
-		if (fds[3].revents)
+		if (fds[3].revents) {
+			/* What it left in the ring is in the guest's memory all the same. */
+			while (guest_ring_ready(&bridge->rings[RX]) > 0 && down_pump(bridge) == 0)
+				;
 			return 3;
+		}
 		if (reload) {
 			reload = 0;
 			if (reload_driver(bridge) < 0)

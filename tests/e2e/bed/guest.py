@@ -66,6 +66,7 @@ class Guest:
         self.lease_file = f"{directory}/lease{number}"
         self.address = None
         self.bridge = None
+        self.failed_ping = None
         self._bin = bin
         self._bridge_count = 0
 
@@ -178,7 +179,10 @@ class Guest:
                            *options, address, check=False, timeout=30 * wait.slowness)
         if "wrong data byte" in done.stdout:
             raise AssertionError(f"ping got other data than it sent:\n{done.stdout}")
-        return f" {count} received" in done.stdout
+        if f" {count} received" in done.stdout:
+            return True
+        self.failed_ping = " ".join((address, *options)) + ": " + done.stdout.strip() + done.stderr.strip()
+        return False
 
     def remove(self):
         if self.bridge:
@@ -189,6 +193,8 @@ class Guest:
         lines = [f"guest {self.number} ({self.link}), address {self.address}:",
                  self.ns.run("ip", "-s", "addr", check=False).stdout.rstrip(),
                  self.ns.run("ss", "-anti", check=False).stdout.rstrip()[-4000:]]
+        if self.failed_ping:
+            lines.append(f"its last ping that failed: {self.failed_ping}")
         if self.bridge:
             self.bridge.stop()
             lines.append(f"bridge: {self.bridge.output().strip()}")
