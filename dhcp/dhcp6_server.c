@@ -69,6 +69,13 @@ static bool conf_ok(const struct dhcp6_conf *conf)
 	return true;
 }
 
+static void set_search(struct dhcp6_speaker *speaker, const uint8_t *search, size_t size)
+{
+	if (size)
+		memcpy(speaker->search, search, size);
+	speaker->search_size = size;
+}
+
 static void fill_speaker(struct dhcp6_speaker *speaker, const struct dhcp6_conf *conf)
 {
 	struct wire_writer id = wire_writer(speaker->server_id, sizeof(speaker->server_id));
@@ -85,9 +92,7 @@ static void fill_speaker(struct dhcp6_speaker *speaker, const struct dhcp6_conf 
 		speaker->ntp[speaker->ntp_count++] = conf->ntp[i];
 	if (conf->domain)
 		memcpy(speaker->domain, conf->domain, strlen(conf->domain) + 1);
-	if (conf->search_size)
-		memcpy(speaker->search, conf->search, conf->search_size);
-	speaker->search_size = conf->search_size;
+	set_search(speaker, conf->search, conf->search_size);
 }
 
 int dhcp6_server_new(const struct dhcp6_conf *conf, struct dhcp6_server **ret_server)
@@ -114,6 +119,14 @@ int dhcp6_server_new(const struct dhcp6_conf *conf, struct dhcp6_server **ret_se
 	server->pool.on_event = on_event;
 	server->pool.on_event_arg = server;
 	*ret_server = server;
+	return 0;
+}
+
+int dhcp6_server_set_search(struct dhcp6_server *server, const uint8_t *search, size_t size)
+{
+	if (size > DHCP6_SEARCH_SIZE_MAX)
+		return -EINVAL;
+	set_search(&server->speaker, search, size);
 	return 0;
 }
 

@@ -91,6 +91,9 @@ int dhcp6_server_handle(struct dhcp6_server *server, const struct dhcp6_sender *
 			const void *message, size_t size, uint64_t now_ms,
 			struct dhcp6_reply *ret_reply);
 
+/* As dhcp_server_set_search(). Returns 0 or -EINVAL. */
+int dhcp6_server_set_search(struct dhcp6_server *server, const uint8_t *search, size_t size);
+
 /* As dhcp_server_expire(). */
 uint64_t dhcp6_server_expire(struct dhcp6_server *server, uint64_t now_ms);
 

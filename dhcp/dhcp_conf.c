@@ -97,19 +97,11 @@ static int check_addresses(const struct addr *addresses, size_t count, const cha
 
 static int check_names(const struct dhcp_conf *conf, const struct complaint *c)
 {
-	size_t count = 0, wire_size = 0;
-
 	if (conf->domain && !dhcp_domain_valid(conf->domain))
 		return complain(c, "\"%.64s\" isn't a domain name", conf->domain);
-	for (; conf->search && conf->search[count]; count++) {
-		if (!dhcp_domain_valid(conf->search[count]))
-			return complain(c, "search domain \"%.64s\" isn't a domain name",
-					conf->search[count]);
-		wire_size += strlen(conf->search[count]) + 2;
-	}
-	if (count > DHCP_SEARCH_MAX || wire_size > DHCP_OPTION_SIZE_MAX)
-		return complain(c, "too many search domains: at most %d, and %d bytes together",
-				DHCP_SEARCH_MAX, DHCP_OPTION_SIZE_MAX);
+	if (conf->search_size > DHCP_SEARCH_SIZE_MAX)
+		return complain(c, "too many search domains: at most %d bytes together",
+				DHCP_SEARCH_SIZE_MAX);
 	return 0;
 }
 

@@ -49,17 +49,19 @@ static int set_addresses(struct dhcp_options *options, uint8_t code, const struc
 	return count ? dhcp_options_set(options, code, bytes, wire_written(&w), false) : 0;
 }
 
-/* RFC 3397, without the compression that it allows: every client can read it. */
-static int set_search(struct dhcp_options *options, const char *const *search)
+static void remove_option(struct dhcp_options *options, uint8_t code)
 {
-	uint8_t bytes[DHCP_OPTION_SIZE_MAX];
-	struct wire_writer w = wire_writer(bytes, sizeof(bytes));
+	free(options->values[code].data);
+	options->values[code] = (struct dhcp_value){0};
+}
 
-	for (; *search; search++)
-		dhcp_put_domain(&w, *search);
-	if (wire_written(&w) == 0)
-		return 0;
-	return dhcp_options_set(options, DHCP_OPT_SEARCH, bytes, wire_written(&w), false);
+/* RFC 3397, without the compression that it allows: every client can read it. */
+int dhcp_options_set_search(struct dhcp_options *options, const uint8_t *search, size_t size)
+{
+	if (size)
+		return dhcp_options_set(options, DHCP_OPT_SEARCH, search, size, false);
+	remove_option(options, DHCP_OPT_SEARCH);
+	return 0;
 }
 
 static void put_route(struct wire_writer *w, const struct prefix *to, const struct addr *via)
@@ -121,8 +123,8 @@ static int set_names(struct dhcp_options *options, const struct dhcp_conf *conf)
 	if (r == 0 && conf->domain)
 		r = dhcp_options_set(options, DHCP_OPT_DOMAIN, conf->domain, strlen(conf->domain),
 				     false);
-	if (r == 0 && conf->search)
-		r = set_search(options, conf->search);
+	if (r == 0)
+		r = dhcp_options_set_search(options, conf->search, conf->search_size);
 	return r;
 }
 
@@ -145,13 +147,10 @@ static int set_boot(struct dhcp_options *options, const struct dhcp_conf *conf)
 
 static int set_extra(struct dhcp_options *options, const struct dhcp_extra *extra)
 {
-	struct dhcp_value *value = &options->values[extra->code];
-
 	if (!extra->omit)
 		return dhcp_options_set(options, extra->code, extra->data, extra->size,
 					extra->always);
-	free(value->data);
-	*value = (struct dhcp_value){0};
+	remove_option(options, extra->code);
 	return 0;
 }
 

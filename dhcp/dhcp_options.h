@@ -27,6 +27,9 @@ int dhcp_options_set(struct dhcp_options *options, uint8_t code, const void *dat
 		     bool always);
 void dhcp_options_clear(struct dhcp_options *options);
 
+/* Domains to search, in DNS wire form; size 0: none. Returns 0 or -ENOMEM. */
+int dhcp_options_set_search(struct dhcp_options *options, const uint8_t *search, size_t size);
+
 /* Fills in all that a checked configuration says. Returns 0 or -ENOMEM. */
 int dhcp_options_from_conf(struct dhcp_options *options, const struct dhcp_conf *conf);
 

@@ -25,6 +25,7 @@ struct dhcp_server {
 	struct dhcp_options options;
 	char domain[DHCP_DOMAIN_MAX];
 	char boot_file[DHCP_BOOT_FILE_MAX];
+	bool search_is_fixed; /* an option of the configuration */
 	struct dhcp_counters counters;
 };
 
@@ -80,6 +81,8 @@ static void take_conf(struct dhcp_server *server, const struct dhcp_conf *conf)
 	server->conf.dns = server->conf.ntp = NULL;
 	server->conf.domain = NULL;
 	server->conf.search = NULL;
+	for (size_t i = 0; i < conf->extra_count; i++)
+		server->search_is_fixed |= conf->extras[i].code == DHCP_OPT_SEARCH;
 	server->conf.routes = NULL;
 	server->conf.extras = NULL;
 	server->conf.reservations = NULL;
@@ -145,6 +148,14 @@ void dhcp_server_free(struct dhcp_server *server)
 	dhcp_pool_destroy(&server->pool);
 	dhcp_options_clear(&server->options);
 	free(server);
+}
+
+int dhcp_server_set_search(struct dhcp_server *server, const uint8_t *search, size_t size)
+{
+	if (size > DHCP_SEARCH_SIZE_MAX)
+		return -EINVAL;
+	return server->search_is_fixed ? 0
+				       : dhcp_options_set_search(&server->options, search, size);
 }
 
 /* Messages. */

@@ -21,7 +21,7 @@
 #include "dhcp/dhcp_wire.h"
 
 #define DHCP_ADDRESSES_MAX     16   /* DNS or NTP servers */
-#define DHCP_SEARCH_MAX        16   /* search domains; their wire form fits one option */
+#define DHCP_SEARCH_SIZE_MAX   512  /* search domains */
 #define DHCP_ROUTES_MAX        32   /* classless static routes */
 #define DHCP_EXTRA_MAX         32   /* options given by number */
 #define DHCP_RESERVATIONS_MAX  1024 /* static leases */
@@ -92,7 +92,8 @@ struct dhcp_conf {
 	const struct addr *ntp;
 	size_t ntp_count;
 	const char *domain;              /* NULL: none */
-	const char *const *search;       /* NULL-terminated, or NULL */
+	const uint8_t *search;           /* domains to search, in DNS wire form behind each other */
+	size_t search_size;              /* up to DHCP_SEARCH_SIZE_MAX */
 	const struct dhcp_route *routes; /* besides the default route */
 	size_t route_count;
 	const struct dhcp_extra *extras;
@@ -154,6 +155,10 @@ void dhcp_server_free(struct dhcp_server *server);
  * to say, -EBADMSG when it is no DHCP message, or -ENOMEM. */
 int dhcp_server_handle(struct dhcp_server *server, const void *message, size_t size,
 		       unsigned source, uint64_t now_ms, struct dhcp_reply *ret_reply);
+
+/* Tells the domains to search from now on, in the form of dhcp_conf's; not where an option of the
+ * configuration says what they are. Returns 0, -EINVAL (too many) or -ENOMEM. */
+int dhcp_server_set_search(struct dhcp_server *server, const uint8_t *search, size_t size);
 
 /* Ends what has run out (handle does so too) and makes the events. Returns when to call it next:
  * UINT64_MAX when nothing can run out. */

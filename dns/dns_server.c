@@ -42,6 +42,8 @@ struct dns_server {
 	struct dns_file resolvconf_file; /* path NULL: none */
 	struct dns_file hosts_file;      /* path NULL: none */
 	struct dns_resolvconf resolvconf;
+	void (*resolvconf_changed)(void *arg); /* NULL: nobody wants to know */
+	void *resolvconf_changed_arg;
 	size_t resolver_count; /* configured; 0: those of resolv.conf */
 	struct dns_resolver resolvers[DNS_RESOLVERS_MAX];
 	size_t route_count;
@@ -126,6 +128,8 @@ static int watch_files(struct dns_server *server, const struct dns_conf *conf)
 	const char *hosts = conf->hosts_path ? conf->hosts_path : DNS_HOSTS_PATH;
 	int r = 0;
 
+	server->resolvconf_changed = conf->resolvconf_changed;
+	server->resolvconf_changed_arg = conf->resolvconf_changed_arg;
 	if (*resolvconf)
 		r = dns_file_init(&server->resolvconf_file, resolvconf, DNS_RESOLVCONF_SIZE_MAX);
 	if (r == 0 && *hosts)
@@ -217,12 +221,14 @@ static void refresh(struct dns_server *server)
 {
 	struct dns_local *local = &server->local;
 	uint64_t now_ms = loop_now_ms(server->loop);
+	bool changed = false;
 	char *text;
 
 	if (server->resolvconf_file.path &&
 	    dns_file_poll(&server->resolvconf_file, now_ms, &text) > 0) {
 		read_resolvconf(server, text);
 		free(text);
+		changed = true;
 	}
 	if (server->hosts_file.path && dns_file_poll(&server->hosts_file, now_ms, &text) > 0) {
 		int r = dns_hosts_parse(&local->hosts, text, &local->host4, &local->host6);
@@ -233,6 +239,8 @@ static void refresh(struct dns_server *server)
 				    r == -ENOSPC ? "there are too many" : strerror(-r));
 		free(text);
 	}
+	if (changed && server->resolvconf_changed)
+		server->resolvconf_changed(server->resolvconf_changed_arg);
 }
 
 /* The route with the longest suffix that the name is in, or NULL. */

@@ -58,6 +58,10 @@ struct dns_conf {
 	size_t route_count;
 	const char *resolv_conf_path; /* NULL: /etc/resolv.conf; "": none */
 	const char *hosts_path;       /* NULL: /etc/hosts; "": none */
+	/* Called when another resolv.conf has been read, from within any function here; NULL:
+	 * nobody wants to know. It may call dns_server_resolvconf(). */
+	void (*resolvconf_changed)(void *arg);
+	void *resolvconf_changed_arg;
 	uint32_t try_ms, deadline_ms; /* of a relayed query; 0: defaults of dns_upstream.h */
 	uint32_t stream_idle_ms;      /* 0: default of dns_stream.h */
 };

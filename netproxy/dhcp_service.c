@@ -24,6 +24,7 @@ struct dhcp_service {
 	struct loop *loop;
 	struct forwarder *forwarder;
 	struct state_file *state;
+	struct dns_service *dns; /* borrowed: knows what guests are to search */
 	struct dhcp_server *dhcp;
 	struct static_leases *static_leases; /* NULL: with --no-dhcp */
 	struct loop_timer *expiry;
@@ -78,6 +79,7 @@ static void on_dhcp(void *arg, const struct stack_datagram *datagram)
 
 	if (!is_own_message(datagram))
 		return;
+	dns_service_look(service->dns);
 	if (dhcp_server_handle(service->dhcp, datagram->payload, datagram->size, datagram->port,
 			       loop_now_ms(service->loop), &reply) == 1)
 		stack_send_udp(stack, &from, &reply.to,
@@ -142,7 +144,7 @@ static int start_serving(struct dhcp_service *service, const struct prefix *subn
 }
 
 int dhcp_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		     struct state_file *state, const char *const *search,
+		     struct state_file *state, struct dns_service *dns,
 		     char error[static OPTIONS_ERROR_MAX], struct dhcp_service **ret_service)
 {
 	struct dhcp_service *service = calloc(1, sizeof(*service));
@@ -154,9 +156,11 @@ int dhcp_service_new(struct loop *loop, const struct options *options, struct fo
 	service->loop = loop;
 	service->forwarder = forwarder;
 	service->state = state;
+	service->dns = dns;
 	service->lease_seconds = options->lease_seconds;
 	options_dhcp_conf(options, &conf);
-	conf.search = search;
+	conf.search = dns_service_search(dns)->wire;
+	conf.search_size = dns_service_search(dns)->size;
 	conf.on_lease = on_lease;
 	conf.on_lease_arg = service;
 	r = dhcp_server_new(&conf, error, OPTIONS_ERROR_MAX, &service->dhcp);
@@ -181,6 +185,14 @@ void dhcp_service_free(struct dhcp_service *service)
 	loop_timer_free(service->expiry);
 	dhcp_server_free(service->dhcp);
 	free(service);
+}
+
+void dhcp_service_search_changed(struct dhcp_service *service)
+{
+	const struct dns_service_search *search = dns_service_search(service->dns);
+
+	if (dhcp_server_set_search(service->dhcp, search->wire, search->size) < 0)
+		log_limited(LOG_LEVEL_WARN, "guests aren't told the new search domains: no memory");
 }
 
 struct dhcp_server *dhcp_service_server(struct dhcp_service *service)

@@ -9,14 +9,19 @@
 #include <sys/socket.h>
 
 #include "base/sock.h"
+#include "base/wire.h"
 #include "netproxy/zone_state.h"
 
 #define SERVICE_TTL 64
 
 struct dns_service {
 	struct forwarder *forwarder;
+	const struct options *options;
 	struct dns_server *server;
 	struct zone_state *zones;
+	struct dns_service_search search;
+	void (*on_search)(void *arg); /* NULL: nobody wants to know */
+	void *on_search_arg;
 };
 
 /* A query over UDP on its way. */
@@ -78,6 +83,82 @@ static int on_connection(void *arg, const struct endpoint *guest, int *ret_fd)
 	return 0;
 }
 
+/* ---- Domains to search ---- */
+
+/* The names of a list, without those that came before. */
+struct search_names {
+	size_t count;
+	struct dns_name names[1 + DNS_SEARCH_MAX];
+};
+
+static void add_search(struct search_names *search, const struct dns_name *name)
+{
+	for (size_t i = 0; i < search->count; i++) {
+		if (dns_name_equal(&search->names[i], name))
+			return;
+	}
+	if (search->count < sizeof(search->names) / sizeof(search->names[0]))
+		search->names[search->count++] = *name;
+}
+
+static void collect_search(const struct options *options, const struct dns_resolvconf *host,
+			   struct search_names *ret)
+{
+	struct dns_name own;
+
+	ret->count = 0;
+	if (dns_name_parse(options->domain, &own) == 0 && own.size > 1)
+		add_search(ret, &own);
+	for (size_t i = 0; options->dns_search_given && i < options->dns_search_count; i++)
+		add_search(ret, &options->dns_search[i]);
+	for (size_t i = 0; !options->dns_search_given && i < host->search_count; i++)
+		add_search(ret, &host->search[i]);
+}
+
+static void fill_search(const struct search_names *names, struct dns_service_search *ret)
+{
+	struct wire_writer w = wire_writer(ret->wire, sizeof(ret->wire));
+
+	/* As many as fit, from the first: they stand in the order of their importance. */
+	for (size_t i = 0; i < names->count && names->names[i].size <= wire_room(&w); i++)
+		wire_put_bytes(&w, names->names[i].wire, names->names[i].size);
+	ret->size = wire_written(&w);
+}
+
+static void on_resolvconf(void *arg)
+{
+	struct dns_service *service = arg;
+	struct dns_service_search search;
+	struct search_names names;
+
+	collect_search(service->options, dns_server_resolvconf(service->server), &names);
+	fill_search(&names, &search);
+	if (search.size == service->search.size &&
+	    memcmp(search.wire, service->search.wire, search.size) == 0)
+		return;
+	service->search = search;
+	if (service->on_search)
+		service->on_search(service->on_search_arg);
+}
+
+const struct dns_service_search *dns_service_search(const struct dns_service *service)
+{
+	return &service->search;
+}
+
+void dns_service_on_search(struct dns_service *service, void (*fn)(void *arg), void *arg)
+{
+	service->on_search = fn;
+	service->on_search_arg = arg;
+}
+
+void dns_service_look(struct dns_service *service)
+{
+	dns_server_resolvconf(service->server);
+}
+
+/* ---- Life ---- */
+
 static const char *file_path(const char *path, bool is_none)
 {
 	if (is_none)
@@ -110,6 +191,8 @@ static int start_server(struct dns_service *service, struct loop *loop,
 		.route_count = options->dns_route_count,
 		.resolv_conf_path = file_path(options->resolv_conf, options->no_resolv_conf),
 		.hosts_path = file_path(options->hosts_file, options->no_hosts_file),
+		.resolvconf_changed = on_resolvconf,
+		.resolvconf_changed_arg = service,
 	};
 	int r = options_zones_make(options, &zones);
 
@@ -141,7 +224,11 @@ int dns_service_new(struct loop *loop, const struct options *options, struct for
 	if (!service)
 		return -ENOMEM;
 	service->forwarder = forwarder;
+	service->options = options;
 	r = start_server(service, loop, options, guests, error);
+	/* Now, and not only when there is a resolv.conf: guests have a domain of their own. */
+	if (r == 0)
+		on_resolvconf(service);
 	if (r == 0)
 		r = zone_state_new(service->server, state, &service->zones);
 	if (r == 0 && !options->no_dns)
@@ -173,29 +260,4 @@ void dns_service_zones_changed(struct dns_service *service)
 struct dns_server *dns_service_server(struct dns_service *service)
 {
 	return service->server;
-}
-
-static void add_search(struct dns_service_search *search, const struct dns_name *name)
-{
-	for (size_t i = 0; i < search->count; i++) {
-		if (dns_name_equal(&search->names[i], name))
-			return;
-	}
-	if (search->count < DNS_SERVICE_SEARCH_MAX)
-		search->names[search->count++] = *name;
-}
-
-void dns_service_fill_search(struct dns_service *service, const struct options *options,
-			     struct dns_service_search *ret)
-{
-	const struct dns_resolvconf *host = dns_server_resolvconf(service->server);
-	struct dns_name own;
-
-	ret->count = 0;
-	if (dns_name_parse(options->domain, &own) == 0 && own.size > 1)
-		add_search(ret, &own);
-	for (size_t i = 0; options->dns_search_given && i < options->dns_search_count; i++)
-		add_search(ret, &options->dns_search[i]);
-	for (size_t i = 0; !options->dns_search_given && i < host->search_count; i++)
-		add_search(ret, &host->search[i]);
 }

@@ -14,17 +14,19 @@
 
 /* The domains that guests are told to search: their own, and those of --dns-search or else the
  * host's, so that a short name means to a guest what it means to its host. */
-#define DNS_SERVICE_SEARCH_MAX (1 + DNS_SEARCH_MAX)
+#define DNS_SERVICE_SEARCH_SIZE_MAX 512
 
+/* In DNS wire form behind each other, as much as all who tell it take. What doesn't fit is left out.
+ */
 struct dns_service_search {
-	size_t count;
-	struct dns_name names[DNS_SERVICE_SEARCH_MAX];
+	size_t size;
+	uint8_t wire[DNS_SERVICE_SEARCH_SIZE_MAX];
 };
 
 struct dns_service;
 
-/* Returns 0 with an owned service on `forwarder` and `state`, which must outlive it, or -errno with
- * a message. */
+/* Returns 0 with an owned service on `forwarder` and `state`, which must outlive it as `options`
+ * must, or -errno with a message. */
 int dns_service_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		    struct state_file *state, const struct dns_guest_lookup *guests,
 		    char error[static OPTIONS_ERROR_MAX], struct dns_service **ret_service);
@@ -33,8 +35,11 @@ void dns_service_free(struct dns_service *service);
 struct dns_server *dns_service_server(struct dns_service *service);
 /* The API has changed a zone: it is kept over a restart. */
 void dns_service_zones_changed(struct dns_service *service);
-/* As the host's files are now. */
-void dns_service_fill_search(struct dns_service *service, const struct options *options,
-			     struct dns_service_search *ret);
+/* What guests are told to search, as the host's files were when they were last looked at. */
+const struct dns_service_search *dns_service_search(const struct dns_service *service);
+/* Has `fn` called when that has changed. */
+void dns_service_on_search(struct dns_service *service, void (*fn)(void *arg), void *arg);
+/* Looks at the host's files, as every query does. */
+void dns_service_look(struct dns_service *service);
 
 #endif

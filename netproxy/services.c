@@ -19,36 +19,26 @@ struct services {
 	struct services6 *v6;
 };
 
-/* The domains that DHCP tells guests to search, as texts. */
-struct search_list {
-	char texts[DHCP_SEARCH_MAX][DNS_NAME_TEXT_MAX];
-	const char *domains[DHCP_SEARCH_MAX + 1]; /* NULL-terminated */
-};
-
-static void fill_search_list(const struct dns_service_search *search, struct search_list *ret)
+static void on_search(void *arg)
 {
-	size_t i;
+	struct services *services = arg;
 
-	for (i = 0; i < search->count && i < DHCP_SEARCH_MAX; i++)
-		ret->domains[i] = dns_name_format(&search->names[i], ret->texts[i]);
-	ret->domains[i] = NULL;
+	dhcp_service_search_changed(services->dhcp);
+	services6_search_changed(services->v6);
 }
 
 static int start_dhcp(struct services *services, const struct options *options,
 		      struct state_file *state, char error[static OPTIONS_ERROR_MAX])
 {
-	struct dns_service_search search;
-	struct search_list texts;
-	int r;
+	int r = dhcp_service_new(services->loop, options, services->forwarder, state, services->dns,
+				 error, &services->dhcp);
 
-	dns_service_fill_search(services->dns, options, &search);
-	fill_search_list(&search, &texts);
-	r = dhcp_service_new(services->loop, options, services->forwarder, state, texts.domains,
-			     error, &services->dhcp);
-	if (r < 0)
-		return r;
-	return services6_new(services->loop, options, services->forwarder, state, &search,
-			     services_dhcp(services), &services->v6);
+	if (r == 0)
+		r = services6_new(services->loop, options, services->forwarder, state,
+				  services->dns, services_dhcp(services), &services->v6);
+	if (r == 0)
+		dns_service_on_search(services->dns, on_search, services);
+	return r;
 }
 
 /* ---- Names of guests ---- */

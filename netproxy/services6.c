@@ -23,14 +23,9 @@ struct services6 {
 	struct dhcp_server *dhcp4;   /* borrowed; NULL: none */
 	struct dhcp6_server *server; /* NULL: none */
 	struct state_file *state;
+	struct dns_service *dns; /* borrowed: knows what guests are to search */
 	const struct options *options;
 	struct loop_timer *expiry;
-};
-
-/* The search list in DNS wire form. */
-struct search_wire {
-	uint8_t bytes[DHCP6_SEARCH_SIZE_MAX];
-	size_t size;
 };
 
 /* ---- DHCPv6 ---- */
@@ -100,6 +95,7 @@ static void on_dhcp6(void *arg, const struct stack_datagram *datagram)
 
 	if (datagram->src.addr.family != AF_INET6 || addr_is_any(&datagram->src.addr))
 		return;
+	dns_service_look(services->dns);
 	sender.host = ipv4_host(services, &datagram->src_mac);
 	if (dhcp6_server_handle(services->server, &sender, datagram->payload, datagram->size,
 				loop_now_ms(services->loop), &reply) == 1) {
@@ -155,7 +151,7 @@ static size_t ipv6_of(const struct addr *addrs, unsigned count, struct addr *to,
 }
 
 static int start_dhcp6(struct services6 *services, const struct options *options,
-		       const struct search_wire *search)
+		       const struct dns_service_search *search)
 {
 	const struct stack_conf *stack = stack_conf(forwarder_stack(services->forwarder));
 	struct addr ntp[DHCP_ADDRESSES_MAX];
@@ -168,7 +164,7 @@ static int start_dhcp6(struct services6 *services, const struct options *options
 		.ntp_count = ipv6_of(options->dhcp.ntp, options->dhcp.ntp_count, ntp,
 				     DHCP_ADDRESSES_MAX),
 		.domain = options->domain,
-		.search = search->bytes,
+		.search = search->wire,
 		.search_size = search->size,
 		.lease_seconds = options->lease_seconds,
 		.leases_per_source_max = options->dhcp.per_guest_max,
@@ -195,7 +191,7 @@ static int start_dhcp6(struct services6 *services, const struct options *options
 
 /* What the advertisements say of addresses. */
 static int start_router(struct services6 *services, const struct options *options,
-			const struct search_wire *search)
+			const struct dns_service_search *search)
 {
 	enum ipv6_addresses from = options->ipv6_addresses;
 	bool served = services->server != NULL;
@@ -203,7 +199,7 @@ static int start_router(struct services6 *services, const struct options *option
 		.autonomous = from == IPV6_ADDRESSES_BOTH || from == IPV6_ADDRESSES_SLAAC,
 		.managed = served && from != IPV6_ADDRESSES_SLAAC,
 		.other = served,
-		.search = search->bytes,
+		.search = search->wire,
 		.search_size = search->size,
 	};
 
@@ -212,22 +208,12 @@ static int start_router(struct services6 *services, const struct options *option
 
 /* ---- Life ---- */
 
-static void fill_search(const struct dns_service_search *search, struct search_wire *ret)
-{
-	struct wire_writer w = wire_writer(ret->bytes, sizeof(ret->bytes));
-
-	/* As many as fit, from the first: they stand in the order of their importance. */
-	for (size_t i = 0; i < search->count && search->names[i].size <= wire_room(&w); i++)
-		wire_put_bytes(&w, search->names[i].wire, search->names[i].size);
-	ret->size = wire_written(&w);
-}
-
 int services6_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		  struct state_file *state, const struct dns_service_search *search,
-		  struct dhcp_server *dhcp, struct services6 **ret_services)
+		  struct state_file *state, struct dns_service *dns, struct dhcp_server *dhcp,
+		  struct services6 **ret_services)
 {
 	struct services6 *services = calloc(1, sizeof(*services));
-	struct search_wire wire;
+	const struct dns_service_search *search = dns_service_search(dns);
 	int r = 0;
 
 	if (!services)
@@ -237,12 +223,12 @@ int services6_new(struct loop *loop, const struct options *options, struct forwa
 	services->dhcp4 = dhcp;
 	services->state = state;
 	services->options = options;
-	fill_search(search, &wire);
+	services->dns = dns;
 	if (options->prefix6.length) {
 		if (options->ipv6_addresses != IPV6_ADDRESSES_NONE && !options->dhcp.off)
-			r = start_dhcp6(services, options, &wire);
+			r = start_dhcp6(services, options, search);
 		if (r == 0)
-			r = start_router(services, options, &wire);
+			r = start_router(services, options, search);
 	} else if (!options->prefix6_given) {
 		log_info("no IPv6 for guests: it needs an MTU of %d or more, and this is %u",
 			 OPTIONS_IP6_MTU_MIN, options->mtu);
@@ -264,6 +250,15 @@ void services6_free(struct services6 *services)
 	loop_timer_free(services->expiry);
 	dhcp6_server_free(services->server);
 	free(services);
+}
+
+void services6_search_changed(struct services6 *services)
+{
+	const struct dns_service_search *search = dns_service_search(services->dns);
+
+	if (services->server)
+		dhcp6_server_set_search(services->server, search->wire, search->size);
+	router_adv_set_search(forwarder_stack(services->forwarder), search->wire, search->size);
 }
 
 void services6_leave(struct services6 *services)

@@ -16,13 +16,15 @@
 struct services6;
 
 /* Makes the gateway a router of IPv6 that has the addresses given out as the options say. Where
- * there is no IPv6 network, it does nothing. `search` is borrowed for the call; `options` and
- * `dhcp`, DHCPv4's server or NULL, for the services' life. Returns 0 with owned services on
+ * there is no IPv6 network, it does nothing. `options`, `dns` and `dhcp`, DHCPv4's
+ * server or NULL, are borrowed for the services' life. Returns 0 with owned services on
  * `forwarder` and `state`, which must outlive them, or -errno. */
 int services6_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
-		  struct state_file *state, const struct dns_service_search *search,
-		  struct dhcp_server *dhcp, struct services6 **ret_services);
+		  struct state_file *state, struct dns_service *dns, struct dhcp_server *dhcp,
+		  struct services6 **ret_services);
 void services6_free(struct services6 *services);
+/* Guests are told what `dns` says now. */
+void services6_search_changed(struct services6 *services);
 /* See services_leave(). */
 void services6_leave(struct services6 *services);
 

@@ -190,6 +190,22 @@ int router_adv_start(struct stack *stack, const struct router_adv_conf *conf)
 	return 0;
 }
 
+int router_adv_set_search(struct stack *stack, const uint8_t *search, size_t size)
+{
+	struct router_adv *adv = stack->router_adv;
+
+	if (!adv)
+		return 0;
+	if (size > RA_SEARCH_SIZE_MAX)
+		return -EINVAL;
+	if (size)
+		memcpy(adv->search, search, size);
+	adv->conf.search_size = size;
+	if (adv->links > 0)
+		schedule_soon(adv, loop_now_ms(stack->loop));
+	return 0;
+}
+
 void router_adv_stop(struct stack *stack)
 {
 	struct router_adv *adv = stack->router_adv;

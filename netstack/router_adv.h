@@ -52,6 +52,11 @@ int router_adv_start(struct stack *stack, const struct router_adv_conf *conf);
  * nothing where there is no router. */
 void router_adv_stop(struct stack *stack);
 
+/* Tells the domains to search from now on, all guests as soon as it may be. Those that are no more
+ * count for guests until their lifetime, that of the router, has passed. Returns 0, or -EINVAL (too
+ * many); where there is no router it does nothing. */
+int router_adv_set_search(struct stack *stack, const uint8_t *search, size_t size);
+
 /* For the stack alone; `adv` is stack->router_adv, and NULL is fine. */
 
 /* A valid router solicitation (RFC 4861, 6.1.1) came from `mac`; `src` may be unspecified. */

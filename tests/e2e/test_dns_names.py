@@ -151,6 +151,36 @@ def test_search(t):
 
 
 @case(links=STREAM, start=False)
+def test_search_follows_the_host(t):
+    """Another search list on the host, as when a VPN comes up: the next lease has it, and all that guests are told by
+    IPv6, without one."""
+    t.proxy.resolv_conf = path = f"{t.directory}/resolv.conf"
+
+    def write(text):
+        with open(path + ".new", "w") as file:
+            file.write(text)
+        os.rename(path + ".new", path)
+
+    def search():
+        return t.guest.dhcp("-O", "search").get("search", "").split()
+
+    def advertised():
+        return t.guest.ns.run("rdisc6", "-1", "-r", "2", "-w", "2000", IFNAME, check=False).stdout
+
+    # One that not every client of DHCP would take isn't a reason not to start.
+    write("search home.lan it's+odd\n")
+    t.start()
+    assert search()[:2] == ["vm.internal", "home.lan"], search()
+    write("search corp.example home.lan\n")
+    wait.until(lambda: search() == ["vm.internal", "corp.example", "home.lan"], "the new search list in a lease")
+    wait.until(lambda: "corp.example" in advertised(), "... and in an advertisement")
+    write("search left.example\n")
+    short(t, "host.internal")
+    wait.until(lambda: short(t, "host.internal") and "left.example" in advertised(),
+               "an advertisement to follow a query")
+
+
+@case(links=STREAM, start=False)
 def test_hosts_file(t):
     """The host's hosts file, as it is at the time; its loopback is the host's."""
     path = f"{t.directory}/hosts"

@@ -82,6 +82,22 @@ START_TEST(servers_from_the_configuration)
 END_TEST
 
 /* The largest reply that there can be: nothing required is missing. */
+START_TEST(search_domains_change)
+{
+	static const uint8_t many[DHCP6_SEARCH_SIZE_MAX + 1];
+
+	ck_assert_int_eq(dhcp6_server_set_search(net.server, many, sizeof(many)), -EINVAL);
+	ck_assert_int_eq(dhcp6_server_set_search(net.server, (const uint8_t *)"\3new", 5), 0);
+	draft_raw(&d, DHCP6_INFORMATION_REQUEST);
+	draft_oro(&d, DHCP6_OPT_DOMAINS);
+	expect_type(&net, &d, 1, DHCP6_REPLY);
+	expect_option(&net, DHCP6_OPT_DOMAINS, "\3new", 5);
+	ck_assert_int_eq(dhcp6_server_set_search(net.server, NULL, 0), 0);
+	expect_type(&net, &d, 1, DHCP6_REPLY);
+	ck_assert(!has_option(&net, DHCP6_OPT_DOMAINS));
+}
+END_TEST
+
 START_TEST(largest_reply)
 {
 	static const uint8_t labels[DHCP6_SEARCH_SIZE_MAX] = {0};
@@ -339,6 +355,7 @@ int main(void)
 		information_request,
 		only_what_is_asked_for,
 		servers_from_the_configuration,
+		search_domains_change,
 		largest_reply,
 		name,
 		name_flags,

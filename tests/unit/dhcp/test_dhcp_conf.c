@@ -62,13 +62,14 @@ END_TEST
 START_TEST(names_and_options)
 {
 	struct dhcp_conf conf = basic_conf();
-	const char *const search[] = {"ok", "not ok", NULL};
+	static const uint8_t search[DHCP_SEARCH_SIZE_MAX + 1];
 	struct addr dns = {.family = AF_INET6};
 	struct dhcp_extra extra = {.code = DHCP_OPT_LEASE_TIME, .data = "", .size = 0};
 	struct dhcp_route route = {.to = conf.subnet, .via = addr_from_v4(0x0a000001)};
 
 	conf.search = search;
-	check_refused(&conf, "\"not ok\"");
+	conf.search_size = sizeof(search);
+	check_refused(&conf, "search domains");
 	conf = basic_conf();
 	conf.domain = "-";
 	check_refused(&conf, "\"-\"");

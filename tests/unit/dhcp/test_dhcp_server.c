@@ -14,7 +14,7 @@ static struct draft d;
 static struct dhcp_conf full_conf(void)
 {
 	static struct addr dns[2], ntp[1];
-	static const char *const search[] = {"vm.internal", "lan", NULL};
+	static const uint8_t search[] = "\2vm\10internal\0\3lan";
 	static struct dhcp_route routes[1];
 	static const struct dhcp_extra extras[] = {
 		{.code = 66, .data = "tftp", .size = 4},
@@ -33,6 +33,7 @@ static struct dhcp_conf full_conf(void)
 	conf.ntp_count = 1;
 	conf.domain = "vm.internal";
 	conf.search = search;
+	conf.search_size = sizeof(search);
 	conf.routes = routes;
 	conf.route_count = 1;
 	conf.extras = extras;
@@ -60,6 +61,32 @@ START_TEST(all_options)
 	ck_assert_uint_eq(u32_option(&net, DHCP_OPT_LEASE_TIME), 3600);
 	ck_assert_uint_eq(u32_option(&net, DHCP_OPT_T1), 1800);
 	ck_assert_uint_eq(u32_option(&net, DHCP_OPT_T2), 3150);
+	net_close(&net);
+}
+END_TEST
+
+START_TEST(search_domains_change)
+{
+	static const struct dhcp_extra fixed[] = {{.code = DHCP_OPT_SEARCH, .omit = true}};
+	static const uint8_t many[DHCP_SEARCH_SIZE_MAX + 1];
+	struct dhcp_conf conf = full_conf();
+
+	net_open(&net, &conf);
+	ck_assert_int_eq(dhcp_server_set_search(net.server, (const uint8_t *)"\3new", 5), 0);
+	ck_assert_int_eq(dhcp_server_set_search(net.server, many, sizeof(many)), -EINVAL);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	check_option(&net, DHCP_OPT_SEARCH, "\3new", 5);
+	ck_assert_int_eq(dhcp_server_set_search(net.server, NULL, 0), 0);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	ck_assert(!has_option(&net, DHCP_OPT_SEARCH));
+	net_close(&net);
+	/* What the user said of the option counts. */
+	conf.extras = fixed;
+	conf.extra_count = 1;
+	net_open(&net, &conf);
+	ck_assert_int_eq(dhcp_server_set_search(net.server, (const uint8_t *)"\3new", 5), 0);
+	ck_assert_int_eq(discover(&net, 1), DHCP_OFFER);
+	ck_assert(!has_option(&net, DHCP_OPT_SEARCH));
 	net_close(&net);
 }
 END_TEST
@@ -525,6 +552,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		all_options,
+		search_domains_change,
 		in_the_order_asked_for,
 		an_unusual_mtu_is_told_unasked,
 		infinite_leases,

@@ -294,10 +294,23 @@ START_TEST(routes_know_more_than_we_do)
 }
 END_TEST
 
+static void count(void *arg)
+{
+	unsigned *counter = arg;
+
+	(*counter)++;
+}
+
 START_TEST(resolv_conf_and_hosts_are_read)
 {
+	unsigned changes = 0;
 	char dir[] = "/tmp/netproxy-dns-XXXXXX", resolv[64], hosts[64], text[DNS_RESOLVER_TEXT_MAX];
-	struct dns_conf conf = {.resolv_conf_path = resolv, .hosts_path = hosts};
+	struct dns_conf conf = {
+		.resolv_conf_path = resolv,
+		.hosts_path = hosts,
+		.resolvconf_changed = count,
+		.resolvconf_changed_arg = &changes,
+	};
 	struct sockaddr_storage from;
 	uint8_t message[512];
 	FILE *f;
@@ -322,6 +335,7 @@ START_TEST(resolv_conf_and_hosts_are_read)
 	test_resolver_send(&resolver, &from, message, size);
 	ck_assert_int_eq(reply().rcode, DNS_RCODE_NOERROR);
 	ck_assert_uint_eq(dns_server_resolvconf(server)->search_count, 1);
+	ck_assert_uint_eq(changes, 1);
 	unlink(resolv);
 	unlink(hosts);
 	rmdir(dir);

@@ -263,6 +263,43 @@ START_TEST(configuration_is_checked)
 }
 END_TEST
 
+/* Whether the next advertisement on the link to all has these bytes in it. */
+static bool next_says(const char *bytes, size_t size)
+{
+	struct sim_frame *frame = sim_link_take(net.link);
+	bool found;
+
+	ck_assert_ptr_nonnull(frame);
+	found = memmem(frame->bytes, frame->size, bytes, size) != NULL;
+	sim_frame_free(frame);
+	return found;
+}
+
+START_TEST(other_domains_to_search_are_told_at_once)
+{
+	static const uint8_t many[RA_SEARCH_SIZE_MAX + 1];
+
+	settle();
+	expect_silence(ROUTER_ADV_SPACING_MS);
+	ck_assert_int_eq(router_adv_set_search(net.stack, (const uint8_t *)"\3new", 5), 0);
+	net_advance(&net, 0);
+	ck_assert(next_says("\3new", 5));
+	/* Not all the time. */
+	ck_assert_int_eq(router_adv_set_search(net.stack, (const uint8_t *)"\5other", 7), 0);
+	expect_silence(ROUTER_ADV_SPACING_MS - 1);
+	ck_assert_int_eq(router_adv_set_search(net.stack, (const uint8_t *)"\4last", 6), 0);
+	net_advance(&net, 1);
+	ck_assert(next_says("\4last", 6));
+	ck_assert_int_eq(router_adv_set_search(net.stack, NULL, 0), 0);
+	net_advance(&net, ROUTER_ADV_SPACING_MS);
+	ck_assert(!next_says("\4last", 6));
+	ck_assert_int_eq(router_adv_set_search(net.stack, many, sizeof(many)), -EINVAL);
+	expect_silence(ROUTER_ADV_SPACING_MS);
+	router_adv_stop(net.stack);
+	ck_assert_int_eq(router_adv_set_search(net.stack, NULL, 0), 0);
+}
+END_TEST
+
 START_TEST(one_router_in_a_stack)
 {
 	ck_assert_int_eq(router_adv_start(net.stack, &plain), -EEXIST);
@@ -280,6 +317,7 @@ int main(void)
 		nobody_there_nothing_sent,
 		a_second_guest_hears_of_us_too,
 		the_last_one_takes_the_route_away,
+		other_domains_to_search_are_told_at_once,
 		one_router_in_a_stack,
 		NULL,
 	};
