@@ -189,7 +189,7 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 		input_borrowed(conn, frame, offset, end);
 		return;
 	}
-	if (small || !frame->buf)
+	if (size <= CONN_RX_COPY_MAX || !frame->buf)
 		p = chain_copy(frame, offset, end);
 	else
 		p = chain_reference(frame, offset, end);
