@@ -16,7 +16,8 @@
  * host's, so that a short name means to a guest what it means to its host. */
 #define DNS_SERVICE_SEARCH_SIZE_MAX 512
 
-/* In DNS wire form behind each other, as much as all who tell it take. What doesn't fit is left out.
+/* In DNS wire form behind each other, as much as all who tell it take. What doesn't fit is left
+ * out.
  */
 struct dns_service_search {
 	size_t size;
