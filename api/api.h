@@ -83,6 +83,15 @@ struct api_dns_zone {
 	bool is_shared; /* only its records are ours, and the rest is whoever's; not of requests */
 };
 
+/* Something that others count, for /metrics; all borrowed for the call that it is given to. */
+struct api_counter {
+	const char *name;   /* as routes_metrics.c names things, such as "dns_queries_total" */
+	const char *help;   /* of that name; NULL where it is the one before */
+	const char *labels; /* "", or such as {family="ipv4"}, different for each of a name */
+	uint64_t value;     /* grows only where the name ends in "_total" */
+};
+
+typedef void api_counter_fn(void *visitor, const struct api_counter *counter);
 typedef void api_lease_fn(void *visitor, const struct api_lease *lease);
 typedef void api_static_fn(void *visitor, const struct api_static_lease *lease);
 typedef void api_dns_fn(void *visitor, const struct api_dns_zone *zone);
@@ -130,6 +139,8 @@ struct api_backend {
 	int (*guest_addr)(void *arg, uint32_t guest_id, struct addr *ret);
 	/* Whether an address is that guest's, too, such as its IPv6 ones; optional. */
 	bool (*guest_owns)(void *arg, uint32_t guest_id, const struct addr *addr);
+	/* Visits what there is to count besides; optional. */
+	void (*counters)(void *arg, api_counter_fn *fn, void *visitor);
 };
 
 enum api_door_kind {

@@ -259,6 +259,16 @@ static void count_lease(void *visitor, const struct api_lease *lease)
 	counts[lease->address.family == AF_INET6]++;
 }
 
+static void write_counter(void *visitor, const struct api_counter *counted)
+{
+	size_t size = strlen(counted->name);
+	bool grows = size > 6 && strcmp(counted->name + size - 6, "_total") == 0;
+
+	if (counted->help)
+		head(visitor, counted->name, grows ? "counter" : "gauge", counted->help);
+	sample(visitor, counted->name, counted->labels, counted->value);
+}
+
 static void write_services(FILE *out, const struct api_call *call)
 {
 	const struct api_backend *backend = call->backend;
@@ -282,6 +292,8 @@ static void write_services(FILE *out, const struct api_call *call)
 	counter(out, "capture_dropped_packets_total",
 		"Packets lost in captures that have ended, because the client was slow.",
 		live.captures_dropped);
+	if (backend->counters)
+		backend->counters(backend->arg, write_counter, out);
 }
 
 static void write_process(FILE *out)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "netproxy/guests.h"
 #include "netproxy/pcap_file.h"
+#include "netproxy/service_counters.h"
 
 LOG_MODULE("control");
 
@@ -362,6 +363,13 @@ static int open_pcap(struct control *control, char error[static OPTIONS_ERROR_MA
 	return r;
 }
 
+static void visit_counters(void *arg, api_counter_fn *fn, void *visitor)
+{
+	const struct control *control = arg;
+
+	service_counters_visit(control->services, fn, visitor);
+}
+
 int control_new(struct loop *loop, const struct options *options, struct forwarder *forwarder,
 		struct publish *publish, struct services *services,
 		char error[static OPTIONS_ERROR_MAX], struct control **ret_control)
@@ -382,6 +390,7 @@ int control_new(struct loop *loop, const struct options *options, struct forward
 		.dns_remove = remove_zone,
 		.guest_addr = guest_addr,
 		.guest_owns = guest_owns,
+		.counters = visit_counters,
 	};
 	int r = control ? 0 : -ENOMEM;
 

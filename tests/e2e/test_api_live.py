@@ -156,6 +156,10 @@ def test_metrics(t):
     assert after["netproxy_flows"]['{protocol="tcp"}'] == 1
     assert after["netproxy_leases"]['{family="ipv4"}'] == 1
     assert sum(after["netproxy_port_received_bytes_total"].values()) > 1 << 20
+    assert after["netproxy_dhcp_messages_total"]['{family="ipv4",type="ack"}'] >= 1
+    t.guest.ns.run("dig", "+tries=1", f"@{GATEWAY}", "gateway.internal")
+    local = '{result="local"}'
+    assert metrics(t)["netproxy_dns_results_total"][local] == after["netproxy_dns_results_total"][local] + 1
     local = f"{t.proxy.directory}/quote\"back\\slash.sock"
     t.proxy.post("/services/forwarder/expose", {"local": local, "remote": f"tcp://{FIRST_GUEST}:80", "protocol": "unix"})
     assert len(metrics(t)["netproxy_forward_connections"]) == 1

@@ -281,6 +281,8 @@ START_TEST(guests_are_told_apart)
 	ck_assert(allows_from(policy, "192.168.65.5", "52:54:00:00:00:05", 8));
 	ck_assert(!allows_from(policy, "192.168.65.5", "52:54:00:00:00:05", 256));
 	ck_assert(allows_from(policy, "192.168.65.5", "52:54:00:00:00:05", 0));
+	policy_port_changed(policy, 9, "qemu:/a #b/x #1", true);
+	ck_assert(allows_from(policy, "192.168.65.5", "52:54:00:00:00:05", 9));
 	policy_port_changed(policy, 7, "qemu:/a #1", false);
 	ck_assert(allows_from(policy, "192.168.65.5", "52:54:00:00:00:05", 7));
 	policy_free(policy);

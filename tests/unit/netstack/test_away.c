@@ -199,6 +199,14 @@ START_TEST(times)
 	away_end(&away, 3);
 	away_end(&away, 3);
 	ck_assert_uint_eq(away.count, 1);
+	/* A path may look like a number. */
+	away_attached(&away, 6, "qemu:/a #b/x #1");
+	away_attached(&away, 7, "qemu:/a #c/x #1");
+	away_attached(&away, 8, "qemu:/a #b/x #2");
+	away_gone(&away, 6, 3000);
+	ck_assert(!away_may_be_back(&away, 6, 7));
+	ck_assert(away_may_be_back(&away, 6, 8));
+	away_end(&away, 6);
 	away_end(&away, 5);
 	ck_assert(!away_is(&away, 5));
 }
