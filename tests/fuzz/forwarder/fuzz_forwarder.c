@@ -23,6 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define OPERATIONS_MAX 150
 #define PAYLOAD_MAX    16000
 
+/* TLS, with the server's name. */
+static const uint8_t client_hello[67] = {
+	0x16, 3,  1, 0, 62, 1,  0, 0, 58, 3, 3, [43] = 0, [44] = 0, 2,   0x13, 1,   1,  0,
+	0,    15, 0, 0, 0,  11, 0, 9, 0,  0, 6, 'a',      '.',      't', 'e',  's', 't'};
+
 static uint8_t payload[PAYLOAD_MAX];
 
 /* Bytes for a stream or datagram: what proxies and web servers look for, some of the input's, or
@@ -33,14 +38,16 @@ static size_t read_payload(struct wire_reader *r)
 		"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno",
-		"\x16\x03\x01\x00\x05\x01\x00\x00\x01",
 	};
 	uint8_t kind = wire_u8(r);
 	size_t size;
 
-	if (kind < 4) {
-		size = kind == 3 ? 9 : strlen(texts[kind]);
+	if (kind < 3) {
+		size = strlen(texts[kind]);
 		memcpy(payload, texts[kind], size);
+	} else if (kind == 3) {
+		size = sizeof(client_hello);
+		memcpy(payload, client_hello, size);
 	} else if (kind < 64) {
 		size = kind & 15;
 		size = size < wire_left(r) ? size : wire_left(r);
@@ -98,17 +105,18 @@ static void guest_connects(struct world *world, struct wire_reader *r)
 	unsigned guest = (who & 15) % GUESTS;
 	struct endpoint to = read_destination(world, r, who & 16);
 	struct sim_packet packet = packet_of(world, guest, &to);
+	struct endpoint self = {packet.src, (uint16_t)(1000 + (who >> 5))};
 	struct peer *peer;
 
 	packet.protocol = IPPROTO_TCP;
-	packet.src_port = (uint16_t)(1000 + (who >> 5));
+	packet.src_port = self.port;
 	packet.flags = SIM_TCP_SYN;
 	packet.window = 0xffff;
 	packet.options = options;
 	packet.options_size = wire_u8(r) & 1 ? sizeof(options) : 0;
-	peer = world_peer(world, guest, packet.src_port, &to);
+	peer = world_peer(world, guest, &self, &to);
 	if (!peer)
-		peer = world_peer_new(world, guest, packet.src_port, &to);
+		peer = world_peer_new(world, guest, &self, &to);
 	packet.seq = peer->next++;
 	inject(world, guest, sim_packet_build(&packet, world->frame));
 }
@@ -121,7 +129,8 @@ static void guest_sends_segment(struct world *world, struct wire_reader *r)
 	uint8_t shape;
 
 	packet.protocol = IPPROTO_TCP;
-	packet.src_port = peer->port;
+	packet.src = peer->self.addr;
+	packet.src_port = peer->self.port;
 	packet.flags = wire_u8(r);
 	shape = wire_u8(r);
 	packet.window = shape & 1 ? wire_be16(r) : 0xffff;
@@ -151,7 +160,11 @@ static void guest_sends_datagram(struct world *world, struct wire_reader *r)
 	uint8_t shape = wire_u8(r);
 
 	packet.protocol = IPPROTO_UDP;
-	packet.src_port = answer ? self->udp_to.port : (uint16_t)(2000 + (shape & 31));
+	packet.src_port = (uint16_t)(2000 + (shape & 31));
+	if (answer) {
+		packet.src = self->udp_to.addr;
+		packet.src_port = self->udp_to.port;
+	}
 	packet.df = shape & 32;
 	packet.ttl = shape & 64 ? 1 : 64;
 	packet.tos = shape & 128 ? 0xb8 : 0;
@@ -265,11 +278,12 @@ static void host_acts(struct world *world, struct wire_reader *r)
 /* Somebody uses a published port. */
 static void client_comes(struct world *world, struct wire_reader *r)
 {
-	struct endpoint at = {.port = wire_u8(r) & 1 ? world->published_udp : world->published_tcp};
-	bool udp = at.port == world->published_udp;
+	unsigned which = wire_u8(r) % PUBLISHED;
+	struct endpoint at = {.port = world->published[which]};
+	bool udp = which & 1;
 	struct sockaddr_storage address;
 	socklen_t size;
-	int fd = udp ? world->udp_client : -1;
+	int fd = udp ? world->udp_clients[which / 2] : -1;
 
 	if (addr_parse("127.0.0.1", &at.addr) < 0)
 		abort();
@@ -283,7 +297,7 @@ static void client_comes(struct world *world, struct wire_reader *r)
 		world_add_end(world, fd);
 		return;
 	}
-	world->udp_client = fd;
+	world->udp_clients[which / 2] = fd;
 	(void)!recv(fd, payload, sizeof(payload), MSG_DONTWAIT);
 	(void)!send(fd, payload, read_payload(r), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -15,7 +15,8 @@
 #include "base/sock.h"
 #include "base/wire.h"
 
-#define ETH_SIZE 14
+#define ETH_SIZE  14
+#define RULES_MAX (2 * SERVICE_COUNT + 3)
 /* Longer than keepalive lets a guest that doesn't answer live. */
 #define END_MS (UINT64_C(4) * 3600 * 1000)
 
@@ -103,12 +104,13 @@ static void serve_udp(void *arg, const struct stack_datagram *datagram)
 }
 
 /* Guests' rules: the services on the host alias, pings of it, and names' ports by the proxy. */
-static unsigned make_rules(bool by_proxy, struct policy_rule rules[static 8])
+static unsigned make_rules(bool by_proxy, struct policy_rule rules[static RULES_MAX])
 {
 	const struct policy_rule pings = {.allow = true,
 					  .protocols = POLICY_ICMP,
 					  .to_kind = POLICY_TO_HOST,
 					  .port_last = UINT16_MAX};
+	static const uint16_t proxied[] = {EGRESS_PORT_HTTP, EGRESS_PORT_HTTPS};
 	unsigned count = 0;
 
 	for (unsigned v6 = 0; v6 < 2; v6++)
@@ -121,12 +123,12 @@ static unsigned make_rules(bool by_proxy, struct policy_rule rules[static 8])
 				.port_last = service_ports[v6][i],
 			};
 	rules[count++] = pings;
-	if (by_proxy) {
+	for (unsigned i = 0; by_proxy && i < 2; i++) {
 		rules[count] = (struct policy_rule){.allow = true,
 						    .protocols = POLICY_TCP,
 						    .to_kind = POLICY_TO_PREFIX,
-						    .port_first = EGRESS_PORT_HTTP,
-						    .port_last = EGRESS_PORT_HTTP};
+						    .port_first = proxied[i],
+						    .port_last = proxied[i]};
 		must(prefix_parse("203.0.113.0/24", &rules[count++].to) == 0);
 	}
 	return count;
@@ -134,7 +136,7 @@ static unsigned make_rules(bool by_proxy, struct policy_rule rules[static 8])
 
 static void open_forwarder(struct world *world, bool by_proxy)
 {
-	struct policy_rule rules[8];
+	struct policy_rule rules[RULES_MAX];
 	struct forwarder_conf conf = {
 		.stack = {.mac = gateway_mac, .mtu = 1500, .conns_max = GUEST_CONNS},
 		.host_access = true,
@@ -151,6 +153,7 @@ static void open_forwarder(struct world *world, bool by_proxy)
 							   .is_address = true,
 							   .addr_count = 1};
 		world->egress.http.addrs[0] = address("127.0.0.1");
+		world->egress.https = world->egress.http;
 		conf.egress = &world->egress;
 	}
 	must(prefix_parse("192.168.65.0/24", &conf.stack.subnet) == 0);
@@ -178,22 +181,26 @@ static void attach(struct world *world, struct guest *guest)
 	sink->attached(sink->arg, sim_link_link(guest->link));
 }
 
-/* One of each kind, to the first two guests. */
+/* One of each kind, to the first two guests, and to a container behind the third. */
 static void open_published(struct world *world)
 {
-	struct publish_spec specs[2] = {
-		{.protocol = PUBLISH_TCP, .proxy_v2 = true, .owner.kind = PUBLISH_OWNER_CONFIG},
-		{.protocol = PUBLISH_UDP, .owner.kind = PUBLISH_OWNER_CONFIG},
+	struct publish_spec specs[PUBLISHED] = {
+		{.protocol = PUBLISH_TCP, .proxy_v2 = true},
+		{.protocol = PUBLISH_UDP},
+		{.protocol = PUBLISH_TCP, .via = world->guests[2].addrs[0]},
+		{.protocol = PUBLISH_UDP, .via = world->guests[2].addrs[0]},
 	};
 
 	must(publish_new(world->loop, world->forwarder, &world->publish) == 0);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < PUBLISHED; i++) {
+		specs[i].owner.kind = PUBLISH_OWNER_CONFIG;
 		specs[i].local.addr = address("127.0.0.1");
-		specs[i].remote = (struct endpoint){world->guests[i].addrs[0], 8080};
+		specs[i].remote.addr = i < 2 ? world->guests[i].addrs[0] : address("10.88.0.5");
+		specs[i].remote.port = 8080;
 	}
-	must(publish_add(world->publish, specs, 2, 0, NULL) == 0);
-	world->published_tcp = specs[0].local.port;
-	world->published_udp = specs[1].local.port;
+	must(publish_add(world->publish, specs, PUBLISHED, 0, NULL) == 0);
+	for (unsigned i = 0; i < PUBLISHED; i++)
+		world->published[i] = specs[i].local.port;
 }
 
 void world_open(struct world *world, bool by_proxy)
@@ -202,7 +209,7 @@ void world_open(struct world *world, bool by_proxy)
 
 	if (!service_ports[0][SERVICE_TCP])
 		open_services();
-	*world = (struct world){.udp_client = -1};
+	*world = (struct world){.udp_clients = {-1, -1}};
 	world->fds = count_fds();
 	for (unsigned i = 0; i < ENDS_MAX; i++)
 		world->ends[i] = -1;
@@ -238,30 +245,26 @@ void world_reconnect(struct world *world, unsigned index)
 	attach(world, guest);
 }
 
-struct peer *world_peer(struct world *world, unsigned guest, uint16_t port,
+struct peer *world_peer(struct world *world, unsigned guest, const struct endpoint *self,
 			const struct endpoint *far)
 {
 	for (unsigned i = 0; i < PEERS_MAX; i++) {
 		struct peer *peer = &world->peers[i];
 
-		if (peer->used && peer->guest == guest && peer->port == port &&
+		if (peer->used && peer->guest == guest && endpoint_equal(&peer->self, self) &&
 		    endpoint_equal(&peer->far, far))
 			return peer;
 	}
 	return NULL;
 }
 
-struct peer *world_peer_new(struct world *world, unsigned guest, uint16_t port,
+struct peer *world_peer_new(struct world *world, unsigned guest, const struct endpoint *self,
 			    const struct endpoint *far)
 {
 	struct peer *peer = &world->peers[world->peer_next++ % PEERS_MAX];
 
-	*peer = (struct peer){.used = true,
-			      .v6 = far->addr.family == AF_INET6,
-			      .guest = guest,
-			      .port = port,
-			      .far = *far,
-			      .next = 0xfffff000u};
+	*peer = (struct peer){
+		.used = true, .guest = guest, .self = *self, .far = *far, .next = 0xfffff000u};
 	return peer;
 }
 
@@ -288,16 +291,15 @@ void world_add_end(struct world *world, int fd)
 
 /* Follows a connection of the guest's, so that its next segment fits. */
 static void read_tcp(struct world *world, unsigned guest, const struct addr *from,
-		     struct wire_reader r)
+		     const struct addr *to, struct wire_reader r)
 {
-	struct endpoint far = {.addr = *from};
+	struct endpoint far = {.addr = *from}, self = {.addr = *to};
 	struct peer *peer;
-	uint16_t port;
 	uint32_t seq, ack;
 	uint8_t header, flags;
 
 	far.port = wire_be16(&r);
-	port = wire_be16(&r);
+	self.port = wire_be16(&r);
 	seq = wire_be32(&r);
 	ack = wire_be32(&r);
 	header = (uint8_t)((wire_u8(&r) >> 4) * 4);
@@ -305,9 +307,9 @@ static void read_tcp(struct world *world, unsigned guest, const struct addr *fro
 	must(wire_ok(&r) && header >= 20);
 	wire_skip(&r, header - 14u);
 	must(wire_ok(&r));
-	peer = world_peer(world, guest, port, &far);
+	peer = world_peer(world, guest, &self, &far);
 	if (!peer && (flags & SIM_TCP_SYN))
-		peer = world_peer_new(world, guest, port, &far);
+		peer = world_peer_new(world, guest, &self, &far);
 	if (!peer)
 		return;
 	peer->expect = seq + (uint32_t)wire_left(&r) + ((flags & (SIM_TCP_SYN | SIM_TCP_FIN)) != 0);
@@ -320,23 +322,26 @@ static void read_packet(struct world *world, unsigned index, const uint8_t *ip, 
 {
 	struct guest *guest = &world->guests[index];
 	struct wire_reader r = wire_reader(ip, size);
-	struct addr from = {.family = v6 ? AF_INET6 : AF_INET};
+	struct addr from = {.family = v6 ? AF_INET6 : AF_INET}, to = from;
 	uint8_t protocol;
 
 	guest->quote_size = size < QUOTE_MAX ? size : QUOTE_MAX;
 	memcpy(guest->quote, ip, guest->quote_size);
 	must(size >= (v6 ? 40u : 20u));
 	protocol = ip[v6 ? 6 : 9];
-	if (v6)
+	if (v6) {
 		memcpy(&from.v6, ip + 8, 16);
-	else
+		memcpy(&to.v6, ip + 24, 16);
+	} else {
 		memcpy(&from.v4, ip + 12, 4);
+		memcpy(&to.v4, ip + 16, 4);
+	}
 	wire_skip(&r, v6 ? 40 : 20);
 	if (protocol == IPPROTO_TCP) {
-		read_tcp(world, index, &from, r);
+		read_tcp(world, index, &from, &to, r);
 	} else if (protocol == IPPROTO_UDP && wire_left(&r) >= 8) {
 		guest->udp_from = (struct endpoint){from, wire_be16(&r)};
-		guest->udp_to = (struct endpoint){guest->addrs[v6], wire_be16(&r)};
+		guest->udp_to = (struct endpoint){to, wire_be16(&r)};
 	}
 }
 
@@ -423,7 +428,8 @@ void world_close(struct world *world)
 	world_turn(world);
 	for (unsigned i = 0; i < ENDS_MAX; i++)
 		end_close(&world->ends[i]);
-	fd_close(&world->udp_client);
+	fd_close(&world->udp_clients[0]);
+	fd_close(&world->udp_clients[1]);
 	for (unsigned i = 0; i < 4; i++) {
 		world_turn(world);
 		for (unsigned j = 0; j < ENDS_MAX; j++)

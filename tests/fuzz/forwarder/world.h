@@ -24,6 +24,7 @@
 #define UDP_FLOWS     6 /* of a guest */
 #define UDP_FLOWS_ALL 12
 #define GONE_MAX      8
+#define PUBLISHED     4
 #define QUOTE_MAX     128
 /* Frames to a guest that nobody has taken: more than that no one step makes. */
 #define PENDING_MAX 4096
@@ -38,12 +39,11 @@ enum service {
 
 /* One end of a TCP connection, as a guest has it. */
 struct peer {
-	bool used, v6;
+	bool used;
 	unsigned guest;
-	uint16_t port;
-	struct endpoint far;
-	uint32_t next;   /* what the stack expects of us */
-	uint32_t expect; /* what we expect of the stack */
+	struct endpoint self, far; /* the guest's, or of a container behind it */
+	uint32_t next;             /* what the stack expects of us */
+	uint32_t expect;           /* what we expect of the stack */
 };
 
 struct guest {
@@ -65,12 +65,11 @@ struct world {
 	unsigned peer_next;
 	struct sim_link *gone[GONE_MAX + GUESTS]; /* what links were before */
 	unsigned gone_count;
-	int ends[ENDS_MAX];     /* the host's sockets of connections; -1: none */
-	uint16_t published_tcp; /* ports of the host's */
-	uint16_t published_udp;
-	int udp_client;         /* of the published one */
-	struct endpoint udp_at; /* whom the host's service has a datagram from, if any */
-	unsigned fds;           /* that were open before */
+	int ends[ENDS_MAX];            /* the host's sockets of connections; -1: none */
+	uint16_t published[PUBLISHED]; /* ports of the host's: TCP, UDP, and both to a container */
+	int udp_clients[2];            /* of the published ones */
+	struct endpoint udp_at;        /* whom the host's service has a datagram from, if any */
+	unsigned fds;                  /* that were open before */
 	uint8_t frame[SIM_PACKET_MAX];
 };
 
@@ -88,10 +87,10 @@ const struct mac *world_gateway(void);
 /* The link of a guest goes, and another of the same place comes. */
 void world_reconnect(struct world *world, unsigned guest);
 /* The connection with these ends, or NULL. */
-struct peer *world_peer(struct world *world, unsigned guest, uint16_t port,
+struct peer *world_peer(struct world *world, unsigned guest, const struct endpoint *self,
 			const struct endpoint *far);
 /* A new one, in place of the oldest. */
-struct peer *world_peer_new(struct world *world, unsigned guest, uint16_t port,
+struct peer *world_peer_new(struct world *world, unsigned guest, const struct endpoint *self,
 			    const struct endpoint *far);
 /* A socket to be one of the host's ends, in place of another. */
 void world_add_end(struct world *world, int fd);
