@@ -35,8 +35,10 @@
 /* Buffers that may be in use per guest; beyond, frames are delivered unowned, to be copied by who
  * keeps them. */
 #define IN_COUNT_MAX 256
-/* Reads in a row before the others get their turn. */
-#define READS_PER_ROUND 4
+/* Reads in a row, and frames, before the others get their turn: a read may bring 5000 frames, each
+ * of which may make a socket. */
+#define READS_PER_ROUND  4
+#define ROUND_FRAMES_MAX 256
 
 /* Frames up to this size are copied and held back; larger ones are written from where they are. */
 #define SMALL_FRAME_MAX 2048
@@ -59,8 +61,8 @@ struct link_framed {
 	struct loop_fd *watch;
 	struct loop_fd *out_watch; /* of out_fd where it isn't fd */
 	struct loop_task gone_task;
-	struct loop_task early_task; /* frames that came before the link was there */
-	const char *gone_reason;     /* set once; the link is dead from then on */
+	struct loop_task more_task; /* frames left from the last round, or from before the link */
+	const char *gone_reason;    /* set once; the link is dead from then on */
 	bool gone_told;
 
 	struct rx_buffer rx;
@@ -161,8 +163,9 @@ static void deliver(struct link_framed *framed, uint8_t *bytes, uint32_t size)
 
 static const char not_framed[] = "not QEMU's stream framing: a length of 0 or above 65549";
 
-/* Delivers all complete frames. -EBADMSG: the stream makes no sense from here on. */
-static int deliver_frames(struct link_framed *framed)
+/* Delivers complete frames, at most *budget, which it lowers. -EAGAIN: there are more; -EBADMSG:
+ * the stream makes no sense from here on. */
+static int deliver_frames(struct link_framed *framed, unsigned *budget)
 {
 	uint8_t *data = rx_buffer_data(&framed->rx);
 	uint32_t prefix_size = framed->prefix_size;
@@ -176,6 +179,9 @@ static int deliver_frames(struct link_framed *framed)
 		}
 		if (framed->rx.end - framed->rx.start - prefix_size < size)
 			break;
+		if (!*budget)
+			return -EAGAIN;
+		--*budget;
 		framed->rx.start += prefix_size + size;
 		deliver(framed, data + framed->rx.start - size, size);
 		if (framed->gone_reason)
@@ -184,8 +190,20 @@ static int deliver_frames(struct link_framed *framed)
 	return 0;
 }
 
-/* One read, and the frames in it. Returns whether there may be more to read. */
-static bool read_once(struct link_framed *framed)
+/* Delivers what was read. Returns whether the round goes on. */
+static bool deliver_read(struct link_framed *framed, unsigned *budget)
+{
+	int r = deliver_frames(framed, budget);
+
+	if (r == -EAGAIN)
+		loop_task_schedule(framed->loop, &framed->more_task);
+	else if (r < 0)
+		fail(framed, not_framed);
+	return r == 0 && !framed->gone_reason;
+}
+
+/* One read, and the frames in it. Returns whether there may be more to read in this round. */
+static bool read_once(struct link_framed *framed, unsigned *budget)
 {
 	uint32_t room;
 	ssize_t got;
@@ -212,17 +230,17 @@ static bool read_once(struct link_framed *framed)
 		return false;
 	}
 	framed->rx.end += (uint32_t)got;
-	if (deliver_frames(framed) < 0)
-		fail(framed, not_framed);
-	return (uint32_t)got == room && !framed->gone_reason;
+	return deliver_read(framed, budget) && (uint32_t)got == room;
 }
 
+/* What the last round left comes first: the buffer has no room for more before it is gone. */
 static void on_readable(struct link_framed *framed)
 {
-	for (int i = 0; i < READS_PER_ROUND; i++) {
-		if (!read_once(framed))
-			break;
-	}
+	unsigned budget = ROUND_FRAMES_MAX;
+	bool more = deliver_read(framed, &budget);
+
+	for (int i = 0; i < READS_PER_ROUND && more; i++)
+		more = read_once(framed, &budget);
 	framed->link.user->batch_end(framed->link.user_arg);
 }
 
@@ -443,15 +461,12 @@ static void on_ready(void *arg, int fd, unsigned ready)
 		on_readable(framed);
 }
 
-static void deliver_early(void *arg)
+static void on_more(void *arg)
 {
 	struct link_framed *framed = arg;
 
-	if (framed->gone_reason)
-		return;
-	if (deliver_frames(framed) < 0)
-		fail(framed, not_framed);
-	framed->link.user->batch_end(framed->link.user_arg);
+	if (!framed->gone_reason)
+		on_readable(framed);
 }
 
 static void framed_destroy(struct link *link)
@@ -459,7 +474,7 @@ static void framed_destroy(struct link *link)
 	struct link_framed *framed = framed_of(link);
 
 	loop_task_cancel(framed->loop, &framed->gone_task);
-	loop_task_cancel(framed->loop, &framed->early_task);
+	loop_task_cancel(framed->loop, &framed->more_task);
 	loop_fd_free(framed->watch);
 	loop_fd_free(framed->out_watch);
 	if (framed->out_fd != framed->fd)
@@ -507,7 +522,7 @@ static int take_early(struct link_framed *framed, const void *early, size_t size
 		return status;
 	memcpy(rx_buffer_data(&framed->rx), early, size);
 	framed->rx.end = (uint32_t)size;
-	loop_task_schedule(framed->loop, &framed->early_task);
+	loop_task_schedule(framed->loop, &framed->more_task);
 	return 0;
 }
 
@@ -559,7 +574,7 @@ int link_framed_new(struct loop *loop, const struct link_framed_conf *conf, stru
 	framed->fd = fd;
 	framed->out_fd = out_fd < 0 ? fd : out_fd;
 	framed->gone_task = (struct loop_task){.fn = tell_gone, .arg = framed};
-	framed->early_task = (struct loop_task){.fn = deliver_early, .arg = framed};
+	framed->more_task = (struct loop_task){.fn = on_more, .arg = framed};
 	status = framed_start(framed, conf);
 	if (status < 0) {
 		framed_destroy(&framed->link);

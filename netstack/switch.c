@@ -146,19 +146,25 @@ static bool is_link_local_group(const struct mac *mac)
 	return memcmp(mac->bytes, group, sizeof(group)) == 0 && mac->bytes[5] <= 0x0f;
 }
 
+static unsigned at_least(unsigned value, unsigned min)
+{
+	return value < min ? min : value;
+}
+
 /* Takes a token of the port's flood limit. */
 static bool may_flood(struct port *from)
 {
 	const struct nswitch *sw = from->sw;
-	uint64_t now = loop_now_ms(sw->loop);
+	uint64_t now = loop_now_ms(sw->loop), passed = now - from->flood_refill_ms;
 	unsigned others = sw->port_count > 1 ? sw->port_count - 1 : 1;
+	unsigned rate = at_least(SWITCH_FLOOD_COPIES / others, SWITCH_FLOOD_FRAMES_MIN);
+	unsigned burst = at_least(rate / SWITCH_FLOOD_BURST_PART, SWITCH_FLOOD_FRAMES_MIN);
+	uint64_t tokens = from->flood_tokens;
 
-	if (!from->flood_refill_ms || now - from->flood_refill_ms >= 1000) {
-		from->flood_refill_ms = now;
-		from->flood_tokens = SWITCH_FLOOD_COPIES / others;
-		if (from->flood_tokens < SWITCH_FLOOD_FRAMES_MIN)
-			from->flood_tokens = SWITCH_FLOOD_FRAMES_MIN;
-	}
+	/* A port that has never flooded has had a second and more, too. */
+	tokens += passed < 1000 ? rate * passed / 1000 : burst;
+	from->flood_refill_ms = now;
+	from->flood_tokens = (unsigned)(tokens < burst ? tokens : burst);
 	if (!from->flood_tokens)
 		return false;
 	from->flood_tokens--;

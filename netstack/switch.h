@@ -32,9 +32,11 @@
 #define SWITCH_ENTRIES_MAX 4096
 #define SWITCH_AGE_MS      300000
 
-/* Flooded frames of a port a second, and at once: so many copies, and some frames in any case. */
+/* Flooded frames of a port a second: so many copies, and some frames in any case. Of those a part
+ * at once: more would only stand in the others' queues, before what they wait for. */
 #define SWITCH_FLOOD_COPIES     100000
 #define SWITCH_FLOOD_FRAMES_MIN 1000
+#define SWITCH_FLOOD_BURST_PART 10
 
 struct nswitch;
 
