@@ -314,6 +314,7 @@ int forward_request_decode_removal(const char *body, size_t size, struct publish
 	 */
 	if (r == 0 && strlen(local) < sizeof(request.spec.local_text))
 		strcpy(request.spec.local_text, local);
+	decode_extension(object, &request);
 	json_object_put(object);
 	if (r == 0)
 		*ret_spec = request.spec;

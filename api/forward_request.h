@@ -4,8 +4,8 @@
  *lists and for what is kept over a restart. Pure.
  *
  * gvproxy's expose and unexpose take {"local","remote","protocol"} and ignore whatever else there
- * is; we listen to "for", too, by which our CNI plugin says whose port it is. Ours, below /v1/,
- *take all that a forward can have, and nothing else:
+ * is; we listen to "for", too, by which our CNI plugin says whose port it is, and that it wants
+ *none but that withdrawn. Ours, below /v1/, take all that a forward can have, and nothing else:
  *
  *	local      "ADDRESS:PORT", ":PORT" (all addresses), "ADDRESS:FIRST-LAST"; or a path
  *	remote     a guest's "ADDRESS:PORT", "NAME:PORT", ":PORT"; with a range if `local` has one
@@ -47,7 +47,8 @@ int forward_request_decode(enum forward_request_form form, const char *body, siz
 int forward_request_read(enum forward_request_form form, struct json_object *object,
 			 const char *where, struct forward_request *ret,
 			 char error[static FORWARD_REQUEST_ERROR_MAX]);
-/* The body of gvproxy's unexpose, of which only local_text and protocol are filled in. */
+/* The body of gvproxy's unexpose, of which only local_text, protocol and the owner's text are
+ * filled in. */
 int forward_request_decode_removal(const char *body, size_t size, struct publish_spec *ret_spec,
 				   char error[static FORWARD_REQUEST_ERROR_MAX]);
 

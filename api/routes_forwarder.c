@@ -375,6 +375,7 @@ void route_forwarder_unexpose(const struct api_call *call)
 		api_fail(call, r == -ENOTSUP ? 500 : 400, "bad_request", "%s", error);
 		return;
 	}
+	memcpy(owner.text, spec.owner.text, sizeof(owner.text));
 	r = publish_remove(call->backend->publish, spec.local_text, spec.protocol, &owner);
 	/* For a guest, what isn't its own doesn't exist, as in the list that it gets. */
 	if (r < 0)

@@ -354,7 +354,8 @@ int publish_remove(struct publish *publish, const char *local_text, enum publish
 
 	if (!forward)
 		return -ENOENT;
-	if (!may_end(by, &forward->spec))
+	if (!may_end(by, &forward->spec) ||
+	    (by->text[0] && strcmp(by->text, forward->spec.owner.text) != 0))
 		return -EPERM;
 	unpublish(publish, forward);
 	return 0;

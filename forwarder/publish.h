@@ -137,7 +137,8 @@ struct publish_failure {
 int publish_add(struct publish *publish, struct publish_spec *specs, unsigned count, unsigned flags,
 		struct publish_failure *ret_failure);
 /* Ends the forward with this local text and protocol; connections made through it live on. A guest
- * (owner kind GUEST) can only end its own. Returns 0, -ENOENT, or -EPERM. */
+ * (owner kind GUEST) can only end its own, and who gives a text only what was published with it.
+ * Returns 0, -ENOENT, or -EPERM. */
 int publish_remove(struct publish *publish, const char *local_text, enum publish_protocol protocol,
 		   const struct publish_owner *by);
 /* Ends all of an owner's forwards: those of its kind and id, and where `owner` says so, of its

@@ -149,9 +149,21 @@ static int expose(const struct cni_conf *conf, struct json_object *forward, uint
 	return r;
 }
 
-static int unexpose(const struct cni_conf *conf, struct json_object *forward, uint64_t deadline_ms,
-		    struct cni_error *error)
+/* "CONTAINERID:IFNAME"; an id that leaves no room is cut. */
+static const char *owner_text(const struct cni_attachment *at, char to[static OWNER_MAX])
 {
+	int room = OWNER_MAX - 2 - (int)strlen(at->ifname);
+
+	snprintf(to, OWNER_MAX, "%.*s:%s", room, at->container_id, at->ifname);
+	return to;
+}
+
+/* Only if it is for that attachment: what was on record and is gone by now, or never came to be,
+ * may be another container's. */
+static int unexpose(const struct cni_conf *conf, const struct cni_attachment *at,
+		    struct json_object *forward, uint64_t deadline_ms, struct cni_error *error)
+{
+	char owner[OWNER_MAX];
 	struct json_object *body = json_object_new_object();
 	struct http_response response;
 
@@ -159,6 +171,7 @@ static int unexpose(const struct cni_conf *conf, struct json_object *forward, ui
 			       json_object_new_string(forward_get(forward, "local")));
 	json_object_object_add(body, "protocol",
 			       json_object_new_string(forward_get(forward, "protocol")));
+	json_object_object_add(body, "for", json_object_new_string(owner_text(at, owner)));
 	int r = request(conf, "POST", PATH_UNEXPOSE, body, deadline_ms, &response, error);
 	json_object_put(body);
 	if (r == 0) {
@@ -176,15 +189,15 @@ static int unexpose(const struct cni_conf *conf, struct json_object *forward, ui
 
 /* Withdraws all, also after a refusal; ends early only when the API doesn't answer. Returns the
  * first failure. */
-static int withdraw(const struct cni_conf *conf, struct json_object *forwards, uint64_t deadline_ms,
-		    struct cni_error *error)
+static int withdraw(const struct cni_conf *conf, const struct cni_attachment *at,
+		    struct json_object *forwards, uint64_t deadline_ms, struct cni_error *error)
 {
 	struct cni_error ignored;
 	int first = 0;
 
 	for (size_t i = 0; i < json_object_array_length(forwards); i++) {
 		struct cni_error *to = first ? &ignored : error;
-		int r = unexpose(conf, json_object_array_get_idx(forwards, i), deadline_ms, to);
+		int r = unexpose(conf, at, json_object_array_get_idx(forwards, i), deadline_ms, to);
 
 		if (r < 0 && first == 0)
 			first = r;
@@ -215,7 +228,7 @@ static int detach(const struct cni_conf *conf, const struct cni_attachment *at,
 		forwards = forwards_new(conf);
 	else if (r < 0)
 		return state_fail(error, at, r, "read");
-	r = withdraw(conf, forwards, deadline_ms, error);
+	r = withdraw(conf, at, forwards, deadline_ms, error);
 	json_object_put(forwards);
 	if (r < 0)
 		return r;
@@ -231,19 +244,10 @@ static void roll_back(const struct cni_conf *conf, const struct cni_attachment *
 	struct cni_error ignored;
 
 	json_object_array_del_idx(forwards, count, all - count);
-	if (withdraw(conf, forwards, deadline_ms, &ignored) == 0)
+	if (withdraw(conf, at, forwards, deadline_ms, &ignored) == 0)
 		cni_state_remove(at);
 	else
 		cni_state_save(at, forwards);
-}
-
-/* "CONTAINERID:IFNAME"; an id that leaves no room is cut. */
-static const char *owner_text(const struct cni_attachment *at, char to[static OWNER_MAX])
-{
-	int room = OWNER_MAX - 2 - (int)strlen(at->ifname);
-
-	snprintf(to, OWNER_MAX, "%.*s:%s", room, at->container_id, at->ifname);
-	return to;
 }
 
 /* Records first, then exposes: a plugin that is killed in between leaves a record too much, not a

@@ -304,6 +304,13 @@ START_TEST(guests)
 	check(guest_path, "GET", FORWARDS, "", 200, "\"guest\":1");
 	check(guest_path, "DELETE", FORWARDS "?for=c2", "", 404, "");
 	check(guest_path, "DELETE", FORWARDS "?for=c1", "", 200, "");
+	/* At gvproxy's path the port of another is left alone. */
+	check(guest_path, "POST", "/services/forwarder/expose",
+	      body_for(port, port, ",\"for\":\"c1\""), 200, "");
+	check(guest_path, "POST", "/services/forwarder/unexpose",
+	      body_for(port, port, ",\"for\":\"c2\""), 500, "proxy not found");
+	check(guest_path, "POST", "/services/forwarder/unexpose",
+	      body_for(port, port, ",\"for\":\"c1\""), 200, "");
 	/* Its own IPv6 address, and no other; no names. */
 	check(guest_path, "POST", FORWARDS,
 	      "{\"local\":\"127.0.0.1:0\",\"remote\":\"[fd65::2]:80\"}", 200, "[fd65::2]:80");

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "forwarder_test.h"
+#include "flow_test.h"
 
 static struct publish *publish;
 
@@ -143,6 +143,35 @@ START_TEST(udp_client)
 }
 END_TEST
 
+/* Nobody is there in the guest: it is counted, and a new attempt is a new one. */
+START_TEST(udp_guest_refuses)
+{
+	struct publish_spec s = spec("u", PUBLISH_UDP, &host);
+	struct publish_info info;
+	struct endpoint bound;
+	uint16_t port;
+	int fd;
+
+	start();
+	ck_assert_int_eq(add(&s, &bound, NULL), 0);
+	fd = connect_to(&bound, SOCK_DGRAM, &port);
+	for (unsigned i = 1; i <= 2; i++) {
+		unsigned before = others;
+
+		ck_assert_int_eq(send(fd, "ping", 4, 0), 4);
+		UNTIL(others > before);
+		ck_assert_int_eq(publish_find(publish, "u", PUBLISH_UDP, &info), 0);
+		ck_assert_uint_eq(info.active, 1);
+		guest_says_refused(guest_link, &guest_mac, other);
+		ck_assert_int_eq(publish_find(publish, "u", PUBLISH_UDP, &info), 0);
+		ck_assert_uint_eq(info.active, 0);
+		ck_assert_uint_eq(info.refused, i);
+	}
+	close(fd);
+	publish_free(publish);
+}
+END_TEST
+
 /* The answer of a container behind the guest is taken while its client is there, and only then. */
 START_TEST(udp_client_behind)
 {
@@ -235,13 +264,16 @@ START_TEST(owners)
 	struct publish_spec a = spec("a", PUBLISH_TCP, &guest_1);
 	struct publish_spec b = spec("b", PUBLISH_TCP, &guest_2);
 	struct publish_spec c = spec("c", PUBLISH_UDP, &guest_1);
+	struct publish_owner for_another = guest_1;
 
+	strcpy(for_another.text, "another");
 	start();
 	ck_assert_int_eq(add(&a, NULL, NULL), 0);
 	ck_assert_int_eq(add(&b, NULL, NULL), 0);
 	ck_assert_int_eq(add(&c, NULL, NULL), 0);
 	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_TCP, &guest_2), -EPERM);
 	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_UDP, &guest_1), -ENOENT);
+	ck_assert_int_eq(publish_remove(publish, "a", PUBLISH_TCP, &for_another), -EPERM);
 	ck_assert_int_eq(publish_remove(publish, "b", PUBLISH_TCP, &host), 0);
 	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), 2);
 	ck_assert_uint_eq(publish_remove_owner(publish, &guest_1), 0);
@@ -478,6 +510,7 @@ int main(void)
 		client_appears_as_the_gateway,
 		guest_refuses,
 		udp_client,
+		udp_guest_refuses,
 		udp_client_behind,
 		one_of_each_name,
 		guests_only,
