@@ -51,6 +51,7 @@ struct flow_udp_table {
 	struct udp_batch *batch;
 	struct outbound outbound;
 	flow_udp_claim_fn *claim;
+	flow_udp_claim_refusal_fn *claim_refusal;
 	void *claim_arg;
 	uint64_t dropped;
 	uint64_t bytes_to_guests;
@@ -228,9 +229,26 @@ void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *da
 
 /* ---- The table ---- */
 
-void flow_udp_set_claim(struct flow_udp_table *table, flow_udp_claim_fn *fn, void *arg)
+bool flow_udp_refused(struct flow_udp_table *table, const struct stack_refusal *refusal)
+{
+	struct flow *flow;
+
+	if (table->claim_refusal && table->claim_refusal(table->claim_arg, refusal))
+		return true;
+	flow = flow_table_find(&table->flows, &refusal->guest);
+	if (!flow || flow->port != refusal->port)
+		return false;
+	if (icmp_relay_only_to(&container_of(flow, struct flow_udp, flow)->sender.relay,
+			       &refusal->far))
+		flow_end(flow);
+	return true;
+}
+
+void flow_udp_set_claim(struct flow_udp_table *table, flow_udp_claim_fn *fn,
+			flow_udp_claim_refusal_fn *refusal_fn, void *arg)
 {
 	table->claim = fn;
+	table->claim_refusal = refusal_fn;
 	table->claim_arg = arg;
 }
 

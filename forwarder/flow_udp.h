@@ -71,9 +71,20 @@ void flow_udp_send(struct flow_udp_table *table, const struct stack_datagram *da
  * it took the datagram.
  */
 typedef bool flow_udp_claim_fn(void *arg, const struct stack_datagram *datagram);
-void flow_udp_set_claim(struct flow_udp_table *table, flow_udp_claim_fn *fn, void *arg);
+/* The same for a guest's word that nobody is at a port: true when it was about such a datagram. */
+typedef bool flow_udp_claim_refusal_fn(void *arg, const struct stack_refusal *refusal);
+void flow_udp_set_claim(struct flow_udp_table *table, flow_udp_claim_fn *fn,
+			flow_udp_claim_refusal_fn *refusal_fn, void *arg);
 /* Asks that function; false when there is none. */
 bool flow_udp_claimed(struct flow_udp_table *table, const struct stack_datagram *datagram);
+
+/*
+ * The guest has closed the port that an answer went to: ends its flow, so that the host says to
+ * whoever sends there what the guest would. Not where the guest speaks with others on it, too: a
+ * socket that is connected refuses all but one, which is what full cone lets through. Returns
+ * whether it was about a flow, or a published port's client.
+ */
+bool flow_udp_refused(struct flow_udp_table *table, const struct stack_refusal *refusal);
 
 /* Ends the flows of guests behind a switch port that has gone. */
 void flow_udp_port_gone(struct flow_udp_table *table, unsigned port);

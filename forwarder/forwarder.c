@@ -221,6 +221,13 @@ static void on_echo(void *arg, const struct stack_echo *echo)
 	}
 }
 
+static bool on_refused(void *arg, const struct stack_refusal *refusal)
+{
+	struct forwarder *forwarder = arg;
+
+	return flow_udp_refused(forwarder->udp, refusal);
+}
+
 static void on_port_gone(void *arg, unsigned port)
 {
 	struct forwarder *forwarder = arg;
@@ -246,6 +253,7 @@ static void on_port_changed(void *arg, unsigned port, const struct link *link, b
 static const struct stack_handler handler = {
 	.datagram = on_datagram,
 	.echo = on_echo,
+	.refused = on_refused,
 	.syn = on_syn,
 	.port_gone = on_port_gone,
 	.port_changed = on_port_changed,

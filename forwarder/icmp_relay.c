@@ -72,6 +72,37 @@ static size_t transport_offset(const uint8_t *ip, size_t size, uint8_t protocol)
 	return at && at + TRANSPORT_SIZE <= size ? at : 0;
 }
 
+/* Whether a packet went there; the port doesn't count where there is none. */
+static bool is_to(const struct icmp_relay *relay, const uint8_t *ip, size_t size,
+		  const struct endpoint *to)
+{
+	size_t at = transport_offset(ip, size, relay->protocol);
+	struct addr dst = {.family = to->addr.family};
+
+	if (!at)
+		return false;
+	if (dst.family == AF_INET6)
+		memcpy(&dst.v6, ip + IPV6_AT_DST, sizeof(dst.v6));
+	else
+		memcpy(&dst.v4, ip + IPV4_AT_DST, sizeof(dst.v4));
+	return addr_equal(&dst, &to->addr) &&
+	       (is_echo(relay) || load_be16(ip + at + 2) == to->port);
+}
+
+bool icmp_relay_only_to(const struct icmp_relay *relay, const struct endpoint *dst)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < ICMP_RELAY_KEPT; i++) {
+		if (!relay->kept[i].size)
+			continue;
+		if (!is_to(relay, relay->kept[i].ip, relay->kept[i].size, dst))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 /* Whether a packet that was kept is the one that a report is about. */
 static bool is_reported(const struct icmp_relay *relay, const uint8_t *ip, size_t size,
 			const struct report *report)
@@ -80,17 +111,8 @@ static bool is_reported(const struct icmp_relay *relay, const uint8_t *ip, size_
 	size_t skip = is_echo(relay) ? ECHO_OWN_SIZE : TRANSPORT_SIZE;
 	const uint8_t *quoted = report->quoted + (is_echo(relay) ? skip : 0);
 	size_t quoted_size = report->size - (is_echo(relay) ? skip : 0);
-	struct addr dst = {.family = report->dst.addr.family};
 
-	if (!at)
-		return false;
-	if (dst.family == AF_INET6)
-		memcpy(&dst.v6, ip + IPV6_AT_DST, sizeof(dst.v6));
-	else
-		memcpy(&dst.v4, ip + IPV4_AT_DST, sizeof(dst.v4));
-	if (!addr_equal(&dst, &report->dst.addr))
-		return false;
-	if (!is_echo(relay) && load_be16(ip + at + 2) != report->dst.port)
+	if (!is_to(relay, ip, size, &report->dst))
 		return false;
 	at += skip;
 	return memcmp(ip + at, quoted, quoted_size < size - at ? quoted_size : size - at) == 0;

@@ -40,6 +40,8 @@ struct icmp_relay {
 
 /* Notes a packet that the guest sent, from its IP header on. */
 void icmp_relay_keep(struct icmp_relay *relay, const uint8_t *ip, size_t size);
+/* Whether that is where the packets went that were noted last, all of them. */
+bool icmp_relay_only_to(const struct icmp_relay *relay, const struct endpoint *dst);
 /*
  * Drains the error queue. Errors that are no router's or host's word but this host's own become
  * nothing here: the caller of sendmsg() had them as errno. Returns the path's MTU where one of them

@@ -403,6 +403,22 @@ static bool on_claim(void *arg, const struct stack_datagram *datagram)
 	return true;
 }
 
+/* Nobody is there: the client is forgotten, and counted as one that was refused. It can't be told,
+ * as only the kernel, or root, may send ICMP. */
+static bool on_refusal(void *arg, const struct stack_refusal *refusal)
+{
+	struct publish_udp *udp = arg;
+	struct client *client = find_by_guest(udp, &refusal->guest, &refusal->far);
+
+	if (!client ||
+	    (client->hop.family && !stack_is_from(forwarder_stack(udp->forwarder), &client->hop,
+						  refusal->port, &refusal->src_mac)))
+		return false;
+	client->port->forward->refused++;
+	client_free(client);
+	return true;
+}
+
 /* ---- Life ---- */
 
 int publish_udp_port_new(struct publish_udp *udp, int fd, struct forward *forward,
@@ -464,7 +480,7 @@ int publish_udp_new(struct loop *loop, struct forwarder *forwarder, struct publi
 		free(udp);
 		return r;
 	}
-	flow_udp_set_claim(forwarder_udp(forwarder), on_claim, udp);
+	flow_udp_set_claim(forwarder_udp(forwarder), on_claim, on_refusal, udp);
 	*ret_udp = udp;
 	return 0;
 }
@@ -473,7 +489,7 @@ void publish_udp_free(struct publish_udp *udp)
 {
 	if (!udp)
 		return;
-	flow_udp_set_claim(forwarder_udp(udp->forwarder), NULL, NULL);
+	flow_udp_set_claim(forwarder_udp(udp->forwarder), NULL, NULL, NULL);
 	while (!list_empty(&udp->by_use))
 		client_free(container_of(list_first(&udp->by_use), struct client, link));
 	loop_timer_free(udp->timer);

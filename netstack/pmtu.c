@@ -2,7 +2,8 @@
 /*
  * What a guest that is a router, to its containers, says by ICMP of our TCP: that there is a
  * smaller MTU behind it than the link's (path MTU discovery, RFC 1191 and RFC 8201), or nobody at
- * all (RFC 1122, 4.2.3.9: the attempt to connect is over; an open connection lives on).
+ * all (RFC 1122, 4.2.3.9: the attempt to connect is over; an open connection lives on). And what
+ * any guest says of our datagrams: that nobody is at the port.
  *
  * Who believes such messages can be harmed by them. They are believed only about a connection that
  * the message's own sender has, whose bytes in flight they quote (RFC 5927), and down to an MTU
@@ -18,15 +19,18 @@
 #define MTU4_MIN 552
 #define MTU6_MIN IP6_MTU_MIN
 
-/* What the message quotes of a TCP segment that we sent. */
+/* What the message quotes of a TCP segment, or a datagram, that we sent. */
 struct quote {
+	uint8_t protocol;
 	struct endpoint from; /* the far side */
 	struct endpoint to;   /* the guest */
-	uint32_t seq;
+	uint32_t seq;         /* of a segment */
 };
 
-static bool read_tcp(struct wire_reader *r, struct quote *ret)
+static bool read_transport(struct wire_reader *r, struct quote *ret)
 {
+	if (ret->protocol != IPPROTO_TCP && ret->protocol != IPPROTO_UDP)
+		return false;
 	ret->from.port = wire_be16(r);
 	ret->to.port = wire_be16(r);
 	ret->seq = wire_be32(r);
@@ -38,38 +42,36 @@ static bool read_quote4(struct wire_reader *r, struct quote *ret)
 	uint8_t first = wire_u8(r);
 	size_t header_size = (size_t)(first & 0x0f) * 4;
 	uint16_t fragment;
-	uint8_t protocol;
 
 	wire_skip(r, 5);
 	fragment = wire_be16(r);
 	wire_skip(r, 1);
-	protocol = wire_u8(r);
+	ret->protocol = wire_u8(r);
 	wire_skip(r, 2);
 	ret->from.addr.family = ret->to.addr.family = AF_INET;
 	wire_copy(r, &ret->from.addr.v4, 4);
 	wire_copy(r, &ret->to.addr.v4, 4);
 	if (!wire_ok(r) || first >> 4 != 4 || header_size < IPV4_HEADER_SIZE ||
-	    protocol != IPPROTO_TCP || (fragment & IPV4_FRAGMENT_OFFSET))
+	    (fragment & IPV4_FRAGMENT_OFFSET))
 		return false;
 	wire_skip(r, header_size - IPV4_HEADER_SIZE);
-	return read_tcp(r, ret);
+	return read_transport(r, ret);
 }
 
 /* We send no extension headers. */
 static bool read_quote6(struct wire_reader *r, struct quote *ret)
 {
 	uint8_t first = wire_u8(r);
-	uint8_t next;
 
 	wire_skip(r, 5);
-	next = wire_u8(r);
+	ret->protocol = wire_u8(r);
 	wire_skip(r, 1);
 	ret->from.addr.family = ret->to.addr.family = AF_INET6;
 	wire_copy(r, &ret->from.addr.v6, 16);
 	wire_copy(r, &ret->to.addr.v6, 16);
-	if (!wire_ok(r) || first >> 4 != 6 || next != IPPROTO_TCP)
+	if (!wire_ok(r) || first >> 4 != 6)
 		return false;
-	return read_tcp(r, ret);
+	return read_transport(r, ret);
 }
 
 /* Whether the connection is one of the guest's at that port; of one that hasn't been answered yet
@@ -110,6 +112,19 @@ static void unreachable(struct conn *conn)
 		conn_give_up(conn, CONN_END_REFUSED);
 }
 
+/* A datagram's; others may be a router's on its way, and pass. */
+static bool refused(struct stack *stack, unsigned port, const struct mac *mac,
+		    const struct quote *quote)
+{
+	const struct stack_refusal refusal = {
+		.guest = quote->to, .far = quote->from, .port = port, .src_mac = *mac};
+
+	if (!stack->handler->refused || (stack_on_link(stack, &quote->to.addr) &&
+					 !stack_is_from(stack, &quote->to.addr, port, mac)))
+		return false;
+	return stack->handler->refused(stack->handler_arg, &refusal);
+}
+
 bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
 		 size_t size)
 {
@@ -125,6 +140,8 @@ bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, cons
 	if (type != ICMP_UNREACHABLE || csum_fold(csum_add(0, icmp, size)) != 0 ||
 	    !read_quote4(&r, &quote))
 		return false;
+	if (quote.protocol == IPPROTO_UDP)
+		return code == STACK_UNREACH_PORT && refused(stack, port, mac, &quote);
 	conn = quoted_conn(stack, port, mac, &quote);
 	if (!conn)
 		return false;
@@ -153,6 +170,9 @@ bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, cons
 	if ((type != ICMP6_UNREACHABLE && (type != ICMP6_TOO_BIG || code != 0)) ||
 	    !read_quote6(&r, &quote))
 		return false;
+	if (quote.protocol == IPPROTO_UDP)
+		return type == ICMP6_UNREACHABLE && code == ICMP6_PORT &&
+		       refused(stack, port, mac, &quote);
 	conn = quoted_conn(stack, port, mac, &quote);
 	if (!conn)
 		return false;

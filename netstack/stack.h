@@ -83,11 +83,23 @@ struct stack_echo {
 	size_t ip_size;
 };
 
+/* A guest says by ICMP that nobody is at a port that a datagram of ours went to. */
+struct stack_refusal {
+	struct endpoint guest; /* where it went: the guest's own port, or one behind it */
+	struct endpoint far;   /* as whom it was sent */
+	unsigned port;         /* the switch port that the message came in by */
+	struct mac src_mac;
+};
+
 /* What the stack hands up. `datagram` sees all UDP, to the gateway and to broadcast too (DHCP,
  * DNS), and in IPv6 what is sent to ff02::1:2 (DHCPv6). */
 struct stack_handler {
 	void (*datagram)(void *arg, const struct stack_datagram *datagram);
 	void (*echo)(void *arg, const struct stack_echo *echo);
+	/* Where the refusal is of an address in the network, it is that guest's own word; one
+	 * behind a guest is for the handler to check (stack_is_from()). Returns whether it was
+	 * about something that it knows. May be NULL. */
+	bool (*refused)(void *arg, const struct stack_refusal *refusal);
 	/* A guest wants a connection to conn_far(conn). The handler becomes its owner: it calls
 	 * conn_own() and then, at once or later, conn_accept() or conn_refuse(). */
 	void (*syn)(void *arg, struct conn *conn);

@@ -413,9 +413,10 @@ void conn_keepalive_observe(struct conn *conn);
 /* pmtu.c */
 
 /* An ICMP, or ICMPv6, message from the guest at that switch port. One that says that our segments
- * are too large for some way makes those of their connection smaller, and one that our SYN can't be
- * delivered ends the attempt; others are ignored. The checksum of ICMPv6 has been verified. Returns
- * whether it was about a connection. */
+ * are too large for some way makes those of their connection smaller, one that our SYN can't be
+ * delivered ends the attempt, and one that nobody is at a datagram's port is handed up; others are
+ * ignored. The checksum of ICMPv6 has been verified. Returns whether it was about something that is
+ * known. */
 bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
 		 size_t size);
 bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,

@@ -161,6 +161,32 @@ def test_port_unreachable_by_alias(t):
 
 
 @case(links=MAIN)
+def test_answer_comes_too_late(t):
+    """The guest has closed its socket when the answer comes: whoever answers hears of it, as without us."""
+    with t.world:
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    t.keep(server).bind((world.ADDRESS, 0))
+    server.settimeout(3 * wait.slowness)
+    client = t.guest.ns.udp()
+    client.sendto(b"hello", server.getsockname())
+    server.connect(server.recvfrom(64)[1])
+    client.close()
+
+    def flows():
+        return t.proxy.get("/stats")["UDP"]["Flows"]
+
+    assert flows() == 1
+    server.send(b"too late")
+    wait.until(lambda: flows() == 0, "the flow to end")
+    server.send(b"much too late")
+    try:
+        server.recv(64)
+        raise AssertionError("an answer from a socket that is closed")
+    except ConnectionRefusedError:
+        pass
+
+
+@case(links=MAIN)
 def test_answers_from_elsewhere(t):
     """Full cone: whoever was told the mapped port may answer, under its own address."""
     with t.world:

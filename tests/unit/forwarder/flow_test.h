@@ -147,4 +147,39 @@ static inline const uint8_t *send_packet(struct sim_link *link, const struct sim
 	return bytes + ETH_SIZE;
 }
 
+/* A guest's message that nobody is at the port that the last frame to it was for, sent by `link`'s
+ * guest. */
+static inline void guest_says_refused(struct sim_link *link, const struct mac *mac,
+				      const struct sim_frame *about)
+{
+	const uint8_t *ip = about->bytes + ETH_SIZE;
+	bool v6 = ip[0] >> 4 == 6;
+	size_t quoted = (v6 ? IP6_SIZE : IP4_SIZE) + 8u;
+	uint8_t icmp[8 + IP6_SIZE + 8] = {v6 ? ICMPV6_DEST_UNREACH : ICMP_DEST_UNREACH,
+					  v6 ? ICMPV6_PORT_UNREACH : ICMP_PORT_UNREACH};
+	struct got got = take_apart(about);
+	struct sim_packet packet = {
+		.src_mac = *mac,
+		.dst_mac = gateway_mac,
+		.src = got.dst,
+		.dst = got.src,
+		.protocol = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+		.payload = icmp,
+		.payload_size = 8 + quoted,
+	};
+	uint8_t pseudo[8] = {[3] = (uint8_t)(8 + quoted), [7] = IPPROTO_ICMPV6};
+	uint16_t sum = 0;
+
+	memcpy(icmp + 8, ip, quoted);
+	if (v6) {
+		sum = sim_sum(sum, got.dst.v6.s6_addr, 16);
+		sum = sim_sum(sum, got.src.v6.s6_addr, 16);
+		sum = sim_sum(sum, pseudo, sizeof(pseudo));
+	}
+	sum = (uint16_t)~sim_sum(sum, icmp, 8 + quoted);
+	icmp[2] = (uint8_t)(sum >> 8);
+	icmp[3] = (uint8_t)sum;
+	send_packet(link, &packet, NULL);
+}
+
 #endif

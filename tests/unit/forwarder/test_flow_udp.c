@@ -414,6 +414,63 @@ START_TEST(refused_by_the_host)
 }
 END_TEST
 
+/* The guest has closed its port, and the answer comes: the far side hears of it with its next one,
+ * from the host. */
+START_TEST(refused_by_the_guest)
+{
+	int family = families[_i];
+	struct sockaddr_storage from;
+	uint16_t port;
+	int fd = host_udp(family, &port);
+	struct sim_packet packet = guest_packet(family, 5000, port, "question");
+
+	send_packet(guest_link, &packet, NULL);
+	expect_at_host(fd, "question", &from);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	answer(fd, "late", &from);
+	expect_at_guest(family, port, 5000, "late");
+	ck_assert_uint_eq(flows(), 1);
+	guest_says_refused(guest_link, &guest_mac, other);
+	ck_assert_uint_eq(flows(), 0);
+	ck_assert_int_eq(send(fd, "later", 5, 0), 5);
+	ck_assert_int_eq(send(fd, "later", 5, 0), -1);
+	ck_assert_int_eq(errno, ECONNREFUSED);
+	close(fd);
+}
+END_TEST
+
+/* A socket that is connected to one refuses all others, and its flow must not suffer from it. */
+START_TEST(refusing_others_ends_nothing)
+{
+	static const struct link_caps caps = {.csum = true, .frame_max = 1514};
+	const struct link_sink *sink = switch_sink(stack_switch(forwarder_stack(forwarder)));
+	struct sim_link *second = sim_link_new("second", &caps);
+	int family = families[_i];
+	struct sockaddr_storage from;
+	uint16_t ports[2];
+	int fds[] = {host_udp(family, &ports[0]), host_udp(family, &ports[1])};
+	struct sim_packet packet = guest_packet(family, 5000, ports[0], "question");
+
+	send_packet(guest_link, &packet, NULL);
+	expect_at_host(fds[0], "question", &from);
+	answer(fds[1], "stray", &from);
+	expect_at_guest(family, ports[1], 5000, "stray");
+	guest_says_refused(guest_link, &guest_mac, other);
+	ck_assert_uint_eq(flows(), 1);
+	answer(fds[0], "answer", &from);
+	expect_at_guest(family, ports[0], 5000, "answer");
+	/* Nor from what another guest says in its name. */
+	sink->attached(sink->arg, sim_link_link(second));
+	guest_says_refused(second, &(struct mac){{0x52, 0x54, 0, 0, 0, 9}}, other);
+	ck_assert_uint_eq(flows(), 1);
+	sim_link_hang_up(second, "test");
+	turn();
+	sim_link_free(second);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 /* Discovery protocols call everybody, and nobody has to answer. */
 START_TEST(groups_stay_among_guests)
 {
@@ -453,6 +510,8 @@ int main(void)
 	tcase_add_test(tcase, most_flows_of_a_guest);
 	tcase_add_test(tcase, flows_go_with_the_link);
 	tcase_add_loop_test(tcase, refused_by_the_host, 0, 2);
+	tcase_add_loop_test(tcase, refused_by_the_guest, 0, 2);
+	tcase_add_loop_test(tcase, refusing_others_ends_nothing, 0, 2);
 	tcase_add_test(tcase, groups_stay_among_guests);
 	return unit_run(suite);
 }
