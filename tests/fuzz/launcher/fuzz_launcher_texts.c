@@ -62,15 +62,15 @@ static void read_ready(const char *data, size_t size)
 	free(whole);
 }
 
-/* What the vsock device answers: a decision once made stays. */
+/* What the vsock device answers, a byte after the other: it is a line, or refused before long. */
 static void read_answer(const char *data, size_t size)
 {
-	for (size_t part = 0; part < size; part++) {
-		int r = vsock_ports_answer(data, part);
+	int r = 0;
 
-		must(r == 0 || r == vsock_ports_answer(data, part + 1) || r == 1);
-		if (r != 0)
-			return;
+	for (size_t part = 0; part <= size && r == 0; part++) {
+		r = vsock_ports_answer(data, part);
+		must(r != 1 || (part > 0 && data[part - 1] == '\n'));
+		must(r != 0 || part < 64);
 	}
 }
 
