@@ -42,7 +42,8 @@ int agent_api_new(struct loop *loop, const struct agent_api_conf *conf, agent_ap
 	return 0;
 }
 
-void agent_api_close(struct agent_api *api)
+/* Closes the connection; `lost` is not called. */
+static void close_connection(struct agent_api *api)
 {
 	loop_fd_free(api->watch);
 	api->watch = NULL;
@@ -53,7 +54,7 @@ void agent_api_free(struct agent_api *api)
 {
 	if (!api)
 		return;
-	agent_api_close(api);
+	close_connection(api);
 	free(api);
 }
 
@@ -69,7 +70,7 @@ static void on_end(void *arg, int fd, unsigned ready)
 
 	(void)fd;
 	(void)ready;
-	agent_api_close(api);
+	close_connection(api);
 	api->lost(api->arg);
 }
 
@@ -88,7 +89,7 @@ int agent_api_connect(struct agent_api *api, char error[static API_REACH_ERROR_M
 	r = loop_fd_new(api->loop, api->fd, LOOP_READ, on_end, api, &api->watch);
 	if (r < 0) {
 		snprintf(error, API_REACH_ERROR_MAX, "%s", strerror(-r));
-		agent_api_close(api);
+		close_connection(api);
 	}
 	return r;
 }
@@ -120,7 +121,7 @@ static int ask(struct agent_api *api, const char *method, const char *path, cons
 	r = api_request_on(api->fd, &api->target, method, path, json, clock_ms() + AGENT_REQUEST_MS,
 			   ret, error);
 	if (r < 0)
-		agent_api_close(api);
+		close_connection(api);
 	return r;
 }
 

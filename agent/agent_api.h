@@ -33,8 +33,6 @@ void agent_api_free(struct agent_api *api);
 bool agent_api_is_up(const struct agent_api *api);
 /* Makes it. Returns 0, or -errno with a message. */
 int agent_api_connect(struct agent_api *api, char error[static API_REACH_ERROR_MAX]);
-/* Closes it; `lost` is not called. */
-void agent_api_close(struct agent_api *api);
 
 /*
  * Publishes a port, or takes it back; `remote` is where it leads, a port of this machine's.

@@ -499,22 +499,6 @@ int api_serve_guest(struct api *api, uint32_t guest_id, int fd)
 	return http_server_add(door->server, fd);
 }
 
-static void close_guest_in(struct list *doors, uint32_t guest_id)
-{
-	list_for_each_safe (node, doors) {
-		struct door *door = container_of(node, struct door, in_api);
-
-		if (door->conf.kind == API_DOOR_GUEST && door->conf.guest_id == guest_id)
-			door_free(door);
-	}
-}
-
-void api_close_guest(struct api *api, uint32_t guest_id)
-{
-	close_guest_in(&api->doors, guest_id);
-	close_guest_in(&api->network_doors, guest_id);
-}
-
 int api_new(struct loop *loop, const struct api_backend *backend, struct api **ret_api)
 {
 	struct api *api = calloc(1, sizeof(*api));

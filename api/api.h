@@ -177,8 +177,5 @@ int api_listen_tcp(struct api *api, const struct endpoint *at, const struct api_
  * block, which is taken, also on failure. Returns 0, -ENOMEM, or -ENOSPC at API_NETWORK_DOORS_MAX.
  */
 int api_serve_guest(struct api *api, uint32_t guest_id, int fd);
-/* Closes a guest's doors, with their connections. Its forwards are the caller's to remove
- * (publish_remove_owner()). */
-void api_close_guest(struct api *api, uint32_t guest_id);
 
 #endif

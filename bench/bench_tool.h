@@ -49,8 +49,6 @@ struct udp_sent {
 uint64_t now_ns(void);
 /* Says what failed, with errno, and ends the program. */
 _Noreturn void die(const char *what);
-/* Raises the number of files to what CONNECTIONS_MAX sockets need, or as far as it goes. */
-void raise_file_limit(void);
 int tcp_socket(void);
 
 /* Serves TCP and UDP at `at` until the process is ended. */

@@ -39,7 +39,8 @@ void die(const char *what)
 	exit(1);
 }
 
-void raise_file_limit(void)
+/* Raises the number of files to what CONNECTIONS_MAX sockets need, or as far as it goes. */
+static void raise_file_limit(void)
 {
 	struct rlimit limit;
 	rlim_t want = CONNECTIONS_MAX + 64;

@@ -12,7 +12,6 @@
 
 #define HTTP_OK        200
 #define HTTP_NOT_FOUND 404
-#define WHERE_MAX      (SOCK_PATH_MAX + 32)
 
 enum ctl_status ctl_complain(const struct ctl *ctl, enum ctl_status status, const char *format, ...)
 {

@@ -27,7 +27,6 @@
 #define READY_TIMEOUT_S         60
 #define READY_TIMEOUT_MAX_S     86400
 #define READY_TCG_FACTOR        5
-#define READY_LINE_MAX          4096 /* bytes of what is said and isn't it */
 #define READY_VSOCK_CLIENTS_MAX 4
 
 enum ready_kind {

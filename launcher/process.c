@@ -224,11 +224,6 @@ int process_spawn(struct loop *loop, const struct process_conf *conf, process_en
 	return 0;
 }
 
-bool process_running(const struct process *process)
-{
-	return process->pid > 0;
-}
-
 void process_signal(struct process *process, int signal_number)
 {
 	if (process->pid > 0)

@@ -15,7 +15,6 @@
 #include "launcher/args.h"
 
 #define PROCESS_WORDS_MAX    4096 /* bytes kept of what it wrote to standard error last */
-#define PROCESS_FDS_MAX      8
 #define PROCESS_END_TEXT_MAX 96
 
 struct process;
@@ -42,7 +41,6 @@ typedef void process_end_fn(void *arg, int wait_status);
 /* Returns 0, or -errno, also when the program can't be executed. */
 int process_spawn(struct loop *loop, const struct process_conf *conf, process_end_fn *fn, void *arg,
 		  struct process **ret_process);
-bool process_running(const struct process *process);
 /* Sends a signal, unless it has ended. */
 void process_signal(struct process *process, int signal_number);
 /* The last lines that it wrote to standard error, without a newline at the end; may be empty. */

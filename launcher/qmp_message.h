@@ -13,7 +13,6 @@
 
 /* The longest line by far, query-qmp-schema's, has 200 kB. */
 #define QMP_LINE_MAX (4u << 20)
-#define QMP_NAME_MAX 64
 
 enum qmp_message_kind {
 	QMP_MESSAGE_GREETING, /* {"QMP": {"version": ..., "capabilities": ...}} */

@@ -28,7 +28,8 @@ bool store_name_valid(const char *text)
 	       text[0] != '-' && text[0] != '.';
 }
 
-int store_root(char to[static PATH_MAX], struct problem *problem)
+/* The directory of all machines: $XDG_STATE_HOME/netproxy-vm, or ~/.local/state/netproxy-vm. */
+static int find_root(char to[static PATH_MAX], struct problem *problem)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	int n;
@@ -100,7 +101,7 @@ int store_locate(const char *name, const char *dir, struct store_place *ret,
 			return problem_set(problem, -ENAMETOOLONG, "-dir: the path is too long");
 		strcpy(place.dir, dir);
 	} else if (r == 0) {
-		r = store_root(root, problem);
+		r = find_root(root, problem);
 		if (r == 0 && store_path(root, name, place.dir) < 0)
 			r = problem_set(problem, -ENAMETOOLONG, "%s: the path is too long", name);
 	}
@@ -164,7 +165,7 @@ int store_each(int (*fn)(void *arg, const struct store_place *place), void *arg,
 	struct dirent **entries = NULL;
 	struct store_place place;
 	char root[PATH_MAX], file[PATH_MAX];
-	int r = store_root(root, problem), count;
+	int r = find_root(root, problem), count;
 
 	if (r < 0)
 		return r;

@@ -40,9 +40,6 @@ struct store_place {
 
 /* Whether `text` can be a machine's name: letters, digits, '-', '_', '.', as -name has it. */
 bool store_name_valid(const char *text);
-/* The directory of all machines: $XDG_STATE_HOME/netproxy-vm, or ~/.local/state/netproxy-vm.
- * Returns 0, or -errno with the problem set. */
-int store_root(char to[static PATH_MAX], struct problem *problem);
 /* The machine NAME, or with `dir` the one in that directory, which is named by it when NAME is
  * NULL. It needn't be there. Returns 0, or -errno with the problem set. */
 int store_locate(const char *name, const char *dir, struct store_place *ret,
