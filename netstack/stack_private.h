@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the stack share and nobody else includes: stack.c (frames in), arp.c and
- * ip4_input.c, nd.c and ip6_input.c (packets in), packet.c and ip6_output.c (packets out), conn.c
- * (TCP in lwIP) and conn_data.c (a connection's buffers).
+ * ip4_input.c, nd.c and ip6_input.c (packets in), packet.c and ip6_output.c (packets out), and
+ * conn.c and the others of its name (TCP in lwIP).
  */
 #ifndef NETSTACK_STACK_PRIVATE_H
 #define NETSTACK_STACK_PRIVATE_H
@@ -77,7 +77,7 @@ struct conn_closings {
 	bool is_burst; /* its others are to be looked at */
 };
 
-/* Everything of conn.c's that is there once. */
+/* Everything of the connections' that is there once. */
 struct conn_table {
 	struct hmap conns;
 	struct hash_key key; /* of the hash, and of initial sequence numbers */
@@ -184,6 +184,7 @@ const uint8_t *stack_flatten(struct stack *stack, const struct frame *frame,
 
 void stack_input_ip6(struct stack *stack, unsigned port, const struct frame *frame,
 		     const struct frame_headers *headers);
+
 /* nd.c */
 
 /* A message of neighbour discovery that came in; the packet wasn't fragmented, and its checksum is
@@ -251,6 +252,7 @@ int stack_send_ip6(struct stack *stack, const struct ip_fields *ip, const struct
  * Returns as stack_send_udp(). */
 int stack_send_icmp6(struct stack *stack, const struct mac *to, const struct addr *src,
 		     const struct addr *dst, uint8_t hop_limit, const void *message, size_t size);
+
 struct icmp_fields {
 	uint8_t type;
 	uint8_t code;
@@ -269,13 +271,7 @@ void stack_send_icmp6_error(struct stack *stack, const struct addr *from, uint8_
 
 int conn_table_init(struct stack *stack);
 void conn_table_destroy(struct stack *stack);
-/* A TCP segment from a guest, its checksum verified; the TCP header starts at `transport` bytes of
- * the frame. */
-void conn_input(struct stack *stack, unsigned port, const struct addr *src, const struct addr *dst,
-		const struct frame *frame, const struct frame_headers *headers);
 void conn_port_gone(struct stack *stack, unsigned port);
-/* A link has room again: those that it held up go on. */
-void conn_writable(struct stack *stack);
 
 /* The SYN of a connection whose owner decides yet. */
 struct held_syn {
@@ -363,6 +359,16 @@ struct conn *conn_find(struct conn_table *tcp, const struct endpoint *guest,
 		       const struct endpoint *far, uint64_t hash);
 /* Has lwIP tell the conn what happens to its pcb. */
 void conn_set_callbacks(struct tcp_pcb *pcb, struct conn *conn);
+/* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's
+ * pcb exists. */
+void conn_enter(struct conn *conn);
+void conn_leave(struct conn *conn);
+
+/* conn_input.c */
+
+/* A TCP segment from a guest, its checksum verified. */
+void conn_input(struct stack *stack, unsigned port, const struct addr *src, const struct addr *dst,
+		const struct frame *frame, const struct frame_headers *headers);
 
 /* conn_open.c */
 
@@ -378,13 +384,13 @@ void conn_input_stray(struct stack *stack, struct pbuf *p, const struct addr *sr
 
 /* The loop task's callback; `arg` is the stack. */
 void conn_work_task(void *arg);
+/* A link has room again: those that it held up go on. */
+void conn_writable(struct stack *stack);
 
 /* conn_timer.c */
 
-/* Gives memory back to the host some time after a connection has ended; the loop timer's callback.
- */
+/* Gives memory back to the host some time after a connection has ended; a loop timer's callback. */
 void conn_timer_trim(void *arg);
-
 /* Whether lwIP has something to time. */
 bool conn_timer_needed(const struct tcp_pcb *pcb);
 /* Puts the conn on the timer list that its state asks for. */
@@ -401,6 +407,7 @@ void conn_timer_tick(void *arg);
 #define CONN_KEEP_CHECK_MS    (15 * 60 * 1000)
 #define CONN_KEEP_INTERVAL_MS (75 * 1000)
 #define CONN_KEEP_PROBES      9
+
 /* From now on the conn is looked after: it is open. */
 void conn_keepalive_start(struct conn *conn);
 /* The loop timer's callback; `arg` is the stack. */
@@ -422,12 +429,8 @@ bool pmtu_input4(struct stack *stack, unsigned port, const struct mac *mac, cons
 bool pmtu_input6(struct stack *stack, unsigned port, const struct mac *mac, const uint8_t *icmp,
 		 size_t size);
 
-/* Puts the conn's lists into lwIP's globals, and takes them back. Between the two only this conn's
- * pcb exists. */
-void conn_enter(struct conn *conn);
-void conn_leave(struct conn *conn);
-
 /* conn_memory.c */
+
 /* To be called when what the connection holds has changed; the other one when it may have got bytes
  * out of order, or has been rid of some. */
 void conn_account(struct conn *conn);
@@ -444,6 +447,7 @@ uint32_t conn_tx_limit(const struct conn *conn);
 /* Received pieces of no more payload are copied rather than kept where their link received them:
  * who brings one keeps it until lwIP returns, and no longer. */
 #define CONN_RX_COPY_MAX 2048
+
 void conn_data_init(struct conn *conn);
 /* Frees what the conn holds in both directions. */
 void conn_data_release(struct conn *conn);
