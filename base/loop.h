@@ -87,5 +87,9 @@ struct loop_task {
 
 void loop_task_schedule(struct loop *loop, struct loop_task *task);
 void loop_task_cancel(struct loop *loop, struct loop_task *task);
+static inline bool loop_task_pending(const struct loop_task *task)
+{
+	return task->prev_next;
+}
 
 #endif

@@ -327,7 +327,7 @@ void conn_schedule(struct conn *conn)
 	struct conn_table *tcp = &conn->stack->tcp;
 
 	list_remove(&conn->work_link);
-	list_add_tail(&tcp->work, &conn->work_link);
+	list_add_tail(&tcp->work[conn->port], &conn->work_link);
 	loop_task_schedule(conn->stack->loop, &tcp->task);
 }
 
@@ -382,7 +382,8 @@ int conn_table_init(struct stack *stack)
 	hmap_init(&tcp->conns);
 	tcp->key = hash_key_random();
 	isn_key = &tcp->key;
-	list_init(&tcp->work);
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++)
+		list_init(&tcp->work[port]);
 	list_init(&tcp->blocked);
 	list_init(&tcp->timed);
 	list_init(&tcp->time_wait);
@@ -420,8 +421,11 @@ void conn_table_destroy(struct stack *stack)
 	while ((node = hmap_next(&tcp->conns, NULL)))
 		conn_destroy(container_of(node, struct conn, node));
 	/* Those that have ended and wait for their last work. */
-	while (!list_empty(&tcp->work))
-		conn_destroy(container_of(list_first(&tcp->work), struct conn, work_link));
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++) {
+		while (!list_empty(&tcp->work[port]))
+			conn_destroy(
+				container_of(list_first(&tcp->work[port]), struct conn, work_link));
+	}
 	loop_task_cancel(stack->loop, &tcp->task);
 	loop_timer_free(tcp->tick);
 	loop_timer_free(tcp->trim);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The work list: at the end of a round of the loop, every connection that something happened to is
- * worked off once. Its owner is told, and then what it queued is sent, with one ACK for all that
- * came.
+ * The work lists, one for each guest: at the end of a round of the loop, every connection that
+ * something happened to is worked off once. Its owner is told, and then what it queued is sent,
+ * with one ACK for all that came.
  */
 #include <lwip/priv/tcp_priv.h>
 
 #include "netstack/stack_private.h"
+
+/* Connections of a guest that are worked off in one round. A guest that goes may leave thousands to
+ * be closed, for which the others shouldn't wait. */
+#define ROUND_CONNS_MAX 256
 
 /* A segment larger than the guest's window waits for lwIP's persist timer, unless it is cut. */
 static void split_for_window(struct conn *conn)
@@ -102,18 +106,34 @@ static void conn_work(struct conn *conn)
 		conn_destroy(conn);
 }
 
-void conn_work_task(void *arg)
+/* Works off what a guest's connections have at this moment, up to a limit; what comes meanwhile
+ * waits for the next round. Returns whether any are left. */
+static bool work_off(struct list *work)
 {
-	struct stack *stack = arg;
-	struct list todo;
+	struct list last;
 
-	list_take(&todo, &stack->tcp.work);
-	while (!list_empty(&todo)) {
-		struct conn *conn = container_of(list_first(&todo), struct conn, work_link);
+	list_add_tail(work, &last);
+	for (unsigned i = 0; i < ROUND_CONNS_MAX && work->next != &last; i++) {
+		struct conn *conn = container_of(work->next, struct conn, work_link);
 
 		list_remove(&conn->work_link);
 		conn_work(conn);
 	}
+	list_remove(&last);
+	return !list_empty(work);
+}
+
+void conn_work_task(void *arg)
+{
+	struct stack *stack = arg;
+	bool more = false;
+
+	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++) {
+		if (!list_empty(&stack->tcp.work[port]) && work_off(&stack->tcp.work[port]))
+			more = true;
+	}
+	if (more)
+		loop_task_schedule(stack->loop, &stack->tcp.task);
 	switch_flush(stack->sw);
 }
 

@@ -9,6 +9,7 @@
  * while the descriptor takes data, and what it didn't take while it doesn't.
  */
 #include "netstack/link_framed.h"
+#include "netstack/link_round.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,10 +36,9 @@
 /* Buffers that may be in use per guest; beyond, frames are delivered unowned, to be copied by who
  * keeps them. */
 #define IN_COUNT_MAX 256
-/* Reads in a row, and frames, before the others get their turn: a read may bring 5000 frames, each
- * of which may make a socket. */
-#define READS_PER_ROUND  4
-#define ROUND_FRAMES_MAX 256
+/* Reads in a row before the others get their turn. One may bring 5000 frames, more than a round
+ * takes. */
+#define READS_PER_ROUND 4
 
 /* Frames up to this size are copied and held back; larger ones are written from where they are. */
 #define SMALL_FRAME_MAX 2048
@@ -165,7 +165,7 @@ static const char not_framed[] = "not QEMU's stream framing: a length of 0 or ab
 
 /* Delivers complete frames, at most *budget, which it lowers. -EAGAIN: there are more; -EBADMSG:
  * the stream makes no sense from here on. */
-static int deliver_frames(struct link_framed *framed, unsigned *budget)
+static int deliver_frames(struct link_framed *framed, struct link_round *round)
 {
 	uint8_t *data = rx_buffer_data(&framed->rx);
 	uint32_t prefix_size = framed->prefix_size;
@@ -179,9 +179,8 @@ static int deliver_frames(struct link_framed *framed, unsigned *budget)
 		}
 		if (framed->rx.end - framed->rx.start - prefix_size < size)
 			break;
-		if (!*budget)
+		if (!link_round_takes(round))
 			return -EAGAIN;
-		--*budget;
 		framed->rx.start += prefix_size + size;
 		deliver(framed, data + framed->rx.start - size, size);
 		if (framed->gone_reason)
@@ -191,9 +190,9 @@ static int deliver_frames(struct link_framed *framed, unsigned *budget)
 }
 
 /* Delivers what was read. Returns whether the round goes on. */
-static bool deliver_read(struct link_framed *framed, unsigned *budget)
+static bool deliver_read(struct link_framed *framed, struct link_round *round)
 {
-	int r = deliver_frames(framed, budget);
+	int r = deliver_frames(framed, round);
 
 	if (r == -EAGAIN)
 		loop_task_schedule(framed->loop, &framed->more_task);
@@ -203,7 +202,7 @@ static bool deliver_read(struct link_framed *framed, unsigned *budget)
 }
 
 /* One read, and the frames in it. Returns whether there may be more to read in this round. */
-static bool read_once(struct link_framed *framed, unsigned *budget)
+static bool read_once(struct link_framed *framed, struct link_round *round)
 {
 	uint32_t room;
 	ssize_t got;
@@ -230,18 +229,25 @@ static bool read_once(struct link_framed *framed, unsigned *budget)
 		return false;
 	}
 	framed->rx.end += (uint32_t)got;
-	return deliver_read(framed, budget) && (uint32_t)got == room;
+	return deliver_read(framed, round) && (uint32_t)got == room;
 }
 
 /* What the last round left comes first: the buffer has no room for more before it is gone. */
-static void on_readable(struct link_framed *framed)
+static void run_round(struct link_framed *framed)
 {
-	unsigned budget = ROUND_FRAMES_MAX;
-	bool more = deliver_read(framed, &budget);
+	struct link_round round = link_round_begin();
+	bool more = deliver_read(framed, &round);
 
 	for (int i = 0; i < READS_PER_ROUND && more; i++)
-		more = read_once(framed, &budget);
+		more = read_once(framed, &round);
 	framed->link.user->batch_end(framed->link.user_arg);
+}
+
+/* Where frames are left, they come at the end of this round of the loop, and only then. */
+static void on_readable(struct link_framed *framed)
+{
+	if (!loop_task_pending(&framed->more_task))
+		run_round(framed);
 }
 
 /* --- Sending --- */
@@ -466,7 +472,7 @@ static void on_more(void *arg)
 	struct link_framed *framed = arg;
 
 	if (!framed->gone_reason)
-		on_readable(framed);
+		run_round(framed);
 }
 
 static void framed_destroy(struct link *link)

@@ -20,6 +20,7 @@
 
 #include "base/list.h"
 #include "base/sock.h"
+#include "netstack/link_round.h"
 #include "netstack/offload.h"
 #include "netstack/rx_buffer.h"
 #include "netstack/tap_open.h"
@@ -38,8 +39,7 @@
 /* Frames start on cache lines. */
 #define IN_ALIGN 64
 /* Before the others get their turn. */
-#define ROUND_FRAMES_MAX 256
-#define ROUND_BYTES_MAX  (1024 * 1024)
+#define ROUND_BYTES_MAX (1024 * 1024)
 
 struct link_tap {
 	struct link link;
@@ -181,9 +181,10 @@ static uint32_t read_once(struct link_tap *tap)
 
 static void on_readable(struct link_tap *tap)
 {
+	struct link_round round = link_round_begin();
 	uint32_t bytes = 0;
 
-	for (int i = 0; i < ROUND_FRAMES_MAX && bytes < ROUND_BYTES_MAX; i++) {
+	while (bytes < ROUND_BYTES_MAX && link_round_takes(&round)) {
 		uint32_t got = read_once(tap);
 
 		bytes += got;

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "netstack/link_round.h"
 #include "netstack/link_vhost_private.h"
 
 LOG_MODULE("link");
@@ -38,8 +39,7 @@ LOG_MODULE("link");
 #define HELD_PART 8
 #define SPARE_MAX 64
 /* Before the others get their turn. */
-#define ROUND_FRAMES_MAX 256
-#define ROUND_BYTES_MAX  (1024 * 1024)
+#define ROUND_BYTES_MAX (1024 * 1024)
 
 /* --- Guest memory --- */
 
@@ -335,9 +335,10 @@ static bool receive_round(struct link_vhost_listener *l)
 {
 	struct virtq *vq = l->from_guest;
 	struct virtq_chain chain = {.iov = l->pieces, .iov_max = VHOST_CHAIN_PIECES_MAX};
+	struct link_round round = link_round_begin();
 	size_t bytes = 0;
 
-	for (unsigned i = 0; i < ROUND_FRAMES_MAX && bytes < ROUND_BYTES_MAX; i++) {
+	while (bytes < ROUND_BYTES_MAX && link_round_takes(&round)) {
 		int r = virtq_pop(vq, &chain);
 
 		if (r == 0 && virtq_kicks_on(vq)) {

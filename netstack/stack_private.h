@@ -81,7 +81,8 @@ struct conn_closings {
 struct conn_table {
 	struct hmap conns;
 	struct hash_key key; /* of the hash, and of initial sequence numbers */
-	struct list work;    /* conns that something happened to: conn.work_link */
+	/* Conns that something happened to, by port: conn.work_link. */
+	struct list work[SWITCH_PORTS_MAX + 1];
 	struct list blocked; /* conns whose guest's link was full: conn.work_link too */
 	struct list timed;   /* conns whose retransmission and state timers run: conn.timer_link */
 	struct list time_wait;     /* conns in TIME_WAIT, the oldest first: conn.timer_link */
