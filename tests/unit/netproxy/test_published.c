@@ -244,7 +244,8 @@ START_TEST(options_that_fail)
 	ck_assert_int_eq(begin(), -EADDRINUSE);
 	snprintf(text, sizeof(text), "--publish 127.0.0.1:%u: Address already in use: ", at.port);
 	ck_assert_msg(strncmp(error, text, strlen(text)) == 0, "%s", error);
-	ck_assert_ptr_nonnull(strstr(error, "(pid "));
+	/* Its number isn't found in time where the machine is busy. */
+	ck_assert(strstr(error, "(pid ") || strstr(error, "a program of user "));
 	close(fd);
 }
 END_TEST
