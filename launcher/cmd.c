@@ -215,7 +215,7 @@ const char *cmd_text(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
-	return object && json_object_object_get_ex(object, key, &value)
+	return object && json_object_object_get_ex(object, key, &value) && value
 		       ? json_object_get_string(value)
 		       : "";
 }

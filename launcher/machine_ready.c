@@ -299,7 +299,7 @@ static bool flow_is_open(const struct ready *ready)
 			const char *text, *colon;
 
 			if (!json_object_object_get_ex(flow, "far", &far) ||
-			    !json_object_object_get_ex(flow, "state", &state))
+			    !json_object_object_get_ex(flow, "state", &state) || !state)
 				continue;
 			text = json_object_get_string(far);
 			colon = text ? strrchr(text, ':') : NULL;

@@ -42,7 +42,8 @@ static void read_error(const struct http_response *response, char to[static API_
 	snprintf(to, API_ERROR_MAX, "%.*s", (int)strcspn(response->body, "\r\n"), response->body);
 	if (json_parse(response->body, response->body_size, &object, why, sizeof(why)) == 0) {
 		if (json_object_object_get_ex(object, "error", &error) &&
-		    json_object_object_get_ex(error, "message", &message))
+		    json_object_object_get_ex(error, "message", &message) &&
+		    json_object_is_type(message, json_type_string))
 			snprintf(to, API_ERROR_MAX, "%s", json_object_get_string(message));
 		json_object_put(object);
 	}
