@@ -228,7 +228,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd_close(&fuzz.front_end);
 	loop_run_once(fuzz.loop, false);
 	loop_advance(fuzz.loop, 1000);
-	loop_run_once(fuzz.loop, false);
+	/* There may be others in the queue, each of which has gone, too. */
+	for (unsigned i = 0; i < 2 * PIECES_MAX; i++)
+		loop_run_once(fuzz.loop, false);
 	must(!fuzz.attached && !vhost_user_attached(fuzz.vhost));
 	vhost_user_free(fuzz.vhost);
 	loop_free(fuzz.loop);
