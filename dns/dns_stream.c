@@ -242,34 +242,64 @@ static void on_idle(void *arg)
 		stream_free(stream);
 }
 
-/* Closes the stream that was idle longest, of `client` if that isn't NULL. */
-static int make_room(struct dns_streams *streams, const struct addr *client)
+static size_t count_of(const struct dns_streams *streams, const struct addr *client)
 {
-	list_for_each_safe (link, &streams->list) {
-		struct stream *stream = container_of(link, struct stream, link);
+	size_t count = 0;
 
-		if (is_busy(stream) || (client && !addr_equal(&stream->client.addr, client)))
-			continue;
-		streams->cut++;
-		stream_free(stream);
-		return 0;
-	}
-	streams->cut++;
-	return -EBUSY;
+	list_for_each (link, &streams->list)
+		count += addr_equal(&container_of(link, struct stream, link)->client.addr, client);
+	return count;
 }
 
-static int admit(struct dns_streams *streams, const struct addr *client)
+/* The stream that was idle longest, of `client` if that isn't NULL. */
+static struct stream *find_idle(const struct dns_streams *streams, const struct addr *client)
 {
-	size_t client_count = 0;
-
 	list_for_each (link, &streams->list) {
 		struct stream *stream = container_of(link, struct stream, link);
 
-		client_count += addr_equal(&stream->client.addr, client);
+		if (!is_busy(stream) && (!client || addr_equal(&stream->client.addr, client)))
+			return stream;
 	}
-	if (client_count >= DNS_STREAMS_PER_CLIENT_MAX)
-		return make_room(streams, client);
-	return streams->count < DNS_STREAMS_MAX ? 0 : make_room(streams, NULL);
+	return NULL;
+}
+
+/* Of the client with the most, the stream that nothing has happened on for longest. */
+static struct stream *find_heaviest(const struct dns_streams *streams, size_t *ret_count)
+{
+	struct stream *heaviest = NULL;
+
+	*ret_count = 0;
+	list_for_each (link, &streams->list) {
+		struct stream *stream = container_of(link, struct stream, link);
+		size_t count = count_of(streams, &stream->client.addr);
+
+		if (count > *ret_count) {
+			*ret_count = count;
+			heaviest = stream;
+		}
+	}
+	return heaviest;
+}
+
+/* Makes room for one more of the client's. Where all are busy, who has more gives way. */
+static int admit(struct dns_streams *streams, const struct addr *client)
+{
+	size_t own = count_of(streams, client), most;
+	struct stream *stream;
+
+	if (own < DNS_STREAMS_PER_CLIENT_MAX && streams->count < DNS_STREAMS_MAX)
+		return 0;
+	stream = find_idle(streams, own < DNS_STREAMS_PER_CLIENT_MAX ? NULL : client);
+	if (!stream && own < DNS_STREAMS_PER_CLIENT_MAX) {
+		stream = find_heaviest(streams, &most);
+		if (most <= own)
+			stream = NULL;
+	}
+	streams->cut++;
+	if (!stream)
+		return -EBUSY;
+	stream_free(stream);
+	return 0;
 }
 
 int dns_streams_add(struct dns_streams *streams, int fd, const struct endpoint *client)

@@ -9,6 +9,7 @@
  *	API   -> publish, leases, counters
  */
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -124,20 +125,15 @@ static void raise_fd_limit(void)
 	}
 }
 
-/* The most connections of a guest: what was asked for, but no more than three quarters of the
- * descriptors, so that a guest that opens all it can leaves some for DNS, the API and other guests.
- */
-static unsigned connections_max(const struct options *options)
+/* The most connections of all guests: some descriptors are left for DNS, the API and others' ports.
+ * Of these one guest gets four fifths, three quarters of all, where it is alone. */
+static unsigned connections_total_max(void)
 {
 	struct rlimit limit;
-	rlim_t most;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return options->connections_max;
-	most = limit.rlim_cur / 4 * 3;
-	if (most < 1)
-		most = 1;
-	return most < options->connections_max ? (unsigned)most : options->connections_max;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT_MAX)
+		return 0;
+	return limit.rlim_cur < 16 ? 1 : (unsigned)(limit.rlim_cur / 16 * 15);
 }
 
 /* The most UDP flows of all guests: an eighth of the descriptors. */
@@ -194,7 +190,8 @@ static int start_forwarder(struct netproxy *np, char error[static OPTIONS_ERROR_
 				.alias6 = options->host_alias6,
 				.alias_routes = options->alias_routes,
 				.mtu = options->mtu,
-				.conns_max = connections_max(options),
+				.conns_max = options->connections_max,
+				.conns_total_max = connections_total_max(),
 			},
 		.outbound = options->outbound,
 		.host_access = options->host_access,

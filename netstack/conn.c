@@ -251,13 +251,29 @@ void conn_set_port(struct conn *conn, unsigned port)
 	conn->port = port;
 }
 
+/* A guest may have so many times what is free, so that there is something left for the next one,
+ * however many others take all they get: one alone may have four fifths of all, two have four
+ * ninths each (A. Choudhury and E. Hahne, "Dynamic Queue Length Thresholds", 1998). */
+#define GUEST_TIMES_FREE 4
+
+static bool is_full(const struct stack *stack, unsigned port)
+{
+	const struct conn_table *tcp = &stack->tcp;
+	unsigned total_max = stack->conf.conns_total_max, own = tcp->count_by_port[port];
+
+	if (own >= stack->conf.conns_max)
+		return true;
+	return total_max &&
+	       (tcp->count >= total_max || own / GUEST_TIMES_FREE >= total_max - tcp->count);
+}
+
 int conn_new(struct stack *stack, const struct endpoint *guest, const struct endpoint *far,
 	     unsigned port, struct conn **ret_conn)
 {
 	struct conn_table *tcp = &stack->tcp;
 	struct conn *conn;
 
-	if (tcp->count_by_port[port] >= stack->conf.conns_max) {
+	if (is_full(stack, port)) {
 		tcp->refused_full++;
 		log_limited(LOG_LEVEL_WARN,
 			    "the guest at port %u has %u connections, the most allowed: refusing "

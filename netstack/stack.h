@@ -39,6 +39,8 @@ struct stack_conf {
 	unsigned mtu;      /* of the links; STACK_MTU_MIN to STACK_MTU_MAX */
 	unsigned
 		conns_max; /* most TCP connections of a guest at a time; further SYNs are refused */
+	unsigned conns_total_max; /* of all guests; each gets a share of what is left, conn.c; 0: as
+				     many as they may */
 };
 
 /* What guests have as their router, of that family, besides our link-local address. */

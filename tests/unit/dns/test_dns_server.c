@@ -555,6 +555,33 @@ START_TEST(streams_are_bounded)
 }
 END_TEST
 
+/* Guests whose streams are all busy, with what nobody answers, keep nobody else out. */
+START_TEST(busy_streams_give_way)
+{
+	int fds[DNS_STREAMS_MAX + 1];
+	uint8_t bytes[514], got[65537];
+	size_t size = frame(1, "nobody.answers.test", bytes);
+
+	start();
+	for (int i = 0; i < DNS_STREAMS_MAX; i++) {
+		client.addr = addr_from_v4(0xc0a84102 + (uint32_t)i / DNS_STREAMS_PER_CLIENT_MAX);
+		fds[i] = open_stream();
+		ck_assert_int_eq(write(fds[i], bytes, size), (int)size);
+		loop_run_once(loop, false);
+	}
+	client.addr = addr_from_v4(0xc0a84164);
+	fds[DNS_STREAMS_MAX] = open_stream();
+	ck_assert_uint_eq(dns_server_stats(server).stream_count, DNS_STREAMS_MAX);
+	ck_assert_uint_eq(dns_server_stats(server).streams_cut, 1);
+	ck_assert_uint_eq(read_frame(fds[0], got), 0);
+	size = frame(2, "gateway.internal", bytes);
+	ck_assert_int_eq(write(fds[DNS_STREAMS_MAX], bytes, size), (int)size);
+	ck_assert_uint_gt(read_frame(fds[DNS_STREAMS_MAX], got), 0);
+	for (int i = 0; i <= DNS_STREAMS_MAX; i++)
+		fd_close(&fds[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("dns_server");
@@ -580,5 +607,6 @@ int main(void)
 	tcase_add_test(tc, stream_with_nonsense_is_closed);
 	tcase_add_test(tc, idle_stream_is_closed);
 	tcase_add_test(tc, streams_are_bounded);
+	tcase_add_test(tc, busy_streams_give_way);
 	return unit_run(suite);
 }

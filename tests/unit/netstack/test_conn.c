@@ -202,6 +202,30 @@ START_TEST(most_connections)
 }
 END_TEST
 
+START_TEST(most_connections_of_all)
+{
+	struct stack_conf conf = net_conf();
+	struct session s;
+
+	session_start(&s, &session_offload);
+	net_stop(&s.net);
+	conf.conns_total_max = 10;
+	net_start(&s.net, &conf, &session_handler, &s, &session_offload);
+	s.wire.link = s.net.link;
+	s.mode = OWNER_HOLDS;
+	for (unsigned i = 0; i <= 8; i++) {
+		s.tcp.self.port++;
+		s.conn = NULL;
+		sim_tcp_connect(&s.tcp);
+		session_settle(&s);
+		ck_assert(s.tcp.reset == (i == 8));
+	}
+	ck_assert_uint_eq(session_conns(&s), 8);
+	ck_assert_uint_eq(stack_counters(s.net.stack).conns_refused_full, 1);
+	session_stop(&s);
+}
+END_TEST
+
 /* ---- To the guest ---- */
 
 static const struct endpoint *dial_from(void)
@@ -581,6 +605,7 @@ static void add_tests(TCase *tcase)
 		second_syn_brings_options_that_the_first_had_not,
 		guest_that_never_confirms_is_given_up,
 		most_connections,
+		most_connections_of_all,
 		dialled_guest_accepts,
 		dialled_guest_refuses,
 		dialled_guest_is_silent,
