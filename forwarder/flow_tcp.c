@@ -199,6 +199,13 @@ static void pass_keepalive_on(struct flow_tcp *flow, unsigned seconds)
 	flow->keepalive_s = seconds;
 }
 
+/* Ssh, for one, asks for another class once it knows what it is used for. */
+static void pass_service_class_on(struct flow_tcp *flow)
+{
+	flow->service_class = conn_service_class(flow->conn);
+	flow_tcp_set_service_class(flow->fd, flow->service_class);
+}
+
 /* ---- Moving bytes ---- */
 
 /* From the guest to the host's socket. Returns 0, or -errno when the host's side is broken. */
@@ -290,6 +297,7 @@ static int move_to_guest(struct flow_tcp *flow)
 		}
 		if (got == 0) {
 			flow->host_eof = true;
+			flow->can_read = false;
 			conn_tx_shutdown(flow->conn);
 			break;
 		}
@@ -303,6 +311,19 @@ static int move_to_guest(struct flow_tcp *flow)
 	return 0;
 }
 
+/* The host's side has closed; it may still be reset, as the answer to what the guest sent to it.
+ * Who reads no more must ask. */
+static int error_after_end(struct flow_tcp *flow)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (!flow->host_eof || !flow->can_read)
+		return 0;
+	flow->can_read = false;
+	return getsockopt(flow->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+}
+
 static void on_work(void *arg)
 {
 	struct flow_tcp *flow = arg;
@@ -314,9 +335,13 @@ static void on_work(void *arg)
 		return;
 	if (conn_guest_keepalive_s(flow->conn) != flow->keepalive_s)
 		pass_keepalive_on(flow, conn_guest_keepalive_s(flow->conn));
+	if (conn_service_class(flow->conn) != flow->service_class)
+		pass_service_class_on(flow);
 	r = move_to_host(flow);
 	if (r == 0)
 		r = move_to_guest(flow);
+	if (r == 0)
+		r = error_after_end(flow);
 	if (r < 0) {
 		/* The host's side was reset or timed out: so is the guest's. */
 		log_debug("a connection's host side ended: %s", strerror(-r));

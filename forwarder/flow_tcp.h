@@ -12,7 +12,8 @@
  * host's socket isn't read while the connection has no room.
  *
  * An idle flow lives as long as both its ends do, which keepalive probes ask for; those of a guest
- * are made up for on the host's side. Urgent data stays in its place in the stream.
+ * are made up for on the host's side. Urgent data stays in its place in the stream. The guest's
+ * service class (DSCP) is the host's socket's; what the far side sends with isn't known here.
  */
 #ifndef FORWARDER_FLOW_TCP_H
 #define FORWARDER_FLOW_TCP_H

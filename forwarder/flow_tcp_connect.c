@@ -90,8 +90,17 @@ static int bind_outbound(int fd, const struct outbound *outbound, const struct e
 	return bind(fd, (struct sockaddr *)&sa, endpoint_to_sockaddr(&from, &sa)) < 0 ? -errno : 0;
 }
 
+/* Of IPv4, of IPv6, or of both on a socket that is for both. */
+void flow_tcp_set_service_class(int fd, uint8_t service_class)
+{
+	int tos = service_class;
+
+	setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}
+
 int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpoint *host,
-			  int *ret_fd)
+			  uint8_t service_class, int *ret_fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t size = endpoint_to_sockaddr(host, &sa);
@@ -100,6 +109,8 @@ int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpo
 
 	if (fd < 0)
 		return -errno;
+	if (service_class)
+		flow_tcp_set_service_class(fd, service_class);
 	r = bind_outbound(fd, &table->outbound, host);
 	if (r == 0 && connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS)
 		r = -errno;
@@ -163,12 +174,12 @@ static void flow_refuse(struct flow_tcp *flow, int error)
 
 /* Connects to the proxy's addresses until one of them doesn't fail at once. */
 static int tunnel_connect(const struct flow_tcp_table *table, struct flow_tcp_tunnel *tunnel,
-			  int *ret_fd)
+			  uint8_t service_class, int *ret_fd)
 {
 	int r;
 
 	do {
-		r = flow_tcp_host_connect(table, flow_tcp_egress_at(tunnel), ret_fd);
+		r = flow_tcp_host_connect(table, flow_tcp_egress_at(tunnel), service_class, ret_fd);
 	} while (r < 0 && flow_tcp_egress_next(tunnel, -r));
 	return r;
 }
@@ -183,7 +194,7 @@ static void connect_failed(struct flow_tcp *flow, int error)
 		flow_refuse(flow, error);
 		return;
 	}
-	r = tunnel_connect(flow->table, flow->tunnel, &fd);
+	r = tunnel_connect(flow->table, flow->tunnel, flow->service_class, &fd);
 	if (r == 0)
 		r = flow_tcp_replace_socket(flow, fd);
 	if (r < 0) {
@@ -245,6 +256,7 @@ static void on_timer(void *arg)
 
 void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct endpoint *host)
 {
+	uint8_t service_class = conn_service_class(conn);
 	struct flow_tcp_tunnel *tunnel = NULL;
 	struct flow_tcp *flow;
 	int fd = -1;
@@ -256,8 +268,8 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 		return;
 	}
 	if (r == 0)
-		r = tunnel ? tunnel_connect(table, tunnel, &fd)
-			   : flow_tcp_host_connect(table, host, &fd);
+		r = tunnel ? tunnel_connect(table, tunnel, service_class, &fd)
+			   : flow_tcp_host_connect(table, host, service_class, &fd);
 	if (r == 0 && !tunnel)
 		r = connected_at_once(fd, host);
 	if (r > 0) {
@@ -274,6 +286,7 @@ void flow_tcp_out(struct flow_tcp_table *table, struct conn *conn, const struct 
 	}
 	flow->host = *host;
 	flow->tunnel = tunnel;
+	flow->service_class = service_class;
 	flow_tcp_own(flow, conn);
 	r = loop_timer_new(table->loop, on_timer, flow, &flow->timer);
 	if (r < 0) {

@@ -155,7 +155,7 @@ static bool work_direct(struct flow_tcp *flow)
 static void go_directly(struct flow_tcp *flow)
 {
 	int fd = -1;
-	int r = flow_tcp_host_connect(flow->table, &flow->host, &fd);
+	int r = flow_tcp_host_connect(flow->table, &flow->host, flow->service_class, &fd);
 
 	if (r == 0)
 		r = flow_tcp_replace_socket(flow, fd);

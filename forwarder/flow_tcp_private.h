@@ -34,6 +34,7 @@ struct flow_tcp {
 	enum flow_state state;
 	unsigned keepalive_s;   /* what the guest's own probes made of it; 0: nothing yet */
 	uint32_t sent;          /* bytes to the host, until is_bulk */
+	uint8_t service_class;  /* the host's socket's, as conn_service_class() */
 	bool can_read : 1;      /* the host's socket may have something for us */
 	bool can_write : 1;     /* ... may take something */
 	bool host_eof : 1;      /* has nothing more for us */
@@ -63,9 +64,11 @@ int flow_tcp_replace_socket(struct flow_tcp *flow, int fd);
 /* flow_tcp_connect.c */
 
 /* Returns 0 with a socket that is connected or connecting, from the table's outbound address unless
- * that is to the host's loopback. */
+ * that is to the host's loopback, and with that service class. */
 int flow_tcp_host_connect(const struct flow_tcp_table *table, const struct endpoint *host,
-			  int *ret_fd);
+			  uint8_t service_class, int *ret_fd);
+/* Gives the socket's packets the service class of the guest's. */
+void flow_tcp_set_service_class(int fd, uint8_t service_class);
 /* The error that a connecting socket ended with, or 0; for events that say it may be written. */
 int flow_tcp_socket_error(int fd, unsigned ready);
 /* An event of the host's socket while CONNECTING. */

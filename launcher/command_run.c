@@ -122,14 +122,15 @@ static void learn_version(const struct run_options *options, struct supervisor_c
 	struct qemu_version version = {.major = 0};
 	int r;
 
-	if (vhost ? !tcg : !own && options->machine.network != MACHINE_NETWORK_USERSPACE_SHARED)
+	if (vhost ? !tcg && !conf->hooks
+		  : !own && options->machine.network != MACHINE_NETWORK_USERSPACE_SHARED)
 		return;
 	r = qemu_version_ask(options->qemu, &version);
 	if (r < 0)
 		log_debug("%s doesn't tell its version: %s", options->qemu, strerror(-r));
 	conf->qemu_tcg_needs_intx = vhost && tcg &&
 				    !qemu_version_is(&version, QEMU_MAJOR_WITHOUT_CRASH, 0);
-	conf->qemu_reconnects = qemu_version_is(&version, 9, 2);
+	conf->qemu_reconnect_ms = qemu_version_is(&version, 9, 2);
 }
 
 /* What the machine is started with, and the way to the terminal that it was started at. */

@@ -165,18 +165,16 @@ static void guest_up(void *arg, struct vm *vm)
 	loop_timer_set(c->ready_timer,
 		       ready_timeout_ms(c->conf.settings->ready_timeout_s, emulated));
 	ready_guest_up(c->ready);
+	control_heal(c);
 }
 
 /* A netproxy that others run has gone; of our own the supervisor knows. */
 static void shared_proxy_gone(struct control *c)
 {
-	struct qemu_wiring wiring;
-
-	supervisor_wiring(c->supervisor, &wiring);
 	control_event(c, "network-lost", NULL);
 	log_warn("the shared netproxy hung up: trying to reach it again");
-	c->net_away = wiring.net_reconnects;
-	c->heal_wanted = !c->net_away;
+	c->net_lost = true;
+	c->heal_told = false;
 	control_heal(c);
 }
 
@@ -185,18 +183,14 @@ static void guest_event(void *arg, const char *name, struct json_object *data)
 	struct control *c = arg;
 
 	script_event(c->script, name, data);
+	/* Healing stops the guest for a moment. */
 	if (strcmp(name, "STOP") == 0)
-		c->paused = true;
+		c->paused = c->busy != BUSY_HEAL;
 	else if (strcmp(name, "RESUME") == 0)
 		c->paused = false;
 	else if (strcmp(name, "NETDEV_STREAM_DISCONNECTED") == 0 &&
-		 !machine_has_proxy(c->machine) && !c->heal_wanted && !c->net_away)
+		 !machine_has_proxy(c->machine) && !c->net_lost)
 		shared_proxy_gone(c);
-	else if (strcmp(name, "NETDEV_STREAM_CONNECTED") == 0 && c->net_away) {
-		c->net_away = false;
-		log_info("the network is back");
-		control_event(c, "network-back", NULL);
-	}
 }
 
 static void guest_gone(void *arg)
@@ -204,7 +198,8 @@ static void guest_gone(void *arg)
 	struct control *c = arg;
 
 	c->vm = NULL;
-	c->paused = c->resizing = c->net_away = false;
+	c->paused = c->resizing = c->net_lost = false;
+	c->plug_wanted = 0;
 	script_gone(c->script);
 }
 
@@ -213,7 +208,9 @@ static void proxy_back(void *arg)
 	struct control *c = arg;
 
 	control_event(c, "netproxy-restarted", NULL);
-	c->heal_wanted = true;
+	c->net_lost = true;
+	c->plug_wanted |= PLUG_VSOCK;
+	c->heal_told = false;
 	control_heal(c);
 }
 
@@ -323,7 +320,7 @@ struct json_object *control_status(struct control *c)
 	json_object_object_add(object, "network",
 			       json_object_new_string(c->machine->network == MACHINE_NETWORK_NONE
 							      ? "none"
-						      : c->heal_wanted || c->net_away ? "lost"
-										      : "up"));
+						      : control_net_lost(c) ? "lost"
+									    : "up"));
 	return object;
 }

@@ -11,7 +11,7 @@
 /* What is being done to QEMU's devices. */
 enum control_busy {
 	BUSY_NOT,
-	BUSY_HEAL,    /* the network is plugged in again */
+	BUSY_HEAL,    /* what ended at netproxy is connected or plugged in again */
 	BUSY_SAVE,    /* unplugging and saving */
 	BUSY_RESTORE, /* loading */
 	BUSY_DELETE,
@@ -35,8 +35,10 @@ struct control {
 	bool is_ready;
 	bool paused;
 	bool stopping_told;
-	bool heal_wanted;
-	bool net_away; /* a shared netproxy has gone, and QEMU connects again by itself */
+	bool net_lost;        /* netproxy has gone; QEMU is to reach it again */
+	unsigned plug_wanted; /* devices that are to be plugged in anew: PLUG_NET, PLUG_VSOCK */
+	unsigned healing;     /* of these, those that are: 0: it is net_lost */
+	bool heal_told;       /* that it doesn't work yet */
 	enum control_busy busy;
 	struct rest_later *later; /* who waits for it, or NULL */
 	struct snapshot snapshot; /* that it is about */
@@ -47,6 +49,11 @@ struct control {
 	size_t resized_disk;
 };
 
+/* Whether the guest is without its network. */
+static inline bool control_net_lost(const struct control *control)
+{
+	return control->net_lost || (control->plug_wanted & PLUG_NET);
+}
 /* Writes a line to events.log. */
 void control_event(struct control *control, const char *event, const char *detail);
 void control_became_ready(struct control *control);

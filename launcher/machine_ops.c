@@ -31,7 +31,8 @@ int control_check_rule(struct control *c, enum machine_action action, struct pro
 	if (!why && c->busy == BUSY_HEAL &&
 	    (action == ACTION_SNAPSHOT_SAVE || action == ACTION_SNAPSHOT_DELETE ||
 	     action == ACTION_PAUSE))
-		why = "its network is being plugged in again: try again in a moment";
+		why = "its netproxy was started again, and it is being connected to that: try "
+		      "again in a moment";
 	return why ? problem_set(problem, -EBUSY, "%s: %s", c->conf.place->name, why) : 0;
 }
 
@@ -168,8 +169,25 @@ static void finish_op(struct control *c)
 		rest_answer_error(later, 500, c->failure.text);
 	else if (later)
 		rest_answer(later, 200, snapshot_json(&c->snapshot));
-	if (c->vm && c->heal_wanted)
+	if (c->vm && (c->net_lost || c->plug_wanted))
 		loop_timer_set(c->heal_timer, 0);
+}
+
+static void healed(struct control *c)
+{
+	bool net = !c->healing || (c->healing & PLUG_NET), vsock = c->healing & PLUG_VSOCK;
+
+	c->plug_wanted &= ~c->healing;
+	c->heal_told = false;
+	if (net) {
+		c->net_lost = false;
+		log_info("the network is back");
+		control_event(c, "network-back", NULL);
+	}
+	if (vsock) {
+		log_info("vsock is back");
+		control_event(c, "vsock-back", NULL);
+	}
 }
 
 static void on_healed(void *arg, int status, struct json_object *value, const char *error)
@@ -179,26 +197,36 @@ static void on_healed(void *arg, int status, struct json_object *value, const ch
 	(void)value;
 	c->busy = BUSY_NOT;
 	if (status == 0) {
-		c->heal_wanted = false;
-		log_info("the network is back");
-		control_event(c, "network-back", NULL);
+		healed(c);
+		control_heal(c);
 	} else if (c->vm) {
-		log_warn("the network can't be plugged in again yet: %s", error);
+		if (!c->heal_told)
+			log_warn("%s can't be %s again yet: %s",
+				 c->healing & PLUG_NET || !c->healing ? "the network" : "vsock",
+				 c->healing ? "plugged in" : "reached", error);
+		c->heal_told = true;
 		loop_timer_set(c->heal_timer, HEAL_AGAIN_MS);
 	}
 }
 
+/* The network first: that needs nothing of the guest. */
 void control_heal(struct control *c)
 {
+	bool reach = c->net_lost && !(c->plug_wanted & PLUG_NET);
 	struct qemu_wiring wiring;
 
-	if (!c->heal_wanted || !c->vm || c->busy != BUSY_NOT || c->paused ||
-	    supervisor_stopping(c->supervisor))
+	if (!c->vm || c->busy != BUSY_NOT || supervisor_stopping(c->supervisor) ||
+	    (!reach && (!c->plug_wanted || c->paused)))
 		return;
 	c->busy = BUSY_HEAL;
 	supervisor_wiring(c->supervisor, &wiring);
-	plug_out(c->script, c->machine, &wiring, PLUG_PROXY);
-	plug_in(c->script, c->machine, &wiring, PLUG_PROXY);
+	c->healing = reach ? 0 : c->plug_wanted;
+	if (reach) {
+		plug_net_back(c->script, &wiring, !c->paused);
+	} else {
+		plug_out(c->script, c->machine, &wiring, c->healing);
+		plug_in(c->script, c->machine, &wiring, c->healing);
+	}
 	script_run(c->script, c->vm, HEAL_TIMEOUT_MS, on_healed, c);
 }
 
@@ -206,11 +234,20 @@ static void on_replugged(void *arg, int status, struct json_object *value, const
 {
 	struct control *c = arg;
 	bool restored = c->conf.restore && !c->is_ready;
+	struct qemu_wiring wiring;
 
 	(void)value;
 	if (status < 0 && !c->failure.text[0])
 		problem_set(&c->failure, status, "%s: its devices can't be plugged in again: %s",
 			    c->conf.place->name, error);
+	if (status < 0 && c->vm) {
+		/* The guest goes on without them, and gets them when that is possible. */
+		if (!c->was_paused)
+			vm_execute(c->vm, "cont", NULL, NULL, NULL);
+		supervisor_wiring(c->supervisor, &wiring);
+		c->plug_wanted |= (wiring.net_vhost ? PLUG_NET : 0) |
+				  (wiring.vsock_socket ? PLUG_VSOCK : 0);
+	}
 	if (c->vm && !c->was_paused)
 		set_clock(c);
 	if (!c->failure.text[0])
@@ -237,7 +274,7 @@ static void replug(struct control *c)
 	if (supervisor_plug_volumes(c->supervisor, c->unplugged ? PLUGGED_ANEW : PLUGGED_STILL,
 				    &problem) < 0)
 		log_error("%s", problem.text);
-	plug_in(c->script, c->machine, &wiring, PLUG_VHOST_USER);
+	plug_in(c->script, c->machine, &wiring, PLUG_ALL);
 	if (!c->was_paused)
 		script_add(c->script, SCRIPT_ANSWER, NULL, "cont", NULL);
 	else
@@ -304,7 +341,7 @@ int control_save(struct control *c, const char *name, struct rest_later *later,
 	/* Only a guest that runs lets go of a device. */
 	if (c->paused)
 		script_add(c->script, SCRIPT_ANSWER, NULL, "cont", NULL);
-	plug_out(c->script, c->machine, &wiring, PLUG_VHOST_USER);
+	plug_out(c->script, c->machine, &wiring, PLUG_ALL);
 	script_add(c->script, SCRIPT_ANSWER, NULL, "stop", NULL);
 	snapshot_step(c->script, "snapshot-save", name, c->machine,
 		      wiring.prepared && wiring.prepared->fw_vars[0]);

@@ -12,6 +12,10 @@
 LOG_MODULE("script");
 
 #define ERROR_MAX 512
+/* How often it's asked whether a socket is connected. */
+#define POLL_MS 100
+/* Of a stream that can't be connected QEMU says nothing. */
+#define STREAM_TIMEOUT_MS 1000
 
 struct script_step {
 	enum script_wait wait;
@@ -24,6 +28,7 @@ struct script {
 	struct loop *loop;
 	struct loop_task task; /* the next step, or the end */
 	struct loop_timer *timer;
+	struct loop_timer *poll_timer;
 	struct vm *vm;
 	struct script_step steps[SCRIPT_STEPS_MAX];
 	size_t count, at;
@@ -42,13 +47,18 @@ struct script {
 
 static void on_task(void *arg);
 static void on_timer(void *arg);
+static void on_poll_timer(void *arg);
 
 int script_new(struct loop *loop, struct script **ret_script)
 {
 	struct script *script = calloc(1, sizeof(*script));
 	int r = script ? loop_timer_new(loop, on_timer, script, &script->timer) : -ENOMEM;
 
+	if (r == 0)
+		r = loop_timer_new(loop, on_poll_timer, script, &script->poll_timer);
 	if (r < 0) {
+		if (script)
+			loop_timer_free(script->timer);
 		free(script);
 		return r;
 	}
@@ -97,14 +107,26 @@ static void end(struct script *script, int status, const char *error)
 	script->status = status;
 	snprintf(script->error, sizeof(script->error), "%s", error ? error : "");
 	loop_timer_cancel(script->timer);
+	loop_timer_cancel(script->poll_timer);
 	loop_task_schedule(script->loop, &script->task);
 }
 
 static void step_done(struct script *script)
 {
 	loop_timer_cancel(script->timer);
+	script->awaiting = false;
 	script->at++;
 	loop_task_schedule(script->loop, &script->task);
+}
+
+/* Whether it is an object with that text by that key. */
+static bool has(struct json_object *data, const char *key, const char *text)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(data, key, &value) &&
+	       json_object_is_type(value, json_type_string) &&
+	       strcmp(json_object_get_string(value), text) == 0;
 }
 
 /* A job's end, in the answer to query-jobs. */
@@ -115,22 +137,43 @@ static void check_job(struct script *script, const struct script_step *step,
 								  : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		struct json_object *job = json_object_array_get_idx(jobs, i), *id, *error;
+		struct json_object *job = json_object_array_get_idx(jobs, i), *error;
 
-		if (!json_object_object_get_ex(job, "id", &id) ||
-		    strcmp(json_object_get_string(id), step->id) != 0)
+		if (!has(job, "id", step->id))
 			continue;
 		struct json_object *dismiss = json_object_new_object();
 
 		json_object_object_add(dismiss, "id", json_object_new_string(step->id));
 		vm_execute(script->vm, "job-dismiss", dismiss, NULL, NULL);
 		if (json_object_object_get_ex(job, "error", &error))
-			end(script, -EREMOTEIO, json_object_get_string(error));
+			end(script, -EREMOTEIO,
+			    json_object_is_type(error, json_type_string)
+				    ? json_object_get_string(error)
+				    : "the job failed");
 		else
 			step_done(script);
 		return;
 	}
 	end(script, -EREMOTEIO, "the job has gone");
+}
+
+/* Whether a socket is connected, in the answer to query-chardev. */
+static bool connected(struct json_object *chardevs, const char *id)
+{
+	static const char not [] = "disconnected:";
+	size_t count = json_object_is_type(chardevs, json_type_array)
+			       ? json_object_array_length(chardevs)
+			       : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *one = json_object_array_get_idx(chardevs, i), *name;
+
+		if (has(one, "label", id))
+			return json_object_object_get_ex(one, "filename", &name) &&
+			       json_object_is_type(name, json_type_string) &&
+			       strncmp(json_object_get_string(name), not, sizeof(not ) - 1) != 0;
+	}
+	return false;
 }
 
 static void take_answer(struct script *script, int status, struct json_object *value,
@@ -151,11 +194,16 @@ static void take_answer(struct script *script, int status, struct json_object *v
 		end(script, status, error);
 		return;
 	}
+	if (step->wait == SCRIPT_CONNECTED && !connected(value, step->id)) {
+		loop_timer_set(script->poll_timer, POLL_MS);
+		return;
+	}
 	if (status < 0)
 		log_debug("%s: %s", step->command, error);
 	json_object_put(script->value);
 	script->value = json_object_get(value);
-	if (status < 0 || step->wait == SCRIPT_ANSWER || step->wait == SCRIPT_MAY_FAIL)
+	if (status < 0 || step->wait == SCRIPT_ANSWER || step->wait == SCRIPT_MAY_FAIL ||
+	    step->wait == SCRIPT_CONNECTED)
 		step_done(script);
 }
 
@@ -198,7 +246,9 @@ static void on_task(void *arg)
 		return;
 	}
 	if (step->wait != SCRIPT_JOB)
-		loop_timer_set(script->timer, script->device_timeout_ms);
+		loop_timer_set(script->timer, step->wait == SCRIPT_STREAM
+						      ? STREAM_TIMEOUT_MS
+						      : script->device_timeout_ms);
 	r = give(script, step->command, step->arguments);
 	step->arguments = NULL;
 	if (r < 0)
@@ -211,13 +261,25 @@ static void on_timer(void *arg)
 	const struct script_step *step = &script->steps[script->at];
 	char text[ERROR_MAX];
 
-	snprintf(text, sizeof(text),
-		 step->wait == SCRIPT_DEVICE_DELETED
-			 ? "the guest doesn't let go of the device %s: its system hasn't booted, "
-			   "hangs, or has no PCI hotplug"
-			 : "QEMU doesn't answer %s",
-		 step->wait == SCRIPT_DEVICE_DELETED ? step->id : step->command);
+	if (step->wait == SCRIPT_DEVICE_DELETED)
+		snprintf(text, sizeof(text),
+			 "the guest doesn't let go of the device %s: its system hasn't booted, "
+			 "hangs, or has no PCI hotplug",
+			 step->id);
+	else if (step->wait == SCRIPT_CONNECTED || step->wait == SCRIPT_STREAM)
+		snprintf(text, sizeof(text), "QEMU doesn't reach the other end of %s", step->id);
+	else
+		snprintf(text, sizeof(text), "QEMU doesn't answer %s", step->command);
 	end(script, -ETIMEDOUT, text);
+}
+
+static void on_poll_timer(void *arg)
+{
+	struct script *script = arg;
+	int r = give(script, script->steps[script->at].command, NULL);
+
+	if (r < 0)
+		end(script, r, strerror(-r));
 }
 
 void script_run(struct script *script, struct vm *vm, unsigned device_timeout_ms,
@@ -242,15 +304,6 @@ bool script_running(const struct script *script)
 	return script->running;
 }
 
-static bool has(struct json_object *data, const char *key, const char *text)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(data, key, &value) &&
-	       json_object_is_type(value, json_type_string) &&
-	       strcmp(json_object_get_string(value), text) == 0;
-}
-
 void script_event(struct script *script, const char *name, struct json_object *data)
 {
 	const struct script_step *step = &script->steps[script->at];
@@ -259,6 +312,9 @@ void script_event(struct script *script, const char *name, struct json_object *d
 		return;
 	if (step->wait == SCRIPT_DEVICE_DELETED && strcmp(name, "DEVICE_DELETED") == 0 &&
 	    has(data, "device", step->id)) {
+		step_done(script);
+	} else if (step->wait == SCRIPT_STREAM && strcmp(name, "NETDEV_STREAM_CONNECTED") == 0 &&
+		   has(data, "netdev-id", step->id)) {
 		step_done(script);
 	} else if (step->wait == SCRIPT_JOB && strcmp(name, "JOB_STATUS_CHANGE") == 0 &&
 		   has(data, "id", step->id) && has(data, "status", "concluded")) {
@@ -281,6 +337,7 @@ void script_free(struct script *script)
 		return;
 	loop_task_cancel(script->loop, &script->task);
 	loop_timer_free(script->timer);
+	loop_timer_free(script->poll_timer);
 	clear_steps(script);
 	json_object_put(script->value);
 	free(script);

@@ -21,6 +21,8 @@ enum script_wait {
 	SCRIPT_MAY_FAIL,       /* the same, also by an error */
 	SCRIPT_DEVICE_DELETED, /* done with DEVICE_DELETED of `id`; there may be no such device */
 	SCRIPT_JOB,            /* done when the job `id` is; it is dismissed then */
+	SCRIPT_STREAM,         /* done when the stream `id` is connected, soon, or it fails */
+	SCRIPT_CONNECTED,      /* query-chardev: done when the socket `id` is connected */
 };
 
 /* status 0, or -EREMOTEIO (QEMU said `error`), -ETIMEDOUT, -EPIPE (QEMU has gone). `value` is the

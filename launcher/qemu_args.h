@@ -13,12 +13,19 @@
 
 /* Ids of devices and back-ends, for QMP. With `hotplug` each of them is on a pcie-root-port
  * "port-ID". */
-#define QEMU_NET_ID       "net0" /* the netdev; its socket's chardev is net0-socket */
+#define QEMU_NET_ID       "net0"        /* the netdev of the device */
+#define QEMU_NET_SOCKET   "net0-socket" /* the chardev of one that is vhost-user */
+#define QEMU_NET_STREAM   "net0-stream" /* with a hub: the netdev behind it, */
+#define QEMU_NET_PORT     "net0-port"   /* and that one's port of it */
 #define QEMU_NET_DEVICE   "net0-device"
 #define QEMU_VSOCK_ID     "vsock0" /* the chardev */
 #define QEMU_VSOCK_DEVICE "vsock0-device"
 #define QEMU_BALLOON_ID   "balloon0"
 #define QEMU_FS_ID        "fs%zu" /* the chardev; the device is fs%zu-device */
+
+/* After this time QEMU connects again, and then as often. */
+#define QEMU_RECONNECT_MS 250
+#define QEMU_RECONNECT_S  1 /* before 9.2 */
 
 /* What this run gives the machine to live with. */
 struct qemu_wiring {
@@ -27,7 +34,10 @@ struct qemu_wiring {
 	const char *net_socket;   /* netproxy's link, or NULL: no network device */
 	bool net_vhost;           /* that is a vhost-user one, else a stream */
 	bool net_intx;            /* the device must do without interrupt vectors */
-	bool net_reconnects;      /* QEMU connects to a stream again by itself: 9.2 and later */
+	bool net_reconnects;      /* QEMU is to connect to net_socket again by itself */
+	bool net_hub;             /* a stream is behind a hub, so that another can take its place
+				     without the device noticing */
+	bool reconnect_ms;        /* this QEMU takes milliseconds for that, and streams can */
 	const char *vsock_socket; /* netproxy's vhost-user-vsock, or NULL: no vsock device */
 	const char *dir; /* where the volumes' sockets are, and QEMU listens for other clients of
 			    QMP at QEMU_MONITOR_SOCKET; NULL: no volumes, no such clients */
@@ -39,6 +49,13 @@ struct qemu_wiring {
 	int qmp_fd;               /* connected, inherited by QEMU */
 	int console_fd;           /* the serial port's other end, connected, inherited */
 };
+
+/* Whether the guest isn't to hear that its link was down: QEMU says so while nobody serves a
+ * vhost-user device, and managers of networks in guests then throw away its addresses. */
+static inline bool qemu_net_steady(const struct qemu_wiring *wiring)
+{
+	return wiring->net_vhost && wiring->net_reconnects;
+}
 
 /* Fills `ret_args`, which must be empty. Returns 0 or -ENOMEM with it cleared. */
 int qemu_args_build(const struct machine *machine, const struct qemu_wiring *wiring,

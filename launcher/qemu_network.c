@@ -24,23 +24,40 @@ static void add_host_forwards(struct args *args, const struct machine *m)
 	}
 }
 
-/* A quarter of a second after it was lost, and then as often. */
-#define QEMU_RECONNECT ",reconnect-ms=250"
+static void add_reconnect(struct args *args, const struct qemu_wiring *w)
+{
+	char text[48];
+
+	if (!w->net_reconnects)
+		return;
+	if (w->reconnect_ms)
+		snprintf(text, sizeof(text), ",reconnect-ms=%d", QEMU_RECONNECT_MS);
+	else
+		snprintf(text, sizeof(text), ",reconnect=%d", QEMU_RECONNECT_S);
+	args_append(args, text);
+}
 
 static void add_socket_backend(struct args *args, const struct qemu_wiring *w)
 {
 	if (w->net_vhost) {
 		args_add(args, "-chardev");
-		args_add(args, "socket,id=" QEMU_NET_ID "-socket,path=");
+		args_add(args, "socket,id=" QEMU_NET_SOCKET ",path=");
 		args_append_value(args, w->net_socket);
+		add_reconnect(args, w);
 		args_add(args, "-netdev");
-		args_add(args, "vhost-user,id=" QEMU_NET_ID ",chardev=" QEMU_NET_ID "-socket");
-	} else {
+		args_add(args, "vhost-user,id=" QEMU_NET_ID ",chardev=" QEMU_NET_SOCKET);
+		return;
+	}
+	args_add(args, "-netdev");
+	args_addf(args, "stream,id=%s,server=off,addr.type=unix,addr.path=",
+		  w->net_hub ? QEMU_NET_STREAM : QEMU_NET_ID);
+	args_append_value(args, w->net_socket);
+	add_reconnect(args, w);
+	if (w->net_hub) {
 		args_add(args, "-netdev");
-		args_add(args, "stream,id=" QEMU_NET_ID ",server=off,addr.type=unix,addr.path=");
-		args_append_value(args, w->net_socket);
-		if (w->net_reconnects)
-			args_append(args, QEMU_RECONNECT);
+		args_add(args, "hubport,id=" QEMU_NET_PORT ",hubid=0,netdev=" QEMU_NET_STREAM);
+		args_add(args, "-netdev");
+		args_add(args, "hubport,id=" QEMU_NET_ID ",hubid=0");
 	}
 }
 
@@ -95,9 +112,9 @@ void qemu_args_network(struct args *args, const struct machine *machine,
 		args_add(args, "-device");
 		args_addf(args,
 			  "virtio-net-pci,netdev=" QEMU_NET_ID ",id=" QEMU_NET_DEVICE
-			  ",mac=%s,romfile=%s%s",
+			  ",mac=%s,romfile=%s%s%s",
 			  mac_format(&machine->mac, mac), wiring->net_intx ? ",vectors=0" : "",
-			  port);
+			  qemu_net_steady(wiring) ? ",status=off" : "", port);
 	}
 	if (wiring->vsock_socket && wiring->unplugged) {
 		qemu_args_port(args, wiring, QEMU_VSOCK_ID, port);

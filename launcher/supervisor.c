@@ -278,7 +278,14 @@ void supervisor_wiring(struct supervisor *s, struct qemu_wiring *ret)
 		wiring.net_intx = wiring.net_vhost && s->accel == ACCEL_TCG &&
 				  conf->qemu_tcg_needs_intx;
 	}
-	wiring.net_reconnects = wiring.net_socket && !wiring.net_vhost && conf->qemu_reconnects;
+	wiring.reconnect_ms = conf->qemu_reconnect_ms;
+	/* Only a machine that is kept has its netproxy started again, and somebody who exchanges a
+	 * stream; that is better than QEMU's own way (machine_plug.c). */
+	if (wiring.net_vhost)
+		wiring.net_reconnects = wiring.hotplug;
+	else if (wiring.net_socket)
+		wiring.net_reconnects = wiring.reconnect_ms && !wiring.hotplug;
+	wiring.net_hub = wiring.net_socket && !wiring.net_vhost && wiring.hotplug;
 	*ret = wiring;
 }
 

@@ -61,7 +61,7 @@ struct supervisor_conf {
 	int console_out_fd;       /* -1: none */
 	bool console_is_pty;      /* both are a pseudo-terminal's master */
 	bool console_seen;        /* the user sees the console as it is written */
-	bool qemu_reconnects;     /* this QEMU can connect to a stream again by itself */
+	bool qemu_reconnect_ms;   /* as in struct qemu_wiring */
 	unsigned stop_timeout_ms;
 	const struct prepared *prepared; /* by prepare_machine() */
 	const char *virtiofsd;           /* program; NULL when the machine has no volumes */

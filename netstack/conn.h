@@ -105,6 +105,10 @@ unsigned conn_port(const struct conn *conn);
  * are answered here, and seen by `work`. */
 unsigned conn_guest_keepalive_s(const struct conn *conn);
 
+/* The service class that the guest asks for, with its last segment: the DSCP of RFC 2474 where it
+ * is in the header, without ECN's bits. `work` follows when it changes. */
+uint8_t conn_service_class(const struct conn *conn);
+
 /* Puts the connection on the work list, so that `work` is called at the end of the round. */
 void conn_schedule(struct conn *conn);
 

@@ -13,6 +13,9 @@
 #include "base/wire.h"
 #include "netstack/stack_private.h"
 
+/* Of what was the type of service; the rest is ECN's. */
+#define DSCP_MASK 0xfc
+
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 
@@ -202,6 +205,21 @@ static void input_segment(struct conn *conn, const struct tcp_header *tcp,
 		conn_account_gaps(conn);
 }
 
+static void note_service_class(struct conn *conn, const struct frame *frame,
+			       const struct frame_headers *headers)
+{
+	const uint8_t *ip = (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset;
+	unsigned tos = conn->guest.addr.family == AF_INET ? ip[IPV4_AT_TOS]
+							  : ip[0] << 4 | ip[1] >> 4;
+
+	conn->service_class = (uint8_t)(tos & DSCP_MASK);
+}
+
+uint8_t conn_service_class(const struct conn *conn)
+{
+	return conn->service_class;
+}
+
 static int hold_syn(struct conn *conn, const struct frame *frame,
 		    const struct frame_headers *headers)
 {
@@ -216,6 +234,7 @@ static int hold_syn(struct conn *conn, const struct frame *frame,
 		.transport = (uint16_t)(headers->transport_offset - headers->ip_offset),
 	};
 	memcpy(held->packet, (const uint8_t *)frame->iov[0].iov_base + headers->ip_offset, size);
+	note_service_class(conn, frame, headers);
 	if (conn->held)
 		held->gap_ms = held->last_ms - conn->held->last_ms;
 	free(conn->held);
@@ -365,6 +384,7 @@ void conn_input(struct stack *stack, unsigned port, const struct addr *src, cons
 		conn_give_up(conn, CONN_END_GONE);
 	} else if (conn && conn->pcb) {
 		conn_set_port(conn, port);
+		note_service_class(conn, frame, headers);
 		if (is_keepalive(conn, &tcp, headers->ip_end - headers->payload_offset))
 			conn_keepalive_observe(conn);
 		input_segment(conn, &tcp, frame, headers);

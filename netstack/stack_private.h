@@ -307,6 +307,7 @@ struct conn {
 	uint64_t time_wait_until_ms;
 	uint16_t guest_keepalive_s; /* how often the guest sends probes; 0: it doesn't */
 	uint8_t keep_probes;        /* ours, unanswered */
+	uint8_t service_class;      /* of the guest's last segment */
 
 	bool connected : 1;         /* the handshake is complete */
 	bool connected_pending : 1; /* ... and the owner is to be told */

@@ -105,15 +105,43 @@ START_TEST(test_vhost)
 }
 END_TEST
 
-/* A stream can be connected to again; a vhost-user device is plugged in anew. */
+/* Whom QEMU connects to again, in the words of its version. */
 START_TEST(test_reconnect)
 {
-	struct qemu_wiring wiring = {
-		.qemu = "/usr/bin/qemu", .net_socket = "/run/x/a.sock", .net_reconnects = true};
+	struct qemu_wiring wiring = {.qemu = "/usr/bin/qemu",
+				     .net_socket = "/run/x/a.sock",
+				     .net_reconnects = true,
+				     .reconnect_ms = true};
 
 	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
 	ck_assert(has("-netdev", "stream,id=net0,server=off,addr.type=unix,addr.path=/run/x/a.sock,"
 				 "reconnect-ms=250"));
+	args_clear(&args);
+	wiring.net_vhost = true;
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-chardev", "socket,id=net0-socket,path=/run/x/a.sock,reconnect-ms=250"));
+	args_clear(&args);
+	wiring.reconnect_ms = false;
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-chardev", "socket,id=net0-socket,path=/run/x/a.sock,reconnect=1"));
+	ck_assert(has("-device", "virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,"
+				 "romfile=,status=off"));
+}
+END_TEST
+
+/* What can't connect again can be exchanged. */
+START_TEST(test_hub)
+{
+	struct qemu_wiring wiring = {
+		.qemu = "/usr/bin/qemu", .net_socket = "/run/x/a.sock", .net_hub = true};
+
+	ck_assert_int_eq(qemu_args_build(&machine, &wiring, &args), 0);
+	ck_assert(has("-netdev", "stream,id=net0-stream,server=off,addr.type=unix,"
+				 "addr.path=/run/x/a.sock"));
+	ck_assert(has("-netdev", "hubport,id=net0-port,hubid=0,netdev=net0-stream"));
+	ck_assert(has("-netdev", "hubport,id=net0,hubid=0"));
+	ck_assert(has("-device",
+		      "virtio-net-pci,netdev=net0,id=net0-device,mac=52:54:00:00:00:01,romfile="));
 }
 END_TEST
 
@@ -343,6 +371,7 @@ int main(void)
 	tcase_add_test(tcase, test_userspace);
 	tcase_add_test(tcase, test_vhost);
 	tcase_add_test(tcase, test_reconnect);
+	tcase_add_test(tcase, test_hub);
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_disks);
 	tcase_add_test(tcase, test_media);
