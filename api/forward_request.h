@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bodies of requests for forwards, decoded and checked; and forwards in the same form, for
- *lists and for what is kept over a restart. Pure.
+ * lists and for what is kept over a restart. Pure.
  *
  * gvproxy's expose and unexpose take {"local","remote","protocol"} and ignore whatever else there
  * is; we listen to "for", too, by which our CNI plugin says whose port it is, and that it wants
- *none but that withdrawn. Ours, below /v1/, take all that a forward can have, and nothing else:
+ * none but that withdrawn. Ours, below /v1/, take all that a forward can have, and nothing else:
  *
  *	local      "ADDRESS:PORT", ":PORT" (all addresses), "ADDRESS:FIRST-LAST"; or a path
  *	remote     a guest's "ADDRESS:PORT", "NAME:PORT", ":PORT"; with a range if `local` has one

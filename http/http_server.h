@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small HTTP/1.1 server on one listening socket, for local clients that may be hostile: a request
- *is bounded in size and in time as a whole (not per read, so bytes that trickle gain nothing),
- *connections are bounded in number, replies that wait to be read in bytes.
+ * is bounded in size and in time as a whole (not per read, so bytes that trickle gain nothing),
+ * connections are bounded in number, replies that wait to be read in bytes.
  *
  * A connection reads a request, writes the reply, and begins again or closes:
  *
- *	READING    waits for a request, or the rest of one      idle_ms without a byte, request_ms
- *from the first WRITING    nothing is read before the reply is out      reply_ms LINGERING  said
- *that it ends, throws away what comes,   linger_ms so that the reply isn't lost in a reset
+ *	READING    waits for a request, or the rest of one; idle_ms without a byte, request_ms
+ *	           from the first
+ *	WRITING    nothing is read before the reply is out; reply_ms
+ *	LINGERING  said that it ends, throws away what comes, so that the reply isn't lost in a
+ *	           reset; linger_ms
  *
  * A reply can hold its connection: from then on no idle limit and no other client ends it, only its
  * own does, and whoever held it is told. At most half of the connections can be held.
@@ -16,10 +18,10 @@
  * A reply can also take its connection over: it leaves HTTP, and the server forgets it.
  *
  * Where there are connections_max already, the one that has waited for its client longest makes
- *room for a new one; clients that say nothing therefore keep nobody out.
+ * room for a new one; clients that say nothing therefore keep nobody out.
  *
  * (libevent's evhttp is not used: its time limit starts anew with every byte, it can't bound its
- *connections, and it answers malformed requests in HTML.)
+ * connections, and it answers malformed requests in HTML.)
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H

@@ -2,12 +2,18 @@
 /*
  * A machine's REST socket, DIR/rest.sock: HTTP/1.1 in vfkit's shape, and our own.
  *
- *	GET  /vm/state                  {"state": "VirtualMachineStateRunning", "canStop": true,
- *...} POST /vm/state                  {"state": "Stop" | "HardStop" | "Pause" | "Resume"} GET
- * /vm/inspect                {"vcpus": 1, "memoryBytes": 536870912, ...} GET  /machine all that is
- *known GET  /machine/balloon           {"bytes": 536870912} POST /machine/balloon {"bytes":
- *268435456} GET  /machine/snapshots         [{"name": ..., "time": ..., "size": ..., "state": ...},
- *...] POST /machine/snapshots         {"name": "NAME"} DELETE /machine/snapshots/NAME
+ *	GET    /vm/state            {"state": "VirtualMachineStateRunning", "canStop": true, ...}
+ *	POST   /vm/state            {"state": "Stop" | "HardStop" | "Pause" | "Resume"}
+ *	GET    /vm/inspect          {"vcpus": 1, "memoryBytes": 536870912, ...}
+ *	GET    /machine             all that is known
+ *	GET    /machine/balloon     {"bytes": 536870912}
+ *	POST   /machine/balloon     {"bytes": 268435456}
+ *	GET    /machine/snapshots   [{"name": ..., "time": ..., "size": ..., "state": ...}, ...]
+ *	POST   /machine/snapshots   {"name": "NAME"}
+ *	DELETE /machine/snapshots/NAME
+ *	GET    /machine/disks       [...]
+ *	POST   /machine/disks       {"disk": "DISK", "bytes": 2147483648}
+ *	POST   /machine/screenshot  {"path": "FILE"}
  *
  * What isn't done is told as {"error": "..."}.
  */
