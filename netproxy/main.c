@@ -125,15 +125,16 @@ static void raise_fd_limit(void)
 	}
 }
 
-/* The most connections of all guests: some descriptors are left for DNS, the API and others' ports.
- * Of these one guest gets four fifths, three quarters of all, where it is alone. */
+/* The most connections of all guests: the other quarter of the descriptors is for UDP flows,
+ * published ports, DNS and the API. A guest that is alone gets eight ninths of these, two thirds of
+ * all. */
 static unsigned connections_total_max(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT_MAX)
 		return 0;
-	return limit.rlim_cur < 16 ? 1 : (unsigned)(limit.rlim_cur / 16 * 15);
+	return limit.rlim_cur < 4 ? 1 : (unsigned)(limit.rlim_cur / 4 * 3);
 }
 
 /* The most UDP flows of all guests: an eighth of the descriptors. */

@@ -252,9 +252,9 @@ void conn_set_port(struct conn *conn, unsigned port)
 }
 
 /* A guest may have so many times what is free, so that there is something left for the next one,
- * however many others take all they get: one alone may have four fifths of all, two have four
- * ninths each (A. Choudhury and E. Hahne, "Dynamic Queue Length Thresholds", 1998). */
-#define GUEST_TIMES_FREE 4
+ * however many others take all they get: one alone may have eight ninths of all, two have
+ * eight seventeenths each (A. Choudhury and E. Hahne, "Dynamic Queue Length Thresholds", 1998). */
+#define GUEST_TIMES_FREE 8
 
 static bool is_full(const struct stack *stack, unsigned port)
 {

@@ -209,7 +209,7 @@ START_TEST(most_connections_of_all)
 
 	session_start(&s, &session_offload);
 	net_stop(&s.net);
-	conf.conns_total_max = 10;
+	conf.conns_total_max = 9;
 	net_start(&s.net, &conf, &session_handler, &s, &session_offload);
 	s.wire.link = s.net.link;
 	s.mode = OWNER_HOLDS;
