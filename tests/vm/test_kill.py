@@ -75,7 +75,8 @@ class Kill(Managed):
         if self.state() not in ("stopped", "crashed"):
             self.vm("kill", NAME)
         self.vm("start", NAME)
-        assert self.state() == "running"
+        # What is left of a snapshot that wasn't saved is deleted first.
+        wait.until(lambda: self.state() == "running", "it to run", 10)
         now = self.processes()
         names = sorted(now.values())
         # virtiofsd is two: the daemon, and who waits for it.
