@@ -61,14 +61,17 @@ static void resolve(const char *host, struct answer *answer)
 }
 
 /* Keeps nothing of its parent's open but the pipe: a socket ends with its last descriptor. */
-static _Noreturn void run_child(const char *host, int fd)
+static _Noreturn void run_child(const char *host, int fd, pid_t parent)
 {
 	struct answer answer = {0};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* First: our own handlers would pass a signal on to the parent's loop. */
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
+	/* Should the parent have died before, the signal would never come. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
 	if (fd > 0)
 		close_range(0, (unsigned)fd - 1, 0);
 	close_range((unsigned)fd + 1, ~0u, 0);
@@ -127,6 +130,7 @@ static void on_answer(void *arg, int fd, unsigned ready)
 
 static int lookup_start(struct lookup *lookup)
 {
+	pid_t parent = getpid();
 	int fds[2];
 	int r;
 
@@ -138,7 +142,7 @@ static int lookup_start(struct lookup *lookup)
 				&lookup->watch);
 	lookup->child = r == 0 ? fork() : -1;
 	if (lookup->child == 0)
-		run_child(lookup->proxy->host, fds[1]);
+		run_child(lookup->proxy->host, fds[1], parent);
 	if (r == 0 && lookup->child < 0)
 		r = -errno;
 	close(fds[1]);

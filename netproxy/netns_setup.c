@@ -203,6 +203,8 @@ static int write_resolv_conf(const struct options *options, char error[static OP
 	bool ok;
 
 	snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
+	/* In a container a killed one may have had the same number. */
+	unlink(temporary);
 	file = fopen(temporary, "wxe");
 	ok = file && fprintf(file, "nameserver %s\n", addr_format(&options->gateway, address)) > 0;
 	if (ok && options->prefix6.length)

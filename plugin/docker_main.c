@@ -29,6 +29,7 @@
 #define REPORT_FD        3
 #define LISTEN_FD        4
 #define START_MS         10000 /* for all that comes before the report */
+#define AGAIN_MS         2000  /* for publishing again; a signal waits for its end */
 #define STOP_MS          2000
 #define STOP_POLL_MS     5
 #define RETRY_FIRST_MS   1000
@@ -195,7 +196,7 @@ static void publish_again(struct proxy *proxy)
 	char why[DOCKER_FORWARD_ERROR_MAX];
 
 	proxy->reach.chosen = false;
-	if (docker_forward_open(&proxy->reach, &proxy->args, now_ms + START_MS, &proxy->forward,
+	if (docker_forward_open(&proxy->reach, &proxy->args, now_ms + AGAIN_MS, &proxy->forward,
 				why) == 0 &&
 	    proxy->forward.fd >= 0) {
 		say("the port is published again");
