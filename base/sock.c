@@ -4,12 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define UNIX_BACKLOG 1024
+#define UNIX_BACKLOG  1024
+#define LOCK_TRIES    50
+#define LOCK_EVERY_US 1000
 
 _Static_assert(SOCK_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path), "see sock.h");
 
@@ -112,6 +116,42 @@ static int unix_bind(int fd, const struct sockaddr_un *at, int type)
 	return bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 ? -errno : 0;
 }
 
+/* Between its bind() and its listen() a socket looks like one that nobody is behind, and between
+ * two who take such a one's place, the second would remove what the first has just made: so they do
+ * it one after the other. Returns a descriptor to close, or -1 where that can't be had: it isn't
+ * worth failing, nor waiting for somebody who holds such a lock for other reasons. */
+static int lock_directory(const struct sockaddr_un *at)
+{
+	char directory[SOCK_PATH_MAX] = ".";
+	const char *slash = strrchr(at->sun_path, '/');
+	int fd;
+
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s",
+			 slash == at->sun_path ? 1 : (int)(slash - at->sun_path), at->sun_path);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return fd;
+		usleep(LOCK_EVERY_US);
+	}
+	fd_close(&fd);
+	return -1;
+}
+
+static int unix_bind_and_listen(int fd, const struct sockaddr_un *at, int type)
+{
+	int lock = lock_directory(at);
+	int r = unix_bind(fd, at, type);
+
+	if (r == 0 && type != SOCK_DGRAM && listen(fd, UNIX_BACKLOG) < 0) {
+		r = -errno;
+		unlink(at->sun_path);
+	}
+	fd_close(&lock);
+	return r;
+}
+
 int sock_listen_unix(const char *path, int type, int *ret_fd)
 {
 	struct sockaddr_un at;
@@ -123,14 +163,9 @@ int sock_listen_unix(const char *path, int type, int *ret_fd)
 	fd = socket_new(AF_UNIX, type);
 	if (fd < 0)
 		return fd;
-	r = unix_bind(fd, &at, type);
+	r = unix_bind_and_listen(fd, &at, type);
 	if (r < 0)
 		return fail_close(fd, r);
-	if (type != SOCK_DGRAM && listen(fd, UNIX_BACKLOG) < 0) {
-		r = -errno;
-		unlink(path);
-		return fail_close(fd, r);
-	}
 	*ret_fd = fd;
 	return 0;
 }
