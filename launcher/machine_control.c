@@ -178,6 +178,28 @@ static void shared_proxy_gone(struct control *c)
 	control_heal(c);
 }
 
+/* The guest was asked to let go of a device for a snapshot, and does so only now that the snapshot
+ * has failed; or has thrown it out by itself. */
+static void device_gone(struct control *c, struct json_object *data)
+{
+	struct json_object *value = NULL;
+	const char *id = json_object_object_get_ex(data, "device", &value)
+				 ? json_object_get_string(value)
+				 : NULL;
+	unsigned device = !id                                  ? 0
+			  : strcmp(id, QEMU_NET_DEVICE) == 0   ? PLUG_NET
+			  : strcmp(id, QEMU_VSOCK_DEVICE) == 0 ? PLUG_VSOCK
+							       : 0;
+
+	if (!device)
+		return;
+	log_warn("the guest let go of %s: plugging it in again",
+		 device == PLUG_NET ? "its network device" : "vsock");
+	c->plug_wanted |= device;
+	c->heal_told = false;
+	control_heal(c);
+}
+
 static void guest_event(void *arg, const char *name, struct json_object *data)
 {
 	struct control *c = arg;
@@ -191,6 +213,9 @@ static void guest_event(void *arg, const char *name, struct json_object *data)
 	else if (strcmp(name, "NETDEV_STREAM_DISCONNECTED") == 0 &&
 		 !machine_has_proxy(c->machine) && !c->net_lost)
 		shared_proxy_gone(c);
+	else if (strcmp(name, "DEVICE_DELETED") == 0 && c->busy != BUSY_SAVE &&
+		 c->busy != BUSY_HEAL)
+		device_gone(c, data);
 }
 
 static void guest_gone(void *arg)

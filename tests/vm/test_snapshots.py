@@ -71,6 +71,15 @@ class Snapshots(Connected):
         self.guest("modprobe -a virtio_blk virtiofs")
         self.check_devices("started")
 
+    def test_let_go(self):
+        """A guest that lets go of devices when nobody waits for it, as one does that was asked for a snapshot and took too
+        long, gets them again."""
+        self.guest("for d in /sys/class/net/eth0/device /sys/bus/virtio/drivers/vmw_vsock_virtio_transport/virtio*; do "
+                   "pci=$(basename $(readlink -f $d/..)); for s in /sys/bus/pci/slots/*; do "
+                   "[ $(cat $s/address) = ${pci%.*} ] && echo 0 > $s/power; done; done")
+        wait.until(lambda: {"network-back", "vsock-back"} <= set(self.events()), "both to be plugged in", 15)
+        self.check_devices("plugged in")
+
     def test_save(self):
         self.guest("echo before | tee /tmp/mark | dd of=/dev/vda conv=fsync 2> /dev/null")
         with self.connect():
