@@ -29,6 +29,7 @@ struct binding {
 	unsigned port;  /* 0: a lease whose guest isn't there */
 	struct mac mac; /* who was leased it */
 	bool is_leased;
+	bool is_in_use; /* its port has spoken as this, not only asked for it */
 	uint64_t used_ms;
 };
 
@@ -152,6 +153,7 @@ static void enter_port(struct guard *guard, struct binding *binding, unsigned nu
 static void move(struct guard *guard, struct binding *binding, unsigned port, uint64_t now_ms)
 {
 	leave_port(guard, binding);
+	binding->is_in_use = false;
 	enter_port(guard, binding, port, now_ms);
 }
 
@@ -208,9 +210,20 @@ static bool is_free(const struct guard *guard, const struct binding *binding, co
 
 /* ---- Deciding ---- */
 
-/* Whether `port` may use the key, as `mac`. Notes that it does. */
+static bool is_asking(const struct binding *binding, uint64_t now_ms)
+{
+	return !binding->is_in_use && now_ms - binding->used_ms < GUARD_ASKING_MS;
+}
+
+/*
+ * Whether `port` may use the key, as `mac`; or, where that is `tentative`, may ask whether somebody
+ * does. Notes it. A question about another's address is for that one to answer, unless it has just
+ * asked itself: it would take the second question for an answer (RFC 4862, 5.4.3; RFC 5227, 2.1.1),
+ * and go without.
+ */
 static bool claim_key(struct guard *guard, unsigned port, const struct key *key,
-		      const struct mac *mac, uint64_t now_ms, struct guard_report *report)
+		      const struct mac *mac, bool tentative, uint64_t now_ms,
+		      struct guard_report *report)
 {
 	struct binding *binding = last_used(guard, port, key);
 
@@ -224,10 +237,12 @@ static bool claim_key(struct guard *guard, unsigned port, const struct key *key,
 	} else if (binding->port != port) {
 		if (!is_free(guard, binding, mac, now_ms)) {
 			report->owner = binding->port;
-			return false;
+			return tentative && !is_asking(binding, now_ms);
 		}
 		move(guard, binding, port, now_ms);
 	}
+	if (!tentative)
+		binding->is_in_use = true;
 	use(guard, binding, now_ms);
 	return true;
 }
@@ -258,19 +273,19 @@ static bool is_nobodys(const struct guard *guard, const struct addr *addr)
 		(addr_v4(addr) | prefix_mask4(subnet)) == INADDR_BROADCAST);
 }
 
-static bool claim_addr(struct guard *guard, unsigned port, const struct addr *addr,
+static bool claim_addr(struct guard *guard, unsigned port, const struct guard_claim *claim,
 		       const struct mac *mac, uint64_t now_ms, struct guard_report *report)
 {
-	struct key key = key_of_addr(addr);
+	struct key key = key_of_addr(&claim->addr);
 
 	/* What is bound has been asked the rest already. */
 	if (!last_used(guard, port, &key)) {
-		if (is_nobodys(guard, addr))
-			return false;
-		if (!is_guarded(guard, addr))
+		if (is_nobodys(guard, &claim->addr))
+			return claim->is_tentative;
+		if (!is_guarded(guard, &claim->addr))
 			return true;
 	}
-	return claim_key(guard, port, &key, mac, now_ms, report);
+	return claim_key(guard, port, &key, mac, claim->is_tentative, now_ms, report);
 }
 
 enum guard_verdict guard_check(struct guard *guard, unsigned port, const struct frame *frame,
@@ -285,14 +300,13 @@ enum guard_verdict guard_check(struct guard *guard, unsigned port, const struct 
 	if (facts.verdict == GUARD_PASS) {
 		key = key_of_mac(&facts.src);
 		if (mac_is_group(&facts.src) || mac_equal(&facts.src, &guard->conf.mac) ||
-		    !claim_key(guard, port, &key, &facts.src, now_ms, &report))
+		    !claim_key(guard, port, &key, &facts.src, false, now_ms, &report))
 			facts.verdict = GUARD_MAC;
 	}
 	for (unsigned i = 0; facts.verdict == GUARD_PASS && i < facts.claim_count; i++) {
 		const struct guard_claim *claim = &facts.claims[i];
 
-		if (claim_addr(guard, port, &claim->addr, &facts.src, now_ms, &report) ||
-		    claim->is_tentative)
+		if (claim_addr(guard, port, claim, &facts.src, now_ms, &report))
 			continue;
 		facts.verdict = claim->otherwise;
 		report.addr = claim->addr;

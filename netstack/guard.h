@@ -16,12 +16,13 @@
  * What a frame claims: its Ethernet source; its IP source; in ARP the sender's two addresses, of
  * which the MAC must be the Ethernet source; in neighbour discovery the target of an advertisement,
  * and the link-layer address options, which must be the Ethernet source. A probe for a duplicate
- * address (RFC 4862, 5.4) makes a binding where there is none, so that nobody can take it while it
- * is tentative, and passes in any case: the owner shall answer. Router advertisements and redirects
- * (RFC 6105; behind extension headers too, RFC 7113), fragmented neighbour discovery (RFC 6980) and
- * what goes to a DHCP client's port never come from guests. VLAN tags of number 0 are looked
- * through, as receivers do; other VLANs are other networks, of which only the MACs are looked
- * after.
+ * address (RFC 4862, 5.4; RFC 5227) makes a binding where there is none, so that nobody can take it
+ * while it is tentative, and passes, for the owner to answer. Only one that is asking itself would
+ * take it for an answer, and doesn't hear it. Router advertisements and
+ * redirects (RFC 6105; behind extension headers too, RFC 7113), fragmented neighbour discovery (RFC
+ * 6980) and what goes to a DHCP client's port never come from guests. VLAN tags of number 0 are
+ * looked through, as receivers do; other VLANs are other networks, of which only the MACs are
+ * looked after.
  */
 #ifndef NETSTACK_GUARD_H
 #define NETSTACK_GUARD_H
@@ -35,6 +36,7 @@
 #define GUARD_BINDINGS_MAX 128    /* of a port: MACs and addresses */
 #define GUARD_WAITING_MAX  4096   /* leases whose guests aren't there */
 #define GUARD_IDLE_MS      600000 /* unused for so long, an address may be taken by another */
+#define GUARD_ASKING_MS    5000   /* after its last probe, or its lease, an owner may still ask */
 
 struct guard_conf {
 	unsigned ports_max;    /* ports are 1 to this */

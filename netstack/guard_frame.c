@@ -38,7 +38,7 @@ static void claim(struct guard_facts *facts, const struct addr *addr, enum guard
 
 static enum guard_verdict read_arp(struct wire_reader *r, struct guard_facts *facts)
 {
-	struct addr sender = {.family = AF_INET};
+	struct addr sender = {.family = AF_INET}, target = {.family = AF_INET};
 	struct mac sender_mac;
 	uint16_t protocol;
 	uint8_t mac_size, address_size;
@@ -51,15 +51,18 @@ static enum guard_verdict read_arp(struct wire_reader *r, struct guard_facts *fa
 	wire_skip(r, 2);
 	wire_copy(r, sender_mac.bytes, MAC_SIZE);
 	wire_copy(r, &sender.v4, sizeof(sender.v4));
-	wire_skip(r, MAC_SIZE + ARP_PROTOCOL_SIZE);
+	wire_skip(r, MAC_SIZE);
+	wire_copy(r, &target.v4, sizeof(target.v4));
 	if (!wire_ok(r) || protocol != ETHERTYPE_IPV4 || mac_size != MAC_SIZE ||
 	    address_size != ARP_PROTOCOL_SIZE)
 		return GUARD_MALFORMED;
 	if (!mac_equal(&sender_mac, &facts->src))
 		return GUARD_ARP;
-	/* 0.0.0.0: a probe, which nobody learns from (RFC 5227, 2.1.1). */
+	/* From 0.0.0.0: a probe, which nobody learns from (RFC 5227, 2.1.1). */
 	if (!addr_is_any(&sender))
 		claim(facts, &sender, GUARD_ARP, false);
+	else if (!addr_is_any(&target))
+		claim(facts, &target, GUARD_ARP, true);
 	return GUARD_PASS;
 }
 

@@ -63,10 +63,43 @@ START_TEST(duplicate_address_detection)
 	ck_assert_int_eq(nd(1, &a, "::", 135, "fd65::2", 0, NULL), GUARD_PASS);
 	ck_assert_uint_eq(guard_owner(guard, &addr), 1);
 	ck_assert_int_eq(nd(2, &b, "fd65::3", 136, "fd65::2", 2, &b), GUARD_ND);
-	/* A probe for another's goes through, for that one to answer. */
+	/* Nor make it believe that somebody has it. */
+	ck_assert_int_eq(nd(2, &b, "::", 135, "fd65::2", 0, NULL), GUARD_ND);
+	/* A probe for another's goes through, for that one to answer, once it has it; or when it
+	 * has long been silent. */
+	ck_assert_int_eq(nd(1, &a, "fd65::2", 136, "fd65::2", 2, &a), GUARD_PASS);
 	ck_assert_int_eq(nd(2, &b, "::", 135, "fd65::2", 0, NULL), GUARD_PASS);
 	ck_assert_uint_eq(guard_owner(guard, &addr), 1);
+	ck_assert_int_eq(nd(1, &a, "::", 135, "fd65::4", 0, NULL), GUARD_PASS);
+	now_ms += GUARD_ASKING_MS;
+	ck_assert_int_eq(nd(2, &b, "::", 135, "fd65::4", 0, NULL), GUARD_PASS);
 	ck_assert_int_eq(nd(2, &b, "::", 135, "fd65::1", 0, NULL), GUARD_PASS);
+}
+END_TEST
+
+static enum guard_verdict arp_probe(unsigned port, const struct mac *mac, const char *target)
+{
+	put_ethernet(mac, ETHERTYPE_ARP);
+	put_arp(mac, "0.0.0.0");
+	w.pos -= 4;
+	put_addr(target);
+	return check(port);
+}
+
+START_TEST(address_conflict_detection)
+{
+	struct addr leased = address("192.168.65.2");
+	struct mac a = mac_of(1), b = mac_of(2);
+
+	/* Who was given an address by DHCP, and probes it, finds it free. */
+	ck_assert_int_eq(guard_lease(guard, &leased, &a, 1, now_ms), 0);
+	ck_assert_int_eq(arp_probe(2, &b, "192.168.65.2"), GUARD_ARP);
+	ck_assert_int_eq(arp_probe(1, &a, "192.168.65.2"), GUARD_PASS);
+	ck_assert_int_eq(arp_probe(2, &b, "192.168.65.2"), GUARD_ARP);
+	ck_assert_int_eq(arp(1, &a, &a, "192.168.65.2"), GUARD_PASS);
+	ck_assert_int_eq(arp_probe(2, &b, "192.168.65.2"), GUARD_PASS);
+	/* The gateway answers for itself. */
+	ck_assert_int_eq(arp_probe(2, &b, "192.168.65.1"), GUARD_PASS);
 }
 END_TEST
 
@@ -281,6 +314,7 @@ int main(void)
 	tcase_add_test(tcase, arp_speaks_for_its_sender);
 	tcase_add_test(tcase, nd_speaks_for_its_sender);
 	tcase_add_test(tcase, duplicate_address_detection);
+	tcase_add_test(tcase, address_conflict_detection);
 	tcase_add_test(tcase, bad_nd_options);
 	tcase_add_loop_test(tcase, routers_and_servers, BARE, VLAN_0 + 1);
 	tcase_add_test(tcase, dhcp_replies);
