@@ -137,16 +137,16 @@ def memory(bound_mib, data=b""):
     return register
 
 
-@memory(bound_mib=170, data=bytes(300000))
+@memory(bound_mib=160, data=bytes(300000))
 def test_what_is_never_acknowledged(stack):
-    """The far sides say more than a window each (without a bound: 250 MiB)."""
-    stack.connect(2500)
+    """The far sides say more than a window each (without a bound: 200 MiB)."""
+    stack.connect(2000)
 
 
 @memory(bound_mib=100)
 def test_gaps_that_are_never_filled(stack):
-    """A window full of segments behind one that doesn't come (without a bound: 160 MiB)."""
-    stack.connect(2500)
+    """A window full of segments behind one that doesn't come (without a bound: 130 MiB)."""
+    stack.connect(2000)
     for port, (seq, ack) in stack.open.items():
         for offset in range(100, WINDOW - 8000, 8000):
             stack.segment(port, ACK, seq + offset, ack, bytes(8000))
