@@ -3,12 +3,20 @@
 
 A group is a class: its constructor sets up (settings, environment, directory), its methods named test_* are the
 tests, in the order in which they stand, tear_down() ends it and diagnostics() tells what a failure needs.
+
+`title` is what a program that runs tests calls itself.
 """
 
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import time
 import traceback
+
+from bed import netns
+from bed.world import World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -95,3 +103,49 @@ def run_group(cls, settings, environment, directory, wanted):
         if bed:
             bed.tear_down()
     return passed, failed
+
+
+def check_machine(title, tools, directory, programs):
+    """Ends the process when these tests can't be run here: not by root, or without those tools or programs."""
+    if os.geteuid():
+        sys.exit(f"{title}: must run as root (network namespaces)")
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    if missing:
+        sys.exit(f"{title}: not installed: {', '.join(missing)}")
+    for name in programs:
+        if not os.access(f"{directory}/{name}", os.X_OK):
+            sys.exit(f"{title}: {directory}/{name} isn't there; build first, or say where with --bin")
+
+
+def _run_groups(title, settings, wanted, directory):
+    passed = failed = 0
+    environment = World(directory)
+    try:
+        for cls in registry:
+            if any(full_name(cls, test) in wanted for test in tests_of(cls)):
+                good, bad = run_group(cls, settings, environment, f"{directory}/{cls.__name__.lower()}", wanted)
+                passed += good
+                failed += bad
+    finally:
+        environment.remove()
+    print(f"{title}: {passed} passed, {failed} failed")
+    return 0 if failed == 0 and passed > 0 else 1
+
+
+def run(title, settings, wanted):
+    """Runs the tests of those names, in a world and a directory made for them. Returns the exit status."""
+    netns.remove_stale()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Short, since unix sockets' paths are.
+    directory = tempfile.mkdtemp(prefix=f"{netns.PREFIX}-{os.getpid()}-")
+    os.chmod(directory, 0o755)
+    try:
+        return _run_groups(title, settings, wanted, directory)
+    except KeyboardInterrupt:
+        print(f"{title}: interrupted")
+        return 130
+    finally:
+        if settings.keep:
+            print(f"{title}: logs are in {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
