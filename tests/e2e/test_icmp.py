@@ -93,6 +93,18 @@ def test_traceroute6(t):
 
 
 @case(links=TAP)
+def test_tracepath(t):
+    """The way and where it becomes narrow, by the errors that a socket keeps (IP_RECVERR)."""
+    t.guest.configure6()
+    new_routed(t, routed.NARROW_MTU)
+    for hops in ([GATEWAY, routed.ROUTER, routed.FAR], [GATEWAY6, routed.ROUTER6, routed.FAR6]):
+        text = output(t, "tracepath", "-n", "-m", "4", hops[-1])
+        for number, address in enumerate(hops, 1):
+            assert re.search(rf"^ *{number}: +{address} ", text, re.MULTILINE), text
+        assert f"pmtu {routed.NARROW_MTU} hops {len(hops)}" in text, text
+
+
+@case(links=TAP)
 def test_time_exceeded(t):
     new_routed(t)
     text = output(t, "ping", "-n", "-c", "1", "-W", "2", "-t", "2", routed.FAR)
