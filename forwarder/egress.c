@@ -312,6 +312,18 @@ const struct egress_proxy *egress_find(const struct egress_conf *conf, const str
 	return proxy;
 }
 
+bool egress_may_ask_for(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	const char *last = dot ? dot + 1 : name;
+
+	if (strcasecmp(last, "localhost") == 0)
+		return false;
+	/* inet_aton() takes decimal, octal and hexadecimal; no top level looks like one. */
+	return !isdigit((unsigned char)last[0]) ||
+	       (last[strspn(last, "0123456789")] && strncasecmp(last, "0x", 2) != 0);
+}
+
 bool egress_exempts_name(const struct egress_conf *conf, const char *name, uint16_t port)
 {
 	return exempts(conf, NULL, name, port);

@@ -75,6 +75,11 @@ const struct egress_proxy *egress_find(const struct egress_conf *conf, const str
 /* Whether a name that the guest talks to at that port is an exception. */
 bool egress_exempts_name(const struct egress_conf *conf, const char *name, uint16_t port);
 
+/* Whether the proxy may be asked for a name that a guest has sent. Not one that means the proxy's
+ * own host (RFC 6761, 6.3), or that resolvers take for an address: "2852039166" is 169.254.169.254,
+ * and rules (policy.h) see the address that the guest connects to only. */
+bool egress_may_ask_for(const char *name);
+
 /* Whether `size` bytes are a host name, of letters, digits, '-', '_' and dots, and not an address.
  * Copies it in lower case, without a dot at the end. */
 bool egress_clean_name(const char *bytes, size_t size, char to[static EGRESS_NAME_MAX]);

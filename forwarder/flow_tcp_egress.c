@@ -271,7 +271,7 @@ static bool decide(struct flow_tcp *flow, const char *name)
 		go_directly(flow);
 		return false;
 	}
-	return ask_proxy(flow, name);
+	return ask_proxy(flow, name && egress_may_ask_for(name) ? name : NULL);
 }
 
 static bool work_peeking(struct flow_tcp *flow)

@@ -353,6 +353,20 @@ START_TEST(no_answers)
 }
 END_TEST
 
+START_TEST(names_that_are_none)
+{
+	static const char *const good[] = {"example.com",  "intranet",          "3com",
+					   "1.example.0b", "localhost.example", "0xcafe.example"};
+	static const char *const bad[] = {"2852039166", "127.1",     "0x7f000001",  "0x7f.0.0.1",
+					  "a.0177",     "localhost", "x.LOCALHOST", "127.0.0.0x1"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(egress_may_ask_for(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(!egress_may_ask_for(bad[i]), "%s", bad[i]);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -370,6 +384,7 @@ int main(void)
 		requests_to_connect,
 		answers,
 		no_answers,
+		names_that_are_none,
 		NULL,
 	};
 	Suite *suite = suite_create("egress");
