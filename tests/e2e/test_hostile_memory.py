@@ -42,7 +42,8 @@ class Stack:
         self.frame(self.packet(port, flags, seq, ack, data))
 
     def packet(self, port, flags, seq, ack=0, data=b""):
-        tcp = struct.pack(">HHIIBBHHH", port, self.far_port, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags, WINDOW, 0, 0)
+        tcp = struct.pack(">HHIIBBHHH", port, self.far_port, seq & 0xffffffff, ack & 0xffffffff, 5 << 4, flags,
+                          WINDOW, 0, 0)
         ends = socket.inet_aton(ADDRESS) + socket.inet_aton(world.ADDRESS)
         total = checksum(ends + struct.pack(">BBH", 0, 6, len(tcp) + len(data)) + tcp + data)
         tcp = tcp[:16] + struct.pack(">H", total) + tcp[18:]

@@ -77,7 +77,7 @@ def test_memory_taken_away(t):
         vmm.bytes[0x80000:0x80012] = bytes(12) + b"\xff" * 6
         vmm.descriptor(65536, 0x80000, 30000, 0, 0)
         vmm.offer(1, [0] * 200)
-        wait.until(lambda: "net: queue 1 runs" in t.proxy.log(), "the rings to run")
+        wait.until(lambda: t.proxy.log().count("net: queue 1 runs") > bool(left), "the rings to run")
         os.ftruncate(vmm.memory, left)
         vmm.kick(1)
         vmm.kick(0)
