@@ -31,7 +31,10 @@
 
 /* A tap drops what its queue doesn't hold, and a guest without segmentation of its own fills the
  * 1000 frames that are the default with one connection. This is a window of 4 MiB in frames of
- * 1500, twice and more; the queue takes up 8 bytes for each. */
+ * 1500, twice and more; the queue itself takes up 8 bytes for each. Not more: a guest that sends
+ * faster than we read fills it with super-frames, 64 KiB of the kernel's memory each. Bursts that
+ * are longer, such as the resets of a process with many connections, lose their ends here, which
+ * conn_keepalive.c looks after. */
 #define QUEUE_FRAMES 8192
 
 enum step {
