@@ -2,6 +2,7 @@
 /* See console.h. */
 #include "launcher/console.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +22,9 @@ LOG_MODULE("console");
 /* A pipe that is writable takes this much at once, so that a write doesn't wait even where the
  * descriptor couldn't be made non-blocking without doing so to everybody who shares it. */
 #define CHUNK_MAX PIPE_BUF
+/* Of its tail that is logged. */
+#define TAIL_LINES       10
+#define TAIL_LINE_LOGGED 160
 
 static const char help_text[] = "\r\nCtrl-A x  power the guest off    Ctrl-A k  kill it at once\r\n"
 				"Ctrl-A h  this help              Ctrl-A Ctrl-A  send Ctrl-A\r\n";
@@ -428,6 +432,33 @@ const char *console_tail(const struct console *console, size_t *ret_size)
 {
 	*ret_size = console->tail_size;
 	return console->tail;
+}
+
+void console_log_tail(const struct console *console)
+{
+	char line[TAIL_LINE_LOGGED + 1];
+	size_t size = console->tail_size, start, length = 0;
+	const char *tail = console->tail;
+
+	while (size > 0 && (tail[size - 1] == '\n' || tail[size - 1] == '\r'))
+		size--;
+	if (size == 0)
+		return;
+	start = size;
+	for (unsigned lines = 0; start > 0; start--)
+		if (tail[start - 1] == '\n' && ++lines == TAIL_LINES)
+			break;
+	log_error("the end of the guest's console:");
+	for (size_t i = start; i <= size; i++) {
+		if (i < size && tail[i] != '\n') {
+			if (length < TAIL_LINE_LOGGED && isprint((unsigned char)tail[i]))
+				line[length++] = tail[i];
+			continue;
+		}
+		line[length] = '\0';
+		log_error("| %s", line);
+		length = 0;
+	}
 }
 
 void console_free(struct console *console)

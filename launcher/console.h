@@ -47,6 +47,8 @@ void console_drain(struct console *console);
 uint64_t console_guest_bytes(const struct console *console);
 /* The end of what the guest has written, at most CONSOLE_TAIL_MAX bytes, as it came. Borrowed. */
 const char *console_tail(const struct console *console, size_t *ret_size);
+/* Logs the last lines of that, as errors; without what a terminal would not print. */
+void console_log_tail(const struct console *console);
 /* Gives the terminal back as it was. NULL is fine. */
 void console_free(struct console *console);
 

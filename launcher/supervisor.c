@@ -2,7 +2,6 @@
 /* See supervisor.h. */
 #include "launcher/supervisor.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -18,14 +17,12 @@
 
 LOG_MODULE("netproxy-vm");
 
-#define POWER_REPEAT_MS     5000 /* a guest that was still booting gets another chance */
-#define QUIT_TIMEOUT_MS     3000 /* for QEMU to write its disks' caches */
-#define PROGRESS_EVERY_MS   250
-#define PROXY_AGAIN_MS      100 /* the first time; then twice as long each */
-#define PROXY_AGAIN_MAX_MS  5000
-#define PROXY_LIVED_MS      60000 /* one that lived so long begins anew */
-#define CONSOLE_TAIL_LINES  10
-#define CONSOLE_LINE_LOGGED 160
+#define POWER_REPEAT_MS    5000 /* a guest that was still booting gets another chance */
+#define QUIT_TIMEOUT_MS    3000 /* for QEMU to write its disks' caches */
+#define PROGRESS_EVERY_MS  250
+#define PROXY_AGAIN_MS     100 /* the first time; then twice as long each */
+#define PROXY_AGAIN_MAX_MS 5000
+#define PROXY_LIVED_MS     60000 /* one that lived so long begins anew */
 
 enum phase {
 	PHASE_PROXY,     /* waiting for netproxy */
@@ -98,32 +95,10 @@ static void finish(struct supervisor *s, enum run_status status, const char *why
 		loop_stop(s->loop, 0);
 }
 
-/* The guest's last lines, for a user who doesn't have them on the screen. */
 void supervisor_show_console(struct supervisor *s)
 {
-	char line[CONSOLE_LINE_LOGGED + 1];
-	size_t size, start, length = 0;
-	const char *tail = console_tail(s->console, &size);
-
-	if (s->conf->console_seen || size == 0)
-		return;
-	while (size > 0 && (tail[size - 1] == '\n' || tail[size - 1] == '\r'))
-		size--;
-	start = size;
-	for (unsigned lines = 0; start > 0; start--)
-		if (tail[start - 1] == '\n' && ++lines == CONSOLE_TAIL_LINES)
-			break;
-	log_error("the end of the guest's console:");
-	for (size_t i = start; i <= size; i++) {
-		if (i < size && tail[i] != '\n') {
-			if (length < CONSOLE_LINE_LOGGED && isprint((unsigned char)tail[i]))
-				line[length++] = tail[i];
-			continue;
-		}
-		line[length] = '\0';
-		log_error("| %s", line);
-		length = 0;
-	}
+	if (!s->conf->console_seen)
+		console_log_tail(s->console);
 }
 
 static int start_guest(struct supervisor *s);

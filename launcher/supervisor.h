@@ -85,7 +85,7 @@ enum run_status supervisor_run(const struct supervisor_conf *conf);
 void supervisor_stop(struct supervisor *supervisor, bool force);
 bool supervisor_stopping(const struct supervisor *supervisor);
 enum accel supervisor_accel(const struct supervisor *supervisor);
-/* Logs the last lines of the guest's console. */
+/* Logs the guest's last lines, for a user who doesn't have them on the screen. */
 void supervisor_show_console(struct supervisor *supervisor);
 /* What the devices are plugged to; the texts are borrowed. */
 void supervisor_wiring(struct supervisor *supervisor, struct qemu_wiring *ret);
