@@ -63,6 +63,7 @@ struct netproxy {
 	struct links *links;
 	struct netns_session *netns;
 	struct slirp4netns_api *slirp4netns; /* NULL: not asked for */
+	bool pid_file_written;
 };
 
 /* ---- The process ---- */
@@ -280,8 +281,10 @@ static int start(struct netproxy *np, char error[static OPTIONS_ERROR_MAX])
 	if (r == 0)
 		r = links_new(np->loop, np->options, stack_switch(forwarder_stack(np->forwarder)),
 			      services_dhcp(np->services), on_guest_event, np, error, &np->links);
-	if (r == 0 && np->options->pid_file[0])
+	if (r == 0 && np->options->pid_file[0]) {
 		r = write_pid_file(np->options, error);
+		np->pid_file_written = r == 0;
+	}
 	if (r == 0 && np->options->gvproxy)
 		r = start_gvproxy(np, error);
 	if (r == 0)
@@ -332,9 +335,9 @@ static int run(const struct options *options)
 		notify_ready(options->notify_fd, options->notify_systemd);
 		netns_session_ready(np.netns);
 		status = loop_run(np.loop) < 0 ? EXIT_CANNOT : 0;
-		if (options->pid_file[0])
-			unlink(options->pid_file);
 	}
+	if (np.pid_file_written)
+		unlink(options->pid_file);
 	stop(&np);
 	return status;
 }

@@ -67,8 +67,15 @@ def start_fails(t, *args, say):
         output = one.process.output()
         for part in say:
             assert part in output + one.log(), f"netproxy {args}: {output!r} lacks {part!r}"
+        assert not os.path.exists(one.pid_file), "a netproxy that didn't start has left its pid file"
         return
     raise AssertionError(f"netproxy {args} started")
+
+
+@case(start=False)
+def test_exit_fd_is_no_pipe(t):
+    """Found wrong after the pid file was written."""
+    start_fails(t, "--exit-fd", "0", say=["--exit-fd 0", "a pipe or a socket"])
 
 
 @case(start=False)
