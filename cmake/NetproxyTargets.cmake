@@ -69,10 +69,11 @@ endfunction()
 # np_fuzz_target(NAME SOURCES ... [DEPENDS folder...])
 # SOURCES define LLVMFuzzerTestOneInput(). Always builds fuzz_NAME, which replays the files of
 # tests/fuzz/corpus/NAME and is run by ctest with the label "fuzz"; with NETPROXY_FUZZ it is
-# a libFuzzer program instead.
+# a libFuzzer program instead. tests/fuzz/common/fuzz.h is found.
 function(np_fuzz_target name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   add_executable(fuzz_${name} ${ARG_SOURCES})
+  target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/common)
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} base)
   if(NETPROXY_FUZZ)
     target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

@@ -5,7 +5,6 @@
  * Guests may publish on a few ports of the loopback, and the host asks for nothing that would open
  * sockets or files, so a run touches nothing of the machine's. Nothing is left at the end.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +16,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "base/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 80
 #define CLIENTS        5 /* the last ones are the host's */
@@ -73,12 +71,6 @@ static const struct route {
 	{"DELETE", "/v1/dns/zones/a.test", true},
 };
 
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
 static void remove_directory(void)
 {
 	unlink(path);
@@ -93,18 +85,6 @@ static void make_directory(void)
 	must(mkdtemp(directory) != NULL);
 	snprintf(path, sizeof(path), "%s/api", directory);
 	atexit(remove_directory);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* ---- The backend ---- */

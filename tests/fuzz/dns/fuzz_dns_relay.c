@@ -16,8 +16,7 @@
 #include "base/sock.h"
 #include "base/wire.h"
 #include "dns/dns_server.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 200
 #define QUERIES_MAX    64
@@ -56,12 +55,6 @@ struct fuzz {
 /* The resolver's; kept from one input to the next. */
 static int udp_fd = -1, tcp_fd = -1;
 static struct dns_resolver resolver;
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void open_resolver(void)
 {
@@ -234,7 +227,7 @@ static void resolver_hears(struct fuzz *fuzz)
 	for (unsigned i = 0; sock_accept(tcp_fd, &fd, NULL) == 0; i++) {
 		unsigned slot = i % HEARD_MAX;
 
-		while (fuzz->resolving[slot] >= 0 && slot < HEARD_MAX - 1)
+		while (slot < HEARD_MAX - 1 && fuzz->resolving[slot] >= 0)
 			slot++;
 		fd_close(&fuzz->resolving[slot]);
 		fuzz->resolving[slot] = fd;

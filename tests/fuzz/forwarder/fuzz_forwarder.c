@@ -17,8 +17,7 @@
 #include "base/sock.h"
 #include "base/wire.h"
 #include "world.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 150
 #define PAYLOAD_MAX    16000

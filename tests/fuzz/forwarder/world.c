@@ -2,7 +2,6 @@
 /* What fuzz_forwarder.c plays in: see world.h. */
 #include "world.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "base/wire.h"
+#include "fuzz.h"
 
 #define ETH_SIZE  14
 #define RULES_MAX (2 * SERVICE_COUNT + 3)
@@ -25,12 +25,6 @@ static const struct mac gateway_mac = {{0x52, 0x55, 0, 0, 0, 1}};
 /* Kept from one input to the next. */
 static int service_fds[2][SERVICE_COUNT];
 static uint16_t service_ports[2][SERVICE_COUNT];
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static struct addr address(const char *text)
 {
@@ -70,18 +64,6 @@ uint16_t world_service(enum service service, bool v6)
 const struct mac *world_gateway(void)
 {
 	return &gateway_mac;
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static int serve_tcp(void *arg, const struct endpoint *guest, int *ret_fd)

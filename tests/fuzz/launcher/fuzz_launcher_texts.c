@@ -17,14 +17,7 @@
 #include "launcher/snapshot.h"
 #include "launcher/store.h"
 #include "launcher/vsock_ports.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 /* A line of the guest's agent. */
 static void read_agent(const char *data, size_t size)

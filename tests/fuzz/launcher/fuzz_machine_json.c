@@ -8,14 +8,7 @@
 
 #include "base/log.h"
 #include "launcher/store_description.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz.h"
 
 static void check_problem(int r, const struct problem *problem)
 {

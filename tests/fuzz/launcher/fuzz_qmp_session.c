@@ -18,8 +18,7 @@
 #include "launcher/machine_script.h"
 #include "launcher/qmp.h"
 #include "launcher/snapshot.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 100
 #define TEXT_MAX       4096
@@ -39,12 +38,6 @@ struct fuzz {
 	int last_id;
 	unsigned given, answered, scripts, ended;
 };
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int vm_execute(struct vm *vm, const char *name, struct json_object *arguments, qmp_reply_fn *reply,
 	       void *arg)

@@ -12,16 +12,9 @@
 #include "netproxy/disk_sync.h"
 #include "netproxy/static_leases.h"
 #include "netproxy/zone_state.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static char directory[64], path[80], broken[96];
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* Stands in for disk_sync.c: the kernel takes its time to set that up and to end it, for each
  * input. Without it the state file is written through at once. */

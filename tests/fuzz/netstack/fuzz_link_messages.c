@@ -5,7 +5,6 @@
  * one on a connected socket. The input is a list of operations. Whatever arrives is a frame that
  * the stack's checks take, and nothing is left at the end.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -23,8 +22,7 @@
 #include "netstack/offload.h"
 #include "netstack/switch.h"
 #include "sim/sim_packet.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 100
 #define CLIENTS        4
@@ -43,12 +41,6 @@ struct fuzz {
 };
 
 static char directory[64], path[80];
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static struct sockaddr_un client_address(unsigned index)
 {
@@ -74,18 +66,6 @@ static void make_directory(void)
 	must(mkdtemp(directory) != NULL);
 	snprintf(path, sizeof(path), "%s/net", directory);
 	atexit(remove_directory);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static void receive(void *arg, unsigned port, const struct frame *frame)

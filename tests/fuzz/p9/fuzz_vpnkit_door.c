@@ -4,7 +4,6 @@
  * any size, read the answers or don't, and go. What they publish, on a few ports of the loopback
  * and only for their own address, ends with them. Input: a list of operations.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,7 @@
 #include "base/log.h"
 #include "base/sock.h"
 #include "base/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 100
 #define CLIENTS        (VPNKIT_GUEST_CLIENTS_MAX + 2)
@@ -33,12 +31,6 @@ struct fuzz {
 
 static char directory[64], path[80];
 
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
 static void remove_directory(void)
 {
 	rmdir(directory);
@@ -52,18 +44,6 @@ static void make_directory(void)
 	must(mkdtemp(directory) != NULL);
 	snprintf(path, sizeof(path), "%s/door", directory);
 	atexit(remove_directory);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)

@@ -5,7 +5,6 @@
  * anywhere, and second ones. Input: pieces, each with a byte for descriptors and what happens next,
  * one for its size, and its bytes. No descriptor is left when the front-end has gone.
  */
-#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +18,7 @@
 #include "base/sock.h"
 #include "base/wire.h"
 #include "virtio/vhost_user.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define MEM_SIZE   65536
 #define QUEUES     2
@@ -38,12 +36,6 @@ struct fuzz {
 static char directory[64], path[80];
 static int mem_fd, event_fd;
 
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
 static void remove_directory(void)
 {
 	rmdir(directory);
@@ -60,18 +52,6 @@ static void init(void)
 	mem_fd = memfd_create("fuzz", MFD_CLOEXEC);
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must(mem_fd >= 0 && event_fd >= 0 && ftruncate(mem_fd, MEM_SIZE) == 0);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* ---- The device, which returns every chain at once ---- */

@@ -5,7 +5,6 @@
  * input is a list of operations. No more streams than the limits allow, nobody gets more than it
  * has credit for, and nothing is left at the end.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +16,7 @@
 #include "base/sock.h"
 #include "base/wire.h"
 #include "virtio/vsock_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OPERATIONS_MAX 200
 #define CID            3
@@ -26,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define BUF_ALLOC      8192
 #define ENDS_MAX       8
 #define SEEN_MAX       8
-#define PORT_SERVED    80
+#define PORT_SERVED    80u
 #define PAYLOAD_MAX    8192
 
 /* A connection as the guest knows it. */
@@ -45,12 +43,6 @@ struct fuzz {
 
 static char directory[64], base[80];
 static int listen_fd = -1; /* of PORT_SERVED; kept from one input to the next */
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void remove_directory(void)
 {
@@ -73,18 +65,6 @@ static void make_directory(void)
 	snprintf(path, sizeof(path), "%s_%u", base, PORT_SERVED);
 	must(sock_listen_unix(path, SOCK_STREAM, &listen_fd) == 0);
 	atexit(remove_directory);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	must(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static void start(struct fuzz *fuzz)
