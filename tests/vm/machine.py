@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from bed import wait
+from bed import proxy, wait
 
 BOOT_TIMEOUT = 60
 COMMAND_TIMEOUT = 30
@@ -158,3 +158,27 @@ def qemu(settings, directory, namespace, net_socket, vsock_socket, name, vhost=F
             "-kernel", f"{settings.guest}/vmlinuz", "-initrd", f"{settings.guest}/initrd.img",
             "-append", CMDLINE]
     return Machine(argv, directory, namespace, name)
+
+
+class OnNetproxy:
+    """A base of groups: one machine at a time, made by the group itself, on a netproxy."""
+
+    def __init__(self, settings, environment, directory):
+        self.settings = settings
+        self.host = environment.host
+        self.directory = directory
+        self.net_socket = f"{directory}/net.sock"
+        self.vsock_socket = f"{directory}/vsock.sock"
+        self.machine = None
+        os.makedirs(f"{directory}/proxy")
+        self.proxy = proxy.Proxy(f"{settings.bin}/netproxy", self.host, f"{directory}/proxy",
+                                 environment.resolv_conf, False)
+
+    def diagnostics(self):
+        return ((self.machine.diagnostics() if self.machine else "no machine") + "\n"
+                + self.proxy.diagnostics())
+
+    def tear_down(self):
+        if self.machine:
+            self.machine.kill()
+        self.proxy.kill()

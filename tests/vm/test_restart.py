@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU is killed and started again on the same netproxy, which must take it each time and keep nothing."""
 
-import os
-
 from bed import proxy, wait
 
 import machine
@@ -15,29 +13,15 @@ GROWTH_KIB = 1024
 
 
 @group
-class Restart:
+class Restart(machine.OnNetproxy):
     def __init__(self, settings, environment, directory):
-        self.settings = settings
-        self.host = environment.host
-        self.directory = directory
-        self.net_socket = f"{directory}/net.sock"
-        self.vsock_socket = f"{directory}/vsock.sock"
-        os.makedirs(f"{directory}/proxy")
-        self.proxy = proxy.Proxy(f"{settings.bin}/netproxy", self.host, f"{directory}/proxy",
-                                 environment.resolv_conf, False)
-        self.machine = None
+        super().__init__(settings, environment, directory)
         self.connections = []
-
-    def diagnostics(self):
-        return ((self.machine.diagnostics() if self.machine else "no machine") + "\n"
-                + self.proxy.diagnostics())
 
     def tear_down(self):
         for sock in self.connections:
             sock.close()
-        if self.machine:
-            self.machine.kill()
-        self.proxy.kill()
+        super().tear_down()
 
     def boot(self, number):
         self.machine = machine.qemu(self.settings, self.directory, self.host, self.net_socket,

@@ -45,28 +45,8 @@ class Server:
 
 
 @group
-class Vhost:
+class Vhost(machine.OnNetproxy):
     """The tests run in this order, on the same netproxy."""
-
-    def __init__(self, settings, environment, directory):
-        self.settings = settings
-        self.host = environment.host
-        self.directory = directory
-        self.net_socket = f"{directory}/net.sock"
-        self.vsock_socket = f"{directory}/vsock.sock"
-        self.machine = None
-        os.makedirs(f"{directory}/proxy")
-        self.proxy = proxy.Proxy(f"{settings.bin}/netproxy", self.host, f"{directory}/proxy",
-                                 environment.resolv_conf, False)
-
-    def diagnostics(self):
-        return ((self.machine.diagnostics() if self.machine else "no machine") + "\n"
-                + self.proxy.diagnostics())
-
-    def tear_down(self):
-        if self.machine:
-            self.machine.kill()
-        self.proxy.kill()
 
     def boot(self, name):
         self.machine = machine.qemu(self.settings, self.directory, self.host, self.net_socket,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """podman and dockerd, as Debian has them, publish ports of containers on the host."""
 
-import os
 import re
 
 from bed import proxy, wait, world
@@ -31,26 +30,8 @@ def _qemu(settings, directory, namespace, net_socket, vsock_socket):
 
 
 @group
-class Containers:
+class Containers(machine.OnNetproxy):
     """The tests run in this order, on the same machine; each removes its containers."""
-
-    def __init__(self, settings, environment, directory):
-        self.settings = settings
-        self.host = environment.host
-        self.directory = directory
-        self.machine = None
-        os.makedirs(f"{directory}/proxy")
-        self.proxy = proxy.Proxy(f"{settings.bin}/netproxy", self.host, f"{directory}/proxy",
-                                 environment.resolv_conf, False)
-
-    def diagnostics(self):
-        return ((self.machine.diagnostics() if self.machine else "no machine") + "\n"
-                + self.proxy.diagnostics())
-
-    def tear_down(self):
-        if self.machine:
-            self.machine.kill()
-        self.proxy.kill()
 
     # -- what the tests use
 
@@ -95,9 +76,8 @@ class Containers:
     # -- the tests
 
     def test_boot(self):
-        net, vsock = f"{self.directory}/net.sock", f"{self.directory}/vsock.sock"
-        self.proxy.start("--link", f"qemu:{net}", "--vsock", f"{vsock},cid=3")
-        self.machine = _qemu(self.settings, self.directory, self.host, net, vsock)
+        self.proxy.start("--link", f"qemu:{self.net_socket}", "--vsock", f"{self.vsock_socket},cid=3")
+        self.machine = _qemu(self.settings, self.directory, self.host, self.net_socket, self.vsock_socket)
         machine.BOOT_TIMEOUT = BOOT_TIMEOUT
         assert self.machine.boot() == proxy.FIRST_GUEST
         print("     " + self.check("podman --version; dockerd --version; echo $(uname -r)")
