@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +314,7 @@ static int become(const char *program, const struct cmd *cmd, const struct store
 		}
 	}
 	argv[count] = NULL;
+	signal(SIGPIPE, SIG_DFL);
 	execvp(program, (char *const *)argv);
 	fprintf(stderr, "netproxy-vm: can't run %s: %s; Debian has it in openssh-client\n", program,
 		strerror(errno));

@@ -3,6 +3,7 @@
 #include "launcher/commands.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,8 @@ static int build(const struct image_options *o)
 	args_add(&args, o->name);
 	error = ENOMEM;
 	if (args_ok(&args)) {
+		/* A shell can't take it back, and its pipelines rely on it. */
+		signal(SIGPIPE, SIG_DFL);
 		execv(args.items[0], args.items);
 		error = errno;
 	}

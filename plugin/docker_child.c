@@ -46,6 +46,7 @@ become(const char *program, char *const *argv, int report_fd, bool with_listen_f
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	/* The parent may have gone before it could be said. */
 	if (getppid() != parent)
