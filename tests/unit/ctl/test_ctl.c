@@ -324,8 +324,7 @@ START_TEST(usage)
 	check_err("unreserve web", CTL_USAGE, "is no IPv4 address");
 	check_err("unreserve 192.168.65.9", CTL_FAILED, "is reserved for no MAC");
 	check_err("reservations", CTL_OK, "No address is reserved.");
-	check_err("publish", CTL_USAGE,
-		  "there is no command \"publish\": did you mean expose?");
+	check_err("publish", CTL_USAGE, "there is no command \"publish\": did you mean expose?");
 	check_err("zzzz", CTL_USAGE, "there is no command \"zzzz\"; netproxyctl --help lists");
 	check_err("--nope", CTL_USAGE, "there is no flag --nope; netproxyctl --help lists");
 	check_err("ports --jsno", CTL_USAGE, "there is no flag --jsno: did you mean --json?");
