@@ -440,6 +440,7 @@ static int cmdline_machine(const struct cmd *cmd, const struct store_place *plac
 			.extra = &extra,
 		};
 
+		qemu_wiring_way_back(&wiring);
 		for (size_t i = 0; i < m->disk_count; i++)
 			disk_complete(&settings.run.machine.disks[i]);
 		machine_args_add(&extra, place->dir, &settings.ready, false);

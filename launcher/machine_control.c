@@ -19,6 +19,9 @@
 
 LOG_MODULE("netproxy-vm");
 
+/* How long a guest may boot that doesn't say when it's ready. */
+#define BOOT_MS 60000
+
 static void now_text(char to[static 32])
 {
 	time_t now = time(NULL);
@@ -228,13 +231,27 @@ static void guest_gone(void *arg)
 	script_gone(c->script);
 }
 
+/* Whether the guest's driver may have started while netproxy was away. */
+static bool booting(const struct control *c)
+{
+	return !c->is_ready ||
+	       (c->conf.settings->ready.kind == READY_NONE && clock_ms() - c->start_ms < BOOT_MS);
+}
+
 static void proxy_back(void *arg)
 {
 	struct control *c = arg;
+	struct qemu_wiring wiring;
 
+	supervisor_wiring(c->supervisor, &wiring);
 	control_event(c, "netproxy-restarted", NULL);
 	c->net_lost = true;
 	c->plug_wanted |= PLUG_VSOCK;
+	/* QEMU 7.2 tells the one that it connects to again which features the driver had when the
+	 * one before went: of a driver that came later it knows none, and nothing but a new device
+	 * helps. */
+	if (wiring.net_vhost && !wiring.reconnect_ms && booting(c))
+		c->plug_wanted |= PLUG_NET;
 	c->heal_told = false;
 	control_heal(c);
 }

@@ -57,6 +57,10 @@ static inline bool qemu_net_steady(const struct qemu_wiring *wiring)
 	return wiring->net_vhost && wiring->net_reconnects;
 }
 
+/* Sets how the network device gets back to a netproxy that was started again, by the rest of the
+ * wiring. */
+void qemu_wiring_way_back(struct qemu_wiring *wiring);
+
 /* Fills `ret_args`, which must be empty. Returns 0 or -ENOMEM with it cleared. */
 int qemu_args_build(const struct machine *machine, const struct qemu_wiring *wiring,
 		    struct args *ret_args);

@@ -24,6 +24,15 @@ static void add_host_forwards(struct args *args, const struct machine *m)
 	}
 }
 
+void qemu_wiring_way_back(struct qemu_wiring *w)
+{
+	/* Only a machine that is kept has its netproxy started again, and somebody who exchanges a
+	 * stream; that is better than QEMU's own way (machine_plug.c). */
+	w->net_reconnects = w->net_socket &&
+			    (w->net_vhost ? w->hotplug : w->reconnect_ms && !w->hotplug);
+	w->net_hub = w->net_socket && !w->net_vhost && w->hotplug;
+}
+
 static void add_reconnect(struct args *args, const struct qemu_wiring *w)
 {
 	char text[48];

@@ -254,13 +254,7 @@ void supervisor_wiring(struct supervisor *s, struct qemu_wiring *ret)
 				  conf->qemu_tcg_needs_intx;
 	}
 	wiring.reconnect_ms = conf->qemu_reconnect_ms;
-	/* Only a machine that is kept has its netproxy started again, and somebody who exchanges a
-	 * stream; that is better than QEMU's own way (machine_plug.c). */
-	if (wiring.net_vhost)
-		wiring.net_reconnects = wiring.hotplug;
-	else if (wiring.net_socket)
-		wiring.net_reconnects = wiring.reconnect_ms && !wiring.hotplug;
-	wiring.net_hub = wiring.net_socket && !wiring.net_vhost && wiring.hotplug;
+	qemu_wiring_way_back(&wiring);
 	*ret = wiring;
 }
 
