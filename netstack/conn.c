@@ -182,7 +182,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 		conn_rx_append(conn, p);
 	} else {
 		conn->rx_fin = true;
-		conn_keepalive_closed(conn);
+		conn_keepalive_closed(conn, false);
 	}
 	return ERR_OK;
 }
@@ -204,7 +204,7 @@ static void on_error(void *arg, err_t err)
 	if (!conn)
 		return;
 	if (err == ERR_RST)
-		conn_keepalive_closed(conn);
+		conn_keepalive_closed(conn, true);
 	if (err == ERR_CLSD || (conn->rx_fin && conn->tx_fin_sent)) {
 		/* Both sides had closed; nothing to tell. */
 		return;

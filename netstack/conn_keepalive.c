@@ -29,6 +29,9 @@
  * often than that, so that a guest that closes all the time doesn't make us ask all the time. */
 #define SUSPECT_AFTER_MS 2000
 #define SUSPECT_EVERY_MS 10000
+/* Each time that it was in vain, the next is twice as far: many guests close all the time, and lose
+ * nothing. So often at most. */
+#define SUSPECT_VAIN_MAX 4
 
 /* How quickly they are asked. */
 #define SUSPECT_BATCH    64
@@ -156,12 +159,20 @@ static void check_due(struct stack *stack, struct list *queue)
 
 /* ---- Guests that close many connections at once ---- */
 
-void conn_keepalive_closed(const struct conn *conn)
+/* The earliest time at which they are asked again. */
+static uint64_t suspects_again_at(const struct conn_table *tcp)
+{
+	return tcp->suspected_ms ? tcp->suspected_ms + (SUSPECT_EVERY_MS << tcp->suspects_vain) : 0;
+}
+
+void conn_keepalive_closed(const struct conn *conn, bool is_reset)
 {
 	struct conn_table *tcp = &conn->stack->tcp;
 	struct conn_closings *closings = &tcp->closings[conn->port];
 	uint64_t now_ms = loop_now_ms(conn->stack->loop);
 
+	if (is_reset && conn->keep_probes)
+		tcp->suspects_found = true;
 	if (now_ms - closings->since_ms > BURST_MS) {
 		closings->since_ms = now_ms;
 		closings->count = 0;
@@ -172,8 +183,8 @@ void conn_keepalive_closed(const struct conn *conn)
 	if (tcp->suspects_at_ms)
 		return;
 	tcp->suspects_at_ms = now_ms + SUSPECT_AFTER_MS;
-	if (tcp->suspects_at_ms < tcp->suspected_ms + SUSPECT_EVERY_MS)
-		tcp->suspects_at_ms = tcp->suspected_ms + SUSPECT_EVERY_MS;
+	if (tcp->suspects_at_ms < suspects_again_at(tcp))
+		tcp->suspects_at_ms = suspects_again_at(tcp);
 	set_timer(conn->stack);
 }
 
@@ -203,6 +214,11 @@ static void suspect(struct stack *stack)
 	collect_suspects(tcp, &tcp->keep_probing);
 	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++)
 		tcp->closings[port].is_burst = false;
+	if (tcp->suspects_found || !tcp->suspected_ms)
+		tcp->suspects_vain = 0;
+	else if (tcp->suspects_vain < SUSPECT_VAIN_MAX)
+		tcp->suspects_vain++;
+	tcp->suspects_found = false;
 	tcp->suspected_ms = loop_now_ms(stack->loop);
 }
 
@@ -228,7 +244,7 @@ static uint64_t next_suspects_at(const struct conn_table *tcp, uint64_t now_ms)
 		return now_ms + SUSPECT_BATCH_MS;
 	for (unsigned port = 0; port <= SWITCH_PORTS_MAX; port++) {
 		if (tcp->closings[port].is_burst)
-			return tcp->suspected_ms + SUSPECT_EVERY_MS;
+			return suspects_again_at(tcp);
 	}
 	return 0;
 }

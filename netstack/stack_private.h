@@ -91,6 +91,8 @@ struct conn_table {
 	struct list keep_suspects; /* ... whose guests may have reset them, to be asked soon */
 	uint64_t suspects_at_ms;   /* when some are looked for, or asked; 0: none are */
 	uint64_t suspected_ms;     /* when they were last looked for */
+	bool suspects_found;       /* one of those asked then was reset */
+	unsigned suspects_vain;    /* how often in a row none was */
 	struct loop_timer *keep_timer;
 	struct loop_task task;   /* works off `work` */
 	struct loop_timer *tick; /* runs while `timed` or `time_wait` has conns */
@@ -415,7 +417,7 @@ void conn_keepalive_start(struct conn *conn);
 /* The loop timer's callback; `arg` is the stack. */
 void conn_keepalive_tick(void *arg);
 /* The guest has closed its side, or reset the connection. May be called from lwIP's callbacks. */
-void conn_keepalive_closed(const struct conn *conn);
+void conn_keepalive_closed(const struct conn *conn, bool is_reset);
 /* The guest sent what looks like a keepalive probe: takes note how often it does. */
 void conn_keepalive_observe(struct conn *conn);
 

@@ -339,14 +339,48 @@ START_TEST(second_burst_is_not_overlooked)
 }
 END_TEST
 
+/* A guest that closes many all the time, and loses none of it, isn't asked all the time. */
+START_TEST(in_vain_less_and_less_often)
+{
+	static struct crowd c;
+	unsigned before;
+
+	crowd_start(&c);
+	c.answer = ANSWER_ALIVE;
+	close_many(&c, CLOSED, RST);
+	for (unsigned i = 0; i < 120; i++) {
+		guest_connects(&c, &c.guest, 0, CLOSED, "192.168.65.2", 2);
+		close_many(&c, CLOSED, RST);
+		pass(&c, 5000);
+	}
+	before = probes(&c);
+	ck_assert_uint_ge(before, 5); /* in ten minutes: after 0, 10, 30, 70, 150, 310, 470 s */
+	ck_assert_uint_le(before, 8);
+	/* After some quiet at once. */
+	pass(&c, 5 * MINUTE_MS);
+	before = probes(&c);
+	guest_connects(&c, &c.guest, 0, CLOSED, "192.168.65.2", 2);
+	close_many(&c, CLOSED, RST);
+	c.answer = ANSWER_RESET;
+	pass(&c, 2500);
+	ck_assert_uint_eq(probes(&c), before + 1);
+	ck_assert_uint_eq(c.open, 1);
+	crowd_stop(&c);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("conn_burst");
 	TCase *tcase = unit_case(suite, "conn_burst", NULL, NULL);
 	const TTest *const tests[] = {
-		lost_resets_are_found_out,         those_that_live_are_asked_once,
-		silent_guest_is_asked_three_times, few_are_nothing_unusual,
-		second_burst_is_not_overlooked,    NULL,
+		lost_resets_are_found_out,
+		those_that_live_are_asked_once,
+		silent_guest_is_asked_three_times,
+		few_are_nothing_unusual,
+		second_burst_is_not_overlooked,
+		in_vain_less_and_less_often,
+		NULL,
 	};
 
 	tcase_set_timeout(tcase, 60);
