@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TCP connections with guests on lwIP; see conn.h for what this offers and stack_private.h for the
+ * TCP connections with guests on lwIP; see conn.h for what this offers and conn_private.h for the
  * data. How they come to be is in conn_open.c.
  *
  * lwIP is used from outside its files only. Every call into it stands between conn_enter() and
