@@ -103,6 +103,9 @@ static void write_stack(FILE *out, const struct stack_counters *counters)
 	counter(out, "tcp_connections_refused_full_total",
 		"SYNs refused because their guest had too many connections.",
 		counters->conns_refused_full);
+	counter(out, "tcp_segments_refused_total",
+		"Segments not kept because their guest's connections hold too much.",
+		counters->conns_rx_refused);
 }
 
 static void write_switch(FILE *out, const struct switch_counters *counters)

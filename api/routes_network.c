@@ -138,6 +138,7 @@ static void add_stack_counters(struct json_object *ip, struct json_object *tcp,
 	api_add_number(tcp, "Connections", counters->conns);
 	api_add_number(tcp, "ConnectionsTotal", counters->conns_total);
 	api_add_number(tcp, "RefusedFull", counters->conns_refused_full);
+	api_add_number(tcp, "SegmentsRefused", counters->conns_rx_refused);
 }
 
 static void add_switch_counters(struct json_object *section, const struct switch_counters *counters)

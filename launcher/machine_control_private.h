@@ -34,7 +34,6 @@ struct control {
 	uint64_t start_ms;
 	bool is_ready;
 	bool paused;
-	bool stopping_told;
 	bool net_lost;        /* netproxy has gone; QEMU is to reach it again */
 	unsigned plug_wanted; /* devices that are to be plugged in anew: PLUG_NET, PLUG_VSOCK */
 	unsigned healing;     /* of these, those that are: 0: it is net_lost */

@@ -33,7 +33,7 @@ struct script {
 	struct script_step steps[SCRIPT_STEPS_MAX];
 	size_t count, at;
 	bool failed; /* to be built */
-	bool running, answered, asked_jobs;
+	bool running, asked_jobs;
 	unsigned device_timeout_ms;
 	unsigned outstanding; /* answers; older ones are of commands that took too long */
 	bool awaiting;        /* the last of them is this step's */

@@ -367,6 +367,7 @@ struct stack_counters stack_counters(const struct stack *stack)
 	counters.conns = stack->tcp.count;
 	counters.conns_total = stack->tcp.total;
 	counters.conns_refused_full = stack->tcp.refused_full;
+	counters.conns_rx_refused = stack->tcp.rx_refused;
 	return counters;
 }
 

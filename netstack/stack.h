@@ -131,8 +131,9 @@ struct stack_counters {
 	uint64_t conns;         /* TCP connections now */
 	uint64_t conns_total;
 	uint64_t conns_refused_full; /* SYNs refused at conns_max */
-	uint64_t tx_no_neighbour;    /* packets dropped because nobody said who has the address */
-	uint64_t tx_full;            /* UDP and ICMP dropped because the guest's link was full */
+	uint64_t conns_rx_refused; /* segments not kept: their guest's connections hold too much */
+	uint64_t tx_no_neighbour;  /* packets dropped because nobody said who has the address */
+	uint64_t tx_full;          /* UDP and ICMP dropped because the guest's link was full */
 };
 
 /* Returns 0 with an owned stack on a switch of its own, or -EINVAL, -ENOMEM, -EBUSY (a second one).

@@ -31,6 +31,7 @@ START_TEST(all_arrives)
 	session_pass(&s, 600000, &s.tcp.fin_acked);
 	ck_assert_uint_eq(s.received, 2 * MIB);
 	ck_assert_uint_eq(s.tcp.received, 2 * MIB);
+	ck_assert_uint_gt(stack_counters(s.net.stack).conns_rx_refused, 0);
 	session_stop(&s);
 }
 END_TEST
