@@ -34,7 +34,7 @@ struct fuzz {
 	int clients[CLIENTS]; /* -1: none */
 };
 
-static char directory[64], path[80];
+static char path[FUZZ_PATH_MAX];
 
 static const struct route {
 	const char *method, *path;
@@ -70,22 +70,6 @@ static const struct route {
 	{"PUT", "/v1/dns/zones/a.test", true},
 	{"DELETE", "/v1/dns/zones/a.test", true},
 };
-
-static void remove_directory(void)
-{
-	unlink(path);
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	if (directory[0])
-		return;
-	strcpy(directory, "/tmp/np-fuzz-XXXXXX");
-	must(mkdtemp(directory) != NULL);
-	snprintf(path, sizeof(path), "%s/api", directory);
-	atexit(remove_directory);
-}
 
 /* ---- The backend ---- */
 
@@ -351,7 +335,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned fds;
 
 	log_set_levels("error");
-	make_directory();
+	snprintf(path, sizeof(path), "%s/api", fuzz_directory());
 	fds = count_fds();
 	start(&fuzz);
 	for (unsigned i = 0; i < OPERATIONS_MAX && wire_ok(&r) && wire_left(&r); i++)

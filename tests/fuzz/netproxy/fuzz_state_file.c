@@ -14,7 +14,7 @@
 #include "netproxy/zone_state.h"
 #include "fuzz.h"
 
-static char directory[64], path[80], broken[96];
+static char path[FUZZ_PATH_MAX], broken[FUZZ_PATH_MAX + 8];
 
 /* Stands in for disk_sync.c: the kernel takes its time to set that up and to end it, for each
  * input. Without it the state file is written through at once. */
@@ -42,26 +42,6 @@ int disk_sync_start(struct disk_sync *sync, int fd)
 void disk_sync_forget(struct disk_sync *sync)
 {
 	must(sync == NULL);
-}
-
-static void remove_directory(void)
-{
-	unlink(path);
-	unlink(broken);
-	rmdir(directory);
-}
-
-/* In memory where there is such a place: every input writes files through to the disk. */
-static void make_directory(void)
-{
-	if (directory[0])
-		return;
-	snprintf(directory, sizeof(directory), "%s/np-fuzz-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	must(mkdtemp(directory) != NULL);
-	snprintf(path, sizeof(path), "%s/state", directory);
-	snprintf(broken, sizeof(broken), "%s.broken", path);
-	atexit(remove_directory);
 }
 
 static void write_file(const uint8_t *data, size_t size)
@@ -142,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct json_object *first, *second;
 
-	make_directory();
+	snprintf(path, sizeof(path), "%s/state", fuzz_directory());
+	snprintf(broken, sizeof(broken), "%s.broken", path);
 	log_set_file("/dev/null");
 	write_file(data, size);
 	first = run();

@@ -40,32 +40,14 @@ struct fuzz {
 	int connected;        /* the other end of link_packet's; -1: closed */
 };
 
-static char directory[64], path[80];
+static char path[FUZZ_PATH_MAX];
 
 static struct sockaddr_un client_address(unsigned index)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s/%u", directory, index);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/%u", fuzz_directory(), index);
 	return at;
-}
-
-static void remove_directory(void)
-{
-	unlink(path);
-	for (unsigned i = 0; i < CLIENTS; i++)
-		unlink(client_address(i).sun_path);
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	if (directory[0])
-		return;
-	strcpy(directory, "/tmp/np-fuzz-XXXXXX");
-	must(mkdtemp(directory) != NULL);
-	snprintf(path, sizeof(path), "%s/net", directory);
-	atexit(remove_directory);
 }
 
 static void receive(void *arg, unsigned port, const struct frame *frame)
@@ -228,7 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned fds;
 
 	log_set_levels("error");
-	make_directory();
+	snprintf(path, sizeof(path), "%s/net", fuzz_directory());
 	fds = count_fds();
 	start(&fuzz, wire_u8(&r) & 1);
 	for (unsigned i = 0; i < OPERATIONS_MAX && wire_ok(&r) && wire_left(&r); i++)

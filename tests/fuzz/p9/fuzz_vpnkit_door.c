@@ -29,22 +29,7 @@ struct fuzz {
 	int clients[CLIENTS]; /* -1: none */
 };
 
-static char directory[64], path[80];
-
-static void remove_directory(void)
-{
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	if (directory[0])
-		return;
-	strcpy(directory, "/tmp/np-fuzz-XXXXXX");
-	must(mkdtemp(directory) != NULL);
-	snprintf(path, sizeof(path), "%s/door", directory);
-	atexit(remove_directory);
-}
+static char path[FUZZ_PATH_MAX];
 
 static int guest_addr(void *arg, uint32_t guest_id, struct addr *ret)
 {
@@ -142,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned fds;
 
 	log_set_levels("error");
-	make_directory();
+	snprintf(path, sizeof(path), "%s/door", fuzz_directory());
 	fds = count_fds();
 	start(&fuzz);
 	for (unsigned i = 0; i < OPERATIONS_MAX && wire_ok(&r) && wire_left(&r); i++)

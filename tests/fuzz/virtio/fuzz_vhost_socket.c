@@ -33,22 +33,14 @@ struct fuzz {
 	int front_end; /* -1: none */
 };
 
-static char directory[64], path[80];
+static char path[FUZZ_PATH_MAX];
 static int mem_fd, event_fd;
-
-static void remove_directory(void)
-{
-	rmdir(directory);
-}
 
 static void init(void)
 {
 	log_set_levels("error");
 	log_set_file("/dev/null");
-	strcpy(directory, "/tmp/np-fuzz-XXXXXX");
-	must(mkdtemp(directory) != NULL);
-	snprintf(path, sizeof(path), "%s/vhost", directory);
-	atexit(remove_directory);
+	snprintf(path, sizeof(path), "%s/vhost", fuzz_directory());
 	mem_fd = memfd_create("fuzz", MFD_CLOEXEC);
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must(mem_fd >= 0 && event_fd >= 0 && ftruncate(mem_fd, MEM_SIZE) == 0);
@@ -195,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct wire_reader r = wire_reader(data, size);
 	unsigned fds;
 
-	if (!directory[0])
+	if (!path[0])
 		init();
 	fds = count_fds();
 	fuzz = (struct fuzz){.front_end = -1};

@@ -41,30 +41,18 @@ struct fuzz {
 	int ends[ENDS_MAX]; /* of the host's programs; -1: none */
 };
 
-static char directory[64], base[80];
+static char base[FUZZ_PATH_MAX];
 static int listen_fd = -1; /* of PORT_SERVED; kept from one input to the next */
 
-static void remove_directory(void)
+static void listen_once(void)
 {
-	char path[128];
+	char path[FUZZ_PATH_MAX + 16];
 
-	snprintf(path, sizeof(path), "%s_%u", base, PORT_SERVED);
-	unlink(path);
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	char path[128];
-
-	if (directory[0])
+	if (listen_fd >= 0)
 		return;
-	strcpy(directory, "/tmp/np-fuzz-XXXXXX");
-	must(mkdtemp(directory) != NULL);
-	snprintf(base, sizeof(base), "%s/v", directory);
+	snprintf(base, sizeof(base), "%s/v", fuzz_directory());
 	snprintf(path, sizeof(path), "%s_%u", base, PORT_SERVED);
 	must(sock_listen_unix(path, SOCK_STREAM, &listen_fd) == 0);
-	atexit(remove_directory);
 }
 
 static void start(struct fuzz *fuzz)
@@ -288,7 +276,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned fds;
 
 	log_set_levels("error");
-	make_directory();
+	listen_once();
 	fds = count_fds();
 	start(&fuzz);
 	for (unsigned i = 0; i < OPERATIONS_MAX && wire_ok(&r) && wire_left(&r); i++)

@@ -304,7 +304,8 @@ END_TEST
 
 START_TEST(sizes_that_are_no_frame)
 {
-	static const uint32_t sizes[] = {1, HEADER - 1, HEADER, HEADER + 13, HEADER + FRAME_SIZE_MAX + 1};
+	static const uint32_t sizes[] = {1, HEADER - 1, HEADER, HEADER + 13,
+					 HEADER + FRAME_SIZE_MAX + 1};
 
 	start(ALL_FEATURES);
 	memset(slot(0), 0, HEADER);
