@@ -194,7 +194,8 @@ static void device_gone(struct control *c, struct json_object *data)
 			  : strcmp(id, QEMU_VSOCK_DEVICE) == 0 ? PLUG_VSOCK
 							       : 0;
 
-	if (!device)
+	/* What is being plugged in anew was to go. */
+	if (!device || (c->busy == BUSY_HEAL && (c->healing & device)))
 		return;
 	log_warn("the guest let go of %s: plugging it in again",
 		 device == PLUG_NET ? "its network device" : "vsock");
@@ -216,8 +217,7 @@ static void guest_event(void *arg, const char *name, struct json_object *data)
 	else if (strcmp(name, "NETDEV_STREAM_DISCONNECTED") == 0 &&
 		 !machine_has_proxy(c->machine) && !c->net_lost)
 		shared_proxy_gone(c);
-	else if (strcmp(name, "DEVICE_DELETED") == 0 && c->busy != BUSY_SAVE &&
-		 c->busy != BUSY_HEAL)
+	else if (strcmp(name, "DEVICE_DELETED") == 0 && c->busy != BUSY_SAVE)
 		device_gone(c, data);
 }
 
